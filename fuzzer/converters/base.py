@@ -1,0 +1,54 @@
+"""What a converter is. One file per converter; they are found through the entry points ``convfuzz.converters``."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import ClassVar
+
+from fuzzer.formats import Artifact, Availability, Format, Option, Settings, availability
+from generators.frontends.base import LoadedModel
+from oracles.outcome import Stage
+
+
+class Converter(abc.ABC):
+    """A subject that turns a model of one format into one of another."""
+
+    name: ClassVar[str]
+    source: ClassVar[Format]
+    target: ClassVar[Format]
+    #: Requirement strings of the distributions it needs.
+    requires: ClassVar[tuple[str, ...]]
+    options: ClassVar[tuple[Option, ...]] = ()
+    #: Prefix of a module name to the stage that its frames stand for; the innermost frame that matches decides.
+    stages: ClassVar[Mapping[str, Stage]] = {}
+    #: How many graphs to put into one conversion before anything has been learnt about this converter.
+    pack: ClassVar[int] = 8
+
+    def availability(self) -> Availability:
+        """Versions, or why it cannot be used here and the command that installs it."""
+        return availability(self.requires)
+
+    def warm_up(self) -> None:  # noqa: B027  (most converters have nothing to prepare)
+        """Import and prepare what every conversion needs; called once per worker process."""
+
+    @abc.abstractmethod
+    def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
+        """Convert. Raises Unsupported when the converter says that it does not support the model, and whatever the
+        converter raises otherwise."""
+
+    def validate(self, artifact: Artifact, model: LoadedModel) -> None:  # noqa: B027
+        """Raise InvalidModel when the artifact breaks the rules of its format or declares types and shapes that
+        contradict the graph's outputs."""
+
+    @abc.abstractmethod
+    def script(self, settings: Settings) -> str:
+        """Source lines for a stand-alone reproducer: from ``model`` (native) and ``inputs`` (list of native tensors)
+        to ``artifact`` (bytes). Imports included; calls only the public API."""
+
+
+def converters() -> dict[str, Converter]:
+    """All installed converters by name, available or not."""
+    from fuzzer.plugins import load_plugins
+
+    return load_plugins("convfuzz.converters", Converter)  # type: ignore[type-abstract]

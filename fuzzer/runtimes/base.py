@@ -1,0 +1,52 @@
+"""What a runtime is. One file per runtime; they are found through the entry points ``convfuzz.runtimes``."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from fuzzer.formats import Artifact, Availability, Format, Option, Settings, availability
+from generators.graph import Array
+
+
+class Runtime(abc.ABC):
+    """A subject that executes artifacts of one format.
+
+    Its ``variants`` are the settings under which every artifact is run; each is judged for itself.
+    """
+
+    name: ClassVar[str]
+    format: ClassVar[Format]
+    requires: ClassVar[tuple[str, ...]]
+    options: ClassVar[tuple[Option, ...]] = ()
+    #: Name of the variant (``unoptimized``) to its settings.
+    variants: ClassVar[Mapping[str, Settings]] = {}
+
+    def availability(self) -> Availability:
+        """Versions, or why it cannot be used here and the command that installs it."""
+        return availability(self.requires)
+
+    def warm_up(self) -> None:  # noqa: B027  (most runtimes have nothing to prepare)
+        """Import what every run needs; called once per worker process."""
+
+    @abc.abstractmethod
+    def load(self, artifact: Artifact, settings: Settings) -> Any:
+        """A session for the artifact. Raises Unsupported when the runtime says so, whatever it raises otherwise."""
+
+    @abc.abstractmethod
+    def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
+        """Outputs in the order of the artifact's outputs; ``feeds`` in the order of the graph's inputs."""
+
+    @abc.abstractmethod
+    def script(self, settings: Settings) -> str:
+        """Source lines for a stand-alone reproducer: from ``artifact`` (bytes) and ``feeds`` (list of NumPy arrays in
+        order of the model's inputs) to ``actual`` (list of NumPy arrays in order of its outputs). Imports included;
+        calls only the public API."""
+
+
+def runtimes() -> dict[str, Runtime]:
+    """All installed runtimes by name, available or not."""
+    from fuzzer.plugins import load_plugins
+
+    return load_plugins("convfuzz.runtimes", Runtime)  # type: ignore[type-abstract]

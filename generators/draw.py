@@ -1,0 +1,430 @@
+"""What a sampler draws from: the values at hand, fresh tensors, and every kind of argument.
+
+A sampler is a function ``(draw: Draw) -> Call``. It looks only at what :class:`Draw` gives it and returns
+``draw.call(...)`` with arguments that are legal for the values it chose, or gives up with ``draw.reject()``.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+import numpy as np
+
+from generators.choices import Choices
+from generators.frontends.base import Frontend
+from generators.graph import FLOATING, INTEGRAL, Argument, Array, Constant, Input, Ref, TensorType
+from generators.values import WEIGHTS, draw_array
+
+T = TypeVar("T")
+Elements: TypeAlias = "str | Callable[[np.random.Generator, tuple[int, ...], str], Array]"
+
+ANY_DTYPE = (*FLOATING, *INTEGRAL, "bool")
+_DTYPE_WEIGHTS: Mapping[str, float] = {
+    "float32": 10,
+    "int64": 2.5,
+    "int32": 2.5,
+    "float16": 1.5,
+    "float64": 1.2,
+    "bool": 1.5,
+    "uint8": 1,
+    "int8": 0.8,
+    "bfloat16": 0.7,
+    "int16": 0.6,
+    "complex64": 0.8,
+}
+#: No tensor of a generated graph has more elements: operators are judged, not memory bandwidth.
+MAX_ELEMENTS = 4096
+
+
+class Rejected(Exception):
+    """A sampler found nothing legal for the values at hand; the generator draws another operator."""
+
+
+class Handle:
+    """A value at hand: its name, type and concrete elements."""
+
+    __slots__ = ("_array", "_frontend", "dtype", "name", "native", "shape")
+
+    def __init__(self, frontend: Frontend, name: str, native: Any, array: Array, dtype: str) -> None:
+        self.name = name
+        self.native = native
+        self.dtype = dtype
+        self.shape: tuple[int, ...] = array.shape
+        self._array = array
+        self._frontend = frontend
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(self._array.size)
+
+    @property
+    def array(self) -> Array:
+        """The elements; do not write into it."""
+        return self._array
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(self.dtype, self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a sampler returns: a target and arguments, in which handles stand for values."""
+
+    target: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Fresh:
+    """Inputs and constants that a sampler made; kept when its operator is accepted."""
+
+    inputs: list[tuple[Input, Array]] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+    handles: list[Handle] = field(default_factory=list)
+    profiles: dict[str, str] = field(default_factory=dict)
+
+
+class Profiles:
+    """The value profiles of one case: which it may draw, and whether non-finite results are wanted."""
+
+    def __init__(self, weights: Mapping[str, float] = WEIGHTS, *, nonfinite: bool = False) -> None:
+        self.names = tuple(weights)
+        self.cumulative = tuple(itertools.accumulate(weights.values()))
+        self.nonfinite = nonfinite
+
+    def pick(self, choices: Choices) -> str:
+        return self.names[bisect.bisect(self.cumulative, choices.fraction() * self.cumulative[-1])]
+
+
+class Draw:
+    """Hands a sampler its values and arguments. One per attempted operator."""
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        choices: Choices,
+        target: str,
+        handles: Sequence[Handle],
+        profiles: Profiles,
+        names: Iterable[int],
+    ) -> None:
+        self.frontend = frontend
+        self.choices = choices
+        self.target = target
+        self.fresh = Fresh()
+        self._handles = handles
+        self._profiles = profiles
+        self._names = iter(names)
+
+    # -- plain arguments ---------------------------------------------------------------------------------------
+
+    def reject(self, reason: str = "") -> NoReturn:
+        """Give up on this operator for the values at hand."""
+        raise Rejected(reason)
+
+    def flag(self, probability: float = 0.5) -> bool:
+        """True with the given probability."""
+        return self.choices.fraction() < probability
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer from ``low`` to ``high`` inclusive; rejects when there is none."""
+        if high < low:
+            self.reject(f"no integer from {low} to {high}")
+        return self.choices.integer(low, high)
+
+    def real(self, low: float, high: float) -> float:
+        """A float between the bounds with at most 4 significant decimals, so that it prints short."""
+        return float(f"{low + (high - low) * self.choices.fraction():.4g}")
+
+    def choice(self, options: Sequence[T]) -> T:
+        """One of the options; rejects when there is none."""
+        if not options:
+            self.reject("nothing to choose from")
+        return self.choices.pick(options)
+
+    def weighted(self, options: Mapping[T, float]) -> T:
+        """One of the keys with probability proportional to its value."""
+        cumulative = list(itertools.accumulate(options.values()))
+        index = bisect.bisect(cumulative, self.choices.fraction() * cumulative[-1])
+        return list(options)[min(index, len(options) - 1)]
+
+    def sizes(self, count: int, low: int = 1, high: int = 3, *, scalar: bool = True) -> int | tuple[int, ...]:
+        """``count`` integers from ``low`` to ``high``; with ``scalar``, sometimes one integer for all of them."""
+        if scalar and self.flag(0.35):
+            return self.integer(low, high)
+        return tuple(self.integer(low, high) for _ in range(count))
+
+    def dims(self, bounds: Sequence[int], low: int = 1) -> tuple[int, ...]:
+        """One integer from ``low`` to each of the bounds; rejects when a bound is below ``low``."""
+        return tuple(self.integer(low, bound) for bound in bounds)
+
+    def axis(self, rank: int) -> int:
+        """An axis of a tensor of that rank, negative half of the time; rejects rank 0."""
+        if rank == 0:
+            self.reject("no axis in a scalar")
+        axis = self.integer(0, rank - 1)
+        return axis - rank if self.flag() else axis
+
+    def axes(self, rank: int, low: int = 1, high: int | None = None) -> tuple[int, ...]:
+        """Distinct axes in any order, each negative half of the time; ``low`` to ``high`` (the rank) of them."""
+        high = rank if high is None else min(high, rank)
+        count = self.integer(low, high)
+        chosen = self.permutation(rank)[:count]
+        return tuple(axis - rank if self.flag() else axis for axis in chosen)
+
+    def permutation(self, count: int) -> tuple[int, ...]:
+        """A permutation of ``range(count)``."""
+        order = list(range(count))
+        for index in range(count - 1, 0, -1):
+            other = self.choices.integer(0, index)
+            order[index], order[other] = order[other], order[index]
+        return tuple(order)
+
+    def dtype(self, dtypes: Sequence[str] = ANY_DTYPE) -> str:
+        """One of the dtypes, common ones more often."""
+        return self.weighted({name: _DTYPE_WEIGHTS.get(name, 0.5) for name in dtypes})
+
+    def scalar(self, dtype: str) -> bool | int | float:
+        """A Python number of a dtype's kind: zero, one, negatives, fractions and awkward ones among them."""
+        if dtype == "bool":
+            return self.flag()
+        if dtype == "uint8":
+            return self.choice((0, 1, 2, 3, 7, 255))
+        if dtype in INTEGRAL:
+            return self.choice((0, 1, -1, 2, 3, -3, 5, 7, -8, 100, 127))
+        if self.flag(0.4):
+            return self.choice((0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -0.0, 1e-3, 3.0, 10.0, -2.5))
+        return self.real(-3.0, 3.0)
+
+    # -- shapes ------------------------------------------------------------------------------------------------
+
+    def shape(self, ranks: Sequence[int] = range(6), *, minimum: int = 0, maximum: int = 8) -> tuple[int, ...]:
+        """A random shape of one of the ranks: extents of 1 are common, 0 rare and only where ``minimum`` is 0."""
+        rank = self.weighted({rank: (2, 3, 4, 4, 3, 1.5)[min(rank, 5)] for rank in ranks})
+        extents: list[int] = []
+        budget = MAX_ELEMENTS // 4
+        for _ in range(rank):
+            fraction = self.choices.fraction()
+            if fraction < 0.015 and minimum == 0:
+                extent = 0
+            elif fraction < 0.15 and minimum <= 1:
+                extent = 1
+            else:
+                extent = self.choices.integer(max(minimum, 2), max(min(maximum, budget), minimum, 2))
+            extents.append(extent)
+            budget = max(1, budget // max(extent, 1))
+        return tuple(extents)
+
+    def broadcast_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """A shape that broadcasts with the given one in either direction: equal, leading dimensions dropped or
+        added, extents of 1 in place of others and others in place of extents of 1."""
+        result = list(shape)
+        if self.flag(0.3):
+            return tuple(result)
+        for index, extent in enumerate(result):
+            if self.flag(0.25):
+                result[index] = self.integer(1, 4) if extent == 1 else 1
+        if result and self.flag(0.35):
+            result = result[self.integer(0, len(result)) :]
+        elif len(result) < 5 and self.flag(0.1):
+            result = [self.integer(1, 3), *result]
+        return tuple(result)
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def value(
+        self,
+        *,
+        dtypes: Sequence[str] = ANY_DTYPE,
+        ranks: Sequence[int] = range(6),
+        minimum: int = 0,
+        where: Callable[[Handle], bool] | None = None,
+        elements: Elements | None = None,
+    ) -> Handle:
+        """A value with one of the dtypes and ranks, every extent at least ``minimum``, that satisfies ``where``.
+
+        Mostly one at hand, so that graphs are deep; else fresh (an input or a constant), its elements drawn by
+        ``elements`` (a profile name or a function of generator, shape and dtype; then always fresh) or by a
+        profile of the case. Rejects when ten fresh tensors in a row do not satisfy ``where``.
+        """
+        if elements is None and self._handles and not self.flag(0.15):
+            fitting = [
+                handle
+                for handle in self._handles
+                if handle.dtype in dtypes
+                and len(handle.shape) in ranks
+                and (minimum == 0 or all(extent >= minimum for extent in handle.shape))
+                and (where is None or where(handle))
+            ]
+            if fitting:
+                # Recent values twice as often: chains of operators are what optimizers act on.
+                if len(fitting) > 2 and self.flag(0.5):
+                    fitting = fitting[-2:]
+                return self.choices.pick(fitting)
+        for _ in range(10):
+            handle = self.tensor(self.shape(ranks, minimum=minimum), dtypes, elements, reuse=False)
+            if where is None or where(handle):
+                return handle
+            self._discard(handle)
+        self.reject("no value satisfies the condition")
+
+    def tensor(
+        self,
+        shape: Sequence[int],
+        dtypes: str | Sequence[str],
+        elements: Elements | None = None,
+        *,
+        reuse: bool = True,
+        constant: bool | None = None,
+    ) -> Handle:
+        """A value of exactly that shape: one at hand sometimes (unless ``elements`` are given or ``reuse`` is off),
+        else a fresh input or constant (``constant`` forces which). Rejects shapes of over MAX_ELEMENTS elements."""
+        shape = tuple(shape)
+        if isinstance(dtypes, str):
+            dtypes = (dtypes,)
+        if reuse and elements is None and not constant:
+            fitting = [handle for handle in self._handles if handle.shape == shape and handle.dtype in dtypes]
+            if fitting and self.flag(0.7):
+                return self.choices.pick(fitting)
+        if np.prod(shape, dtype=np.int64) > MAX_ELEMENTS:
+            self.reject("too many elements")
+        dtype = self.dtype(dtypes)
+        profile = elements if isinstance(elements, str) else self._profiles.pick(self.choices)
+        if callable(elements):
+            array = np.asarray(elements(self.choices.generator(), shape, dtype))
+            profile = "typical"
+        else:
+            array = draw_array(self.choices.generator(), shape, dtype, profile)
+        return self._add(array, dtype, profile, constant)
+
+    def like(self, other: Handle, dtypes: str | Sequence[str] | None = None) -> Handle:
+        """A value of the other's shape, and of its dtype unless others are given."""
+        return self.tensor(other.shape, other.dtype if dtypes is None else dtypes)
+
+    def broadcastable(self, other: Handle, dtypes: str | Sequence[str] | None = None) -> Handle:
+        """A value that broadcasts with the other: one at hand if any fits, else fresh with a broadcast shape."""
+        wanted = other.dtype if dtypes is None else dtypes
+        wanted = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        if self.flag(0.7):
+            fitting = [
+                handle
+                for handle in self._handles
+                if handle.dtype in wanted and _broadcastable(handle.shape, other.shape)
+            ]
+            if fitting:
+                return self.choices.pick(fitting)
+        shape = self.broadcast_shape(other.shape)
+        if np.prod(np.broadcast_shapes(shape, other.shape), dtype=np.int64) > MAX_ELEMENTS:
+            shape = other.shape
+        return self.tensor(shape, wanted, reuse=False)
+
+    def operand(self, other: Handle, dtypes: str | Sequence[str] | None = None) -> Handle | bool | int | float:
+        """A broadcastable value or, a quarter of the time, a Python number of the dtype's kind."""
+        if self.flag(0.25):
+            wanted = other.dtype if dtypes is None else dtypes
+            return self.scalar(wanted if isinstance(wanted, str) else self.choices.pick(wanted))
+        return self.broadcastable(other, dtypes)
+
+    def indices(
+        self,
+        shape: Sequence[int],
+        low: int,
+        high: int,
+        *,
+        dtypes: str | Sequence[str] = "int64",
+        unique: bool = False,
+        ordered: bool = False,
+    ) -> Handle:
+        """A fresh integer tensor with elements from ``low`` to ``high`` inclusive, repeated ones unless ``unique``;
+        ``ordered`` sorts them along the last axis. Rejects an empty range."""
+        shape = tuple(shape)
+        size = int(np.prod(shape, dtype=np.int64))
+        if high < low or (unique and size > high - low + 1):
+            self.reject("no indices in range")
+
+        def elements(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+            if unique:
+                flat = rng.permutation(np.arange(low, high + 1))[:size]
+            else:
+                flat = rng.integers(low, high, size, endpoint=True)
+            data = flat.reshape(shape)
+            return np.asarray((np.sort(data, axis=-1) if ordered and data.ndim else data).astype(dtype))
+
+        return self.tensor(shape, dtypes, elements)
+
+    def literal_array(self, handle: Handle) -> tuple[Any, ...]:
+        """The elements of a small value as nested tuples, for passing as a Python literal; the value, when it was
+        made fresh for this call, is not added to the graph."""
+        self._discard(handle)
+
+        def nested(item: Any) -> Any:
+            return tuple(nested(entry) for entry in item) if isinstance(item, list) else item
+
+        result: tuple[Any, ...] = nested(handle.array.tolist())
+        return result
+
+    def call(self, *args: Any, target: str | None = None, **kwargs: Any) -> Call:
+        """The call of this operator (or of ``target``); handles may stand anywhere in nested tuples and lists.
+        An argument named like one of Python's keywords or ``target`` goes through :class:`Call` itself."""
+        return Call(target or self.target, args, kwargs)
+
+    # -- bookkeeping -------------------------------------------------------------------------------------------
+
+    def _add(self, array: Array, dtype: str, profile: str, constant: bool | None) -> Handle:
+        if constant is None:
+            constant = self.flag(0.3)
+        number = next(self._names)
+        if constant:
+            name = f"c{number}"
+            self.fresh.constants.append(Constant(name, array, trainable=dtype in FLOATING and self.flag()))
+            native = self.frontend.to_native(array)
+        else:
+            name = f"x{number}"
+            layout: tuple[int, ...] = ()
+            if array.ndim > 1 and self.flag(0.15):
+                layout = self.permutation(array.ndim)
+            self.fresh.inputs.append((Input(name, TensorType(dtype, array.shape), layout), array))
+            native = self.frontend.to_native(array, layout)
+        handle = Handle(self.frontend, name, native, array, dtype)
+        self.fresh.handles.append(handle)
+        self.fresh.profiles[name] = profile
+        return handle
+
+    def _discard(self, handle: Handle) -> None:
+        self.fresh.inputs = [item for item in self.fresh.inputs if item[0].name != handle.name]
+        self.fresh.constants = [item for item in self.fresh.constants if item.name != handle.name]
+        self.fresh.handles = [item for item in self.fresh.handles if item is not handle]
+        self.fresh.profiles.pop(handle.name, None)
+
+
+def _broadcastable(left: Sequence[int], right: Sequence[int]) -> bool:
+    total = 1
+    for a, b in itertools.zip_longest(reversed(left), reversed(right), fillvalue=1):
+        if a != b and a != 1 and b != 1:
+            return False
+        total *= max(a, b)
+    return total <= MAX_ELEMENTS
+
+
+def argument_of(value: Any) -> Argument:
+    """A sampler's argument as a graph argument: handles become references, lists become tuples, NumPy numbers
+    Python numbers."""
+    if isinstance(value, Handle):
+        return Ref(value.name)
+    if isinstance(value, (tuple, list)):
+        return tuple(argument_of(item) for item in value)
+    if isinstance(value, np.generic):
+        item: Argument = value.item()
+        return item
+    result: Argument = value
+    return result

@@ -1,0 +1,211 @@
+"""What a frontend is: a vocabulary, an interpreter and a printer."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from generators.graph import (
+    Argument,
+    Array,
+    Case,
+    DType,
+    Graph,
+    Node,
+    Ref,
+    Slice,
+    Symbol,
+    map_node,
+)
+from generators.operators.registry import Registry
+
+
+class EvaluationError(RuntimeError):
+    """The framework refused a node; the message names the node and carries the framework's own words."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """The printed source, executed: what a converter is given.
+
+    ``native`` is the framework's model object (``torch.nn.Module``, ``tf.Module``), ``arguments`` its native example
+    inputs in order. ``graph`` and ``source`` are what it was made from.
+    """
+
+    graph: Graph
+    source: str
+    native: Any
+    arguments: tuple[Any, ...]
+
+
+class Frontend(abc.ABC):
+    """Runs graphs eagerly and prints them. Subclasses live in ``generators/frontends/<framework>.py``."""
+
+    name: str
+
+    @abc.abstractmethod
+    def registry(self) -> Registry:
+        """The operators with samplers; imports them on first use."""
+
+    @abc.abstractmethod
+    def version(self) -> str:
+        """Version of the framework."""
+
+    @abc.abstractmethod
+    def to_native(self, array: Array, layout: tuple[int, ...] = ()) -> Any:
+        """A native tensor with the array's elements (copied), its dimensions in memory ordered by ``layout``."""
+
+    @abc.abstractmethod
+    def to_array(self, native: Any) -> Array:
+        """The elements as NumPy (ml_dtypes for bfloat16 and float8). May share memory with the tensor."""
+
+    @abc.abstractmethod
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a returned object is a tensor of the framework."""
+
+    @abc.abstractmethod
+    def dtype(self, name: str) -> Any:
+        """The framework's element type of that name."""
+
+    @abc.abstractmethod
+    def resolve(self, target: str) -> Any:
+        """The callable behind a target, called as ``resolve(target)(*args, **kwargs)``. EvaluationError if unknown."""
+
+    @abc.abstractmethod
+    def symbol(self, path: str) -> Any:
+        """The framework object behind a :class:`Symbol`. EvaluationError if unknown."""
+
+    @abc.abstractmethod
+    def source(self, graph: Graph, name: str = "Model") -> str:
+        """Readable Python that defines class ``name``. Small constants are literals; those with more than
+        ``printing.LITERAL_ELEMENTS`` elements are looked up as ``CONSTANTS["name"]`` (name to native tensor), a
+        dictionary that the source uses without defining it."""
+
+    @abc.abstractmethod
+    def load(self, case: Case) -> LoadedModel:
+        """Print the graph, execute the source, make the native inputs."""
+
+    @abc.abstractmethod
+    def execute(self, model: LoadedModel) -> list[Array]:
+        """Outputs of the loaded model in eager mode, one array per graph output."""
+
+    @contextmanager
+    def double_precision(self) -> Iterator[None]:
+        """While active, operators that make tensors without being told a dtype make float64 ones."""
+        yield
+
+    def native_argument(self, argument: Argument, values: Mapping[str, Any]) -> Any:
+        """The argument as the framework takes it, with references looked up in ``values`` (native tensors)."""
+        if isinstance(argument, Ref):
+            return values[argument.name]
+        if isinstance(argument, tuple):
+            return tuple(self.native_argument(item, values) for item in argument)
+        if isinstance(argument, DType):
+            return self.dtype(argument.name)
+        if isinstance(argument, Slice):
+            return slice(
+                *(self.native_argument(item, values) for item in (argument.start, argument.stop, argument.step))
+            )
+        if isinstance(argument, Symbol):
+            return self.symbol(argument.path)
+        if isinstance(argument, Graph):
+            raise EvaluationError(f"{self.name}: this frontend has no operator that takes a body")
+        return argument
+
+    def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
+        """Native outputs of a node given native values, and whether the call returned a sequence of them.
+
+        EvaluationError when the framework raises or returns something other than tensors.
+        """
+        function = self.resolve(node.target)
+        args = [self.native_argument(argument, values) for argument in node.args]
+        kwargs = {key: self.native_argument(argument, values) for key, argument in node.kwargs}
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:  # frameworks raise every type there is; it becomes one of ours with the cause
+            raise EvaluationError(f"{node.target}: {type(error).__name__}: {error}") from error
+        outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+        for output in outputs:
+            if not self.is_tensor(output):
+                raise EvaluationError(f"{node.target} returned {type(output).__name__}, not a tensor")
+        return outputs, isinstance(result, (tuple, list))
+
+    def run(self, graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every value of the graph (inputs and constants included) by name, in eager mode.
+
+        EvaluationError when a node fails; KeyError when a feed is missing.
+        """
+        values: dict[str, Any] = {}
+        for value in graph.inputs:
+            values[value.name] = self.to_native(feeds[value.name], value.layout)
+        for constant in graph.constants:
+            values[constant.name] = self.to_native(constant.data)
+        for node in graph.nodes:
+            outputs, _ = self.call(node, values)
+            if len(outputs) != len(node.outputs):
+                raise EvaluationError(f"{node.target} returned {len(outputs)} tensors, {len(node.outputs)} expected")
+            values.update(zip((output.name for output in node.outputs), outputs, strict=True))
+        return {name: self.to_array(native) for name, native in values.items()}
+
+    def evaluate(self, node: Node, inputs: Mapping[str, Array], *, double: bool = False) -> list[Array]:
+        """Outputs of one node on recorded arrays.
+
+        With ``double``, the node's element-type arguments are widened (float16, bfloat16, float32 to float64,
+        complex64 to complex128) and the framework's default is float64; the caller widens the inputs.
+        """
+        if double:
+            node = widen_node(node)
+        values = {name: self.to_native(array) for name, array in inputs.items()}
+        if double:
+            with self.double_precision():
+                return [self.to_array(output) for output in self.call(node, values)[0]]
+        return [self.to_array(output) for output in self.call(node, values)[0]]
+
+
+WIDER = {"float16": "float64", "bfloat16": "float64", "float32": "float64", "complex64": "complex128"}
+
+
+def widen_node(node: Node) -> Node:
+    """The node with its element-type arguments widened to double precision."""
+
+    def widen(argument: Argument) -> Argument:
+        if isinstance(argument, DType):
+            return DType(WIDER.get(argument.name, argument.name))
+        if isinstance(argument, tuple):
+            return tuple(widen(item) for item in argument)
+        return argument
+
+    node = map_node(node, Ref)
+    return Node(
+        node.target,
+        tuple(widen(argument) for argument in node.args),
+        tuple((key, widen(argument)) for key, argument in node.kwargs),
+        node.outputs,
+        node.unpack,
+    )
+
+
+_FRONTENDS: dict[str, Frontend] = {}
+
+
+def frontend(name: str) -> Frontend:
+    """The frontend of that name, found through the entry points ``convfuzz.frontends``; made once per process.
+
+    KeyError, with the names there are, when no installed package provides it.
+    """
+    if name not in _FRONTENDS:
+        from importlib.metadata import entry_points
+
+        found = {entry.name: entry for entry in entry_points(group="convfuzz.frontends")}
+        if name not in found:
+            raise KeyError(f"no frontend {name!r}; installed: {', '.join(sorted(found)) or 'none'}")
+        _FRONTENDS[name] = found[name].load()()
+    return _FRONTENDS[name]
+
+
+def feeds_of(case: Case) -> Sequence[Array]:
+    """The arrays of a case in the order of the graph's inputs."""
+    return [case.feeds[value.name] for value in case.graph.inputs]

@@ -1,0 +1,141 @@
+"""PyTorch: torch functions, tensor methods and ``torch.ops.aten`` overloads on CPU tensors.
+
+Targets: ``torch.<...>`` (any public function), ``torch.Tensor.<method>`` (printed as ``x.method(...)``),
+``operator.getitem`` (printed as ``x[...]``), ``aten.<name>.<overload>`` (``torch.ops.aten...``).
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
+from generators.frontends.torch_source import print_module
+from generators.graph import DTYPES, Array, Case, Graph
+from generators.operators.registry import Registry
+
+_TORCH_DTYPES: dict[str, torch.dtype] = {
+    name: getattr(torch, name) for name in DTYPES if isinstance(getattr(torch, name, None), torch.dtype)
+}
+_NAMES = {dtype: name for name, dtype in _TORCH_DTYPES.items()}
+#: NumPy types that torch.from_numpy does not know travel as integers of the same width.
+_CARRIERS = {2: (np.int16, torch.int16), 1: (np.uint8, torch.uint8)}
+
+
+class TorchFrontend(Frontend):
+    """The frontend ``torch``. Eager mode, no gradients, one thread."""
+
+    name = "torch"
+
+    def registry(self) -> Registry:
+        from generators.operators.torch import REGISTRY
+
+        return REGISTRY
+
+    def version(self) -> str:
+        return str(torch.__version__)
+
+    def to_native(self, array: Array, layout: tuple[int, ...] = ()) -> torch.Tensor:
+        array = np.array(array, copy=True, order="C")
+        if array.dtype.kind == "V" or array.dtype.name not in _FROM_NUMPY:
+            carrier, carried = _CARRIERS[array.dtype.itemsize]
+            tensor = torch.from_numpy(array.view(carrier)).view(carried).view(_torch_dtype(array.dtype.name))
+        else:
+            tensor = torch.from_numpy(array)
+        if layout:
+            inverse = sorted(range(len(layout)), key=layout.__getitem__)
+            tensor = tensor.permute(layout).contiguous().permute(inverse)
+        return tensor
+
+    def to_array(self, native: torch.Tensor) -> Array:
+        tensor = native.detach()
+        if tensor.is_conj() or tensor.is_neg():
+            tensor = tensor.resolve_conj().resolve_neg()
+        name = _NAMES.get(tensor.dtype)
+        if name is None:
+            raise EvaluationError(f"torch returned {tensor.dtype}, which no graph value can hold")
+        if tensor.layout is not torch.strided:
+            raise EvaluationError(f"torch returned a tensor of layout {tensor.layout}; only strided ones are used")
+        if name in _FROM_NUMPY:
+            array: Array = tensor.numpy()
+            return array
+        carrier, carried = _CARRIERS[tensor.element_size()]
+        return np.asarray(tensor.contiguous().view(carried).numpy().view(DTYPES[name]))
+
+    def is_tensor(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor)
+
+    def dtype(self, name: str) -> torch.dtype:
+        return _torch_dtype(name)
+
+    def resolve(self, target: str) -> Any:
+        return _resolve(target)
+
+    def symbol(self, path: str) -> Any:
+        return _resolve(path)
+
+    def source(self, graph: Graph, name: str = "Model") -> str:
+        return print_module(graph, name)
+
+    def load(self, case: Case) -> LoadedModel:
+        text = self.source(case.graph)
+        constants = {constant.name: self.to_native(constant.data) for constant in case.graph.constants}
+        namespace: dict[str, Any] = {"torch": torch, "operator": operator, "CONSTANTS": constants}
+        # The source is printed from a graph by our own printer; it is the text that reproducers carry.
+        exec(compile(text, "<printed graph>", "exec"), namespace)
+        module = namespace["Model"]().eval()
+        arguments = tuple(
+            self.to_native(feed, value.layout)
+            for value, feed in zip(case.graph.inputs, feeds_of(case), strict=True)
+        )
+        return LoadedModel(case.graph, text, module, arguments)
+
+    def execute(self, model: LoadedModel) -> list[Array]:
+        # Cloned arguments: an in-place operator must not change what the next run is fed.
+        with torch.no_grad():
+            outputs = model.native(*(argument.clone() for argument in model.arguments))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return [np.array(self.to_array(output), copy=True) for output in outputs]
+
+    @contextmanager
+    def double_precision(self) -> Iterator[None]:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+_FROM_NUMPY = frozenset(
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+)
+
+
+def _torch_dtype(name: str) -> torch.dtype:
+    try:
+        return _TORCH_DTYPES[name]
+    except KeyError as error:
+        raise EvaluationError(f"torch has no element type {name!r}") from error
+
+
+@functools.cache
+def _resolve(target: str) -> Any:
+    if target == "operator.getitem":
+        return operator.getitem
+    first, _, rest = target.partition(".")
+    found: Any = {"torch": torch, "aten": torch.ops.aten}.get(first)
+    if found is None:
+        raise EvaluationError(f"torch has no operator {target!r}: targets start with torch., aten. or are operator.getitem")
+    for part in rest.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            raise EvaluationError(f"torch has no operator {target!r}: no attribute {part!r}") from error
+    return found

@@ -1,0 +1,83 @@
+"""The operators of each frontend: a target, its sampler, and what the oracle must know of its arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from generators.draw import Call, Draw
+
+Sampler: TypeAlias = "Callable[[Draw], Call]"
+
+
+class Rounding(Enum):
+    """How the results of an operator may differ between correct implementations.
+
+    EXACT: not at all (data movement, comparison, selection, rounding to integers, integer arithmetic, sign changes).
+    BASIC: each element that is not exactly representable may be rounded either way (one IEEE operation: add,
+    multiply, divide, sqrt).
+    COMPOSITE: several roundings inside (transcendental functions, reductions, convolutions, normalisations, floor
+    division and remainder of floats): as if the inputs, too, had been rounded.
+    """
+
+    EXACT = "exact"
+    BASIC = "basic"
+    COMPOSITE = "composite"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A target with its sampler. ``weight`` is its base probability relative to 1; ``family`` groups statistics."""
+
+    target: str
+    sampler: Sampler
+    family: str
+    rounding: Rounding
+    weight: float
+
+
+class Registry:
+    """The operators of one frontend by target."""
+
+    def __init__(self, frontend: str) -> None:
+        self.frontend = frontend
+        self._operators: dict[str, Operator] = {}
+
+    def operator(
+        self,
+        *targets: str,
+        family: str,
+        rounding: Rounding = Rounding.COMPOSITE,
+        weight: float = 1.0,
+    ) -> Callable[[Sampler], Sampler]:
+        """Decorator: register the sampler for each of the targets. ValueError when a target has one already."""
+
+        def register(sampler: Sampler) -> Sampler:
+            for target in targets:
+                if target in self._operators:
+                    raise ValueError(f"{self.frontend} has two samplers for {target}")
+                self._operators[target] = Operator(target, sampler, family, rounding, weight)
+            return sampler
+
+        return register
+
+    def __getitem__(self, target: str) -> Operator:
+        return self._operators[target]
+
+    def __contains__(self, target: object) -> bool:
+        return target in self._operators
+
+    def __len__(self) -> int:
+        return len(self._operators)
+
+    def targets(self) -> tuple[str, ...]:
+        """All targets, sorted, so that the order of imports never changes what a seed generates."""
+        return tuple(sorted(self._operators))
+
+    def rounding(self, target: str) -> Rounding:
+        """The arithmetic class of a target; COMPOSITE, the most permissive, for one that has no sampler."""
+        operator = self._operators.get(target)
+        return operator.rounding if operator else Rounding.COMPOSITE

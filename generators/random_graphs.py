@@ -1,0 +1,195 @@
+"""Growing a random graph while executing it, so that every finished graph is valid by construction."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from generators.choices import Choices
+from generators.draw import Call, Draw, Handle, Profiles, Rejected, argument_of
+from generators.frontends.base import EvaluationError, Frontend
+from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, dtype_name
+from generators.values import WEIGHTS
+
+#: Draws allowed per wanted node before the graph is finished with what it has.
+PATIENCE = 12
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Operators with their probabilities; ``factors`` multiply the base weights (0 excludes a target)."""
+
+    targets: tuple[str, ...]
+    cumulative: tuple[float, ...]
+
+    @classmethod
+    def of(cls, frontend: Frontend, factors: Mapping[str, float] | None = None) -> Weights:
+        """The frontend's operators at their base weights times the factors. ValueError when nothing is left."""
+        registry = frontend.registry()
+        factors = factors or {}
+        weighted = {
+            target: registry[target].weight * factors.get(target, 1.0)
+            for target in registry.targets()
+            if factors.get(target, 1.0) > 0
+        }
+        if not weighted:
+            raise ValueError(f"no operator of {frontend.name} has a weight above zero")
+        return cls(tuple(weighted), tuple(itertools.accumulate(weighted.values())))
+
+    def pick(self, choices: Choices) -> str:
+        index = bisect.bisect(self.cumulative, choices.fraction() * self.cumulative[-1])
+        return self.targets[min(index, len(self.targets) - 1)]
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A finished case, every value by name as growth computed it, and why draws were dropped (reason to count)."""
+
+    case: Case
+    values: Mapping[str, Array]
+    accepted: int
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def grow(
+    frontend: Frontend,
+    choices: Choices,
+    *,
+    nodes: int = 10,
+    weights: Weights | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Grown:
+    """A random graph of up to ``nodes`` nodes with its feeds.
+
+    ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
+    Fewer nodes than asked for come back when draws keep being dropped. ValueError when not a single node is found.
+    """
+    weights = weights or Weights.of(frontend)
+    nonfinite = choices.fraction() < 0.12
+    profile_weights = {**WEIGHTS, "special": 3.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
+    if not nonfinite and choices.fraction() < 0.15:
+        profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
+    growth = _Growth(frontend, choices, weights, Profiles(profile_weights, nonfinite=nonfinite), announce)
+    for _ in range(nodes * PATIENCE):
+        if len(growth.nodes) >= nodes:
+            break
+        growth.attempt()
+    return growth.finish()
+
+
+class _Growth:
+    def __init__(
+        self,
+        frontend: Frontend,
+        choices: Choices,
+        weights: Weights,
+        profiles: Profiles,
+        announce: Callable[[str], None] | None,
+    ) -> None:
+        self.frontend = frontend
+        self.choices = choices
+        self.weights = weights
+        self.profiles = profiles
+        self.announce = announce
+        self.handles: list[Handle] = []
+        self.inputs: list[Input] = []
+        self.constants: list[Constant] = []
+        self.nodes: list[Node] = []
+        self.feeds: dict[str, Array] = {}
+        self.drawn: dict[str, str] = {}
+        self.dropped: Counter[str] = Counter()
+        self.names = itertools.count()
+        self._new: list[Handle] = []
+
+    def attempt(self) -> None:
+        target = self.weights.pick(self.choices)
+        operator = self.frontend.registry()[target]
+        draw = Draw(self.frontend, self.choices, target, self.handles, self.profiles, self.names)
+        try:
+            call = operator.sampler(draw)
+        except Rejected:
+            self.dropped["rejected by the sampler"] += 1
+            return
+        if self.announce:
+            self.announce(target)
+        node, reason = self._execute(call, draw)
+        if node is None:
+            self.dropped[reason] += 1
+            return
+        for value, array in draw.fresh.inputs:
+            self.inputs.append(value)
+            self.feeds[value.name] = array
+        self.constants.extend(draw.fresh.constants)
+        self.drawn.update(draw.fresh.profiles)
+        self.handles.extend(draw.fresh.handles)
+        self.nodes.append(node)
+        self.handles.extend(self._new)
+
+    def _execute(self, call: Call, draw: Draw) -> tuple[Node | None, str]:
+        frontend = self.frontend
+        args = tuple(argument_of(value) for value in call.args)
+        kwargs = tuple((key, argument_of(value)) for key, value in call.kwargs.items())
+        bare = Node(call.target, args, kwargs, ())
+        used = set(bare.references())
+        natives = {handle.name: handle.native for handle in (*self.handles, *draw.fresh.handles) if handle.name in used}
+        try:
+            outputs, unpack = frontend.call(bare, natives)
+            arrays = [frontend.to_array(output) for output in outputs]
+            dtypes = [dtype_name(array.dtype) for array in arrays]
+        except (EvaluationError, ValueError) as error:
+            return None, f"raised in eager mode: {call.target}: {_first_line(error)}"
+        if not arrays:
+            return None, f"no outputs: {call.target}"
+        if sum(array.size for array in arrays) > 16384:
+            return None, "too large"
+        if not self.profiles.nonfinite and not all(_finite(array) for array in arrays):
+            return None, "not finite"
+        if any(_uninformative(array) for array in arrays) and self.choices.fraction() < 0.9:
+            return None, "all elements equal"
+        self._new = [
+            Handle(frontend, f"v{next(self.names)}", output, array, dtype)
+            for output, array, dtype in zip(outputs, arrays, dtypes, strict=True)
+        ]
+        values = tuple(Value(handle.name, handle.type) for handle in self._new)
+        return Node(call.target, args, kwargs, values, unpack), ""
+
+    def finish(self) -> Grown:
+        if not self.nodes:
+            raise ValueError(f"no operator could be placed; draws were dropped: {dict(self.dropped)}")
+        consumed = {name for node in self.nodes for name in node.references()}
+        outputs = []
+        for node in self.nodes:
+            for value in node.outputs:
+                # Some intermediates are outputs too: that forbids fusions over them, and others stay allowed.
+                if value.name not in consumed or self.choices.fraction() < 0.08:
+                    outputs.append(value.name)
+        graph = Graph(
+            self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs)
+        )
+        values = {handle.name: handle.array for handle in self.handles}
+        return Grown(Case(graph, self.feeds, self.drawn), values, len(self.nodes), self.dropped)
+
+
+def _finite(array: Array) -> bool:
+    if array.dtype.kind in "fc":
+        return bool(np.isfinite(array).all())
+    if array.dtype.kind == "V":
+        return bool(np.isfinite(array.astype(np.float32)).all())
+    return True
+
+
+def _uninformative(array: Array) -> bool:
+    """Whether several elements are all the same: such a tensor hides most errors made with it."""
+    if array.size < 2:
+        return False
+    flat = array.reshape(-1)
+    return bool((flat == flat[0]).all())
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:120]
