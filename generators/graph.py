@@ -31,9 +31,7 @@ _EXTENDED = (
     "uint4",
     "float4_e2m1fn",
 )
-_NATIVE = (
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
-)
+_NATIVE = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
 
 #: Every element type a value may have, by name, as the NumPy (or ml_dtypes) type that holds it.
 DTYPES: Mapping[str, np.dtype[Any]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,11 +13,13 @@ import numpy as np
 from generators.choices import Choices
 from generators.draw import Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
-from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, dtype_name
+from generators.graph import Argument, Array, Case, Constant, DType, Graph, Input, Node, Ref, Value, dtype_name
 from generators.values import WEIGHTS
 
 #: Draws allowed per wanted node before the graph is finished with what it has.
 PATIENCE = 12
+#: Share of the draws of a quarantined kind that are kept, so that a second defect behind a known one is still found.
+QUARANTINE_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,21 @@ def grow(
     *,
     nodes: int = 10,
     weights: Weights | None = None,
+    avoid: frozenset[str] = frozenset(),
     announce: Callable[[str], None] | None = None,
 ) -> Grown:
     """A random graph of up to ``nodes`` nodes with its feeds.
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
-    Fewer nodes than asked for come back when draws keep being dropped. ValueError when not a single node is found.
+    ``avoid`` are keys (see :func:`node_key`) that quarantine makes rare: a draw that matches is dropped, but for a
+    small share. Fewer nodes than asked for come back when draws keep being dropped. ValueError when none is found.
     """
     weights = weights or Weights.of(frontend)
     nonfinite = choices.fraction() < 0.12
     profile_weights = {**WEIGHTS, "special": 3.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
     if not nonfinite and choices.fraction() < 0.15:
         profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
-    growth = _Growth(frontend, choices, weights, Profiles(profile_weights, nonfinite=nonfinite), announce)
+    growth = _Growth(frontend, choices, weights, Profiles(profile_weights, nonfinite=nonfinite), avoid, announce)
     for _ in range(nodes * PATIENCE):
         if len(growth.nodes) >= nodes:
             break
@@ -89,12 +93,14 @@ class _Growth:
         choices: Choices,
         weights: Weights,
         profiles: Profiles,
+        avoid: frozenset[str],
         announce: Callable[[str], None] | None,
     ) -> None:
         self.frontend = frontend
         self.choices = choices
         self.weights = weights
         self.profiles = profiles
+        self.avoid = avoid
         self.announce = announce
         self.handles: list[Handle] = []
         self.inputs: list[Input] = []
@@ -115,8 +121,6 @@ class _Growth:
         except Rejected:
             self.dropped["rejected by the sampler"] += 1
             return
-        if self.announce:
-            self.announce(target)
         node, reason = self._execute(call, draw)
         if node is None:
             self.dropped[reason] += 1
@@ -136,7 +140,14 @@ class _Growth:
         kwargs = tuple((key, argument_of(value)) for key, value in call.kwargs.items())
         bare = Node(call.target, args, kwargs, ())
         used = set(bare.references())
-        natives = {handle.name: handle.native for handle in (*self.handles, *draw.fresh.handles) if handle.name in used}
+        handles = {handle.name: handle for handle in (*self.handles, *draw.fresh.handles) if handle.name in used}
+        if self.avoid:
+            key = node_key(bare, {name: handle.dtype for name, handle in handles.items()})
+            if key in self.avoid and self.choices.fraction() >= QUARANTINE_SHARE:
+                return None, "quarantined"
+        natives = {name: handle.native for name, handle in handles.items()}
+        if self.announce:
+            self.announce(call.target)
         try:
             outputs, unpack = frontend.call(bare, natives)
             arrays = [frontend.to_array(output) for output in outputs]
@@ -168,11 +179,33 @@ class _Growth:
                 # Some intermediates are outputs too: that forbids fusions over them, and others stay allowed.
                 if value.name not in consumed or self.choices.fraction() < 0.08:
                     outputs.append(value.name)
-        graph = Graph(
-            self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs)
-        )
+        graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))
         values = {handle.name: handle.array for handle in self.handles}
         return Grown(Case(graph, self.feeds, self.drawn), values, len(self.nodes), self.dropped)
+
+
+def node_key(node: Node, dtypes: Mapping[str, str]) -> str:
+    """What quarantine goes by: the target with the dtypes of its operands and its element-type arguments, such as
+    ``torch.add(float32,int64)``. ``dtypes`` gives the dtype of each value by name."""
+
+    def parts(argument: Argument) -> Iterator[str]:
+        if isinstance(argument, Ref):
+            yield dtypes[argument.name]
+        elif isinstance(argument, DType):
+            yield argument.name
+        elif isinstance(argument, tuple):
+            found = [part for item in argument for part in parts(item)]
+            # Operands in a list (concatenation) count once each way: their number is no kind of its own.
+            yield from dict.fromkeys(found)
+
+    arguments = (*node.args, *(value for _, value in node.kwargs))
+    return f"{node.target}({','.join(part for argument in arguments for part in parts(argument))})"
+
+
+def node_keys(graph: Graph) -> tuple[str, ...]:
+    """The distinct keys of a graph's nodes, sorted."""
+    dtypes = {name: kind.dtype for name, kind in graph.types().items()}
+    return tuple(sorted({node_key(node, dtypes) for node in graph.nodes}))
 
 
 def _finite(array: Array) -> bool:

@@ -1,0 +1,178 @@
+"""What crosses the boundary between supervisor and worker: plain records, encoded as MessagePack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What a task puts to the test: a frontend's graphs through one converter, on runtime variants.
+
+    ``variants`` are pairs of a runtime's name and one of its variants.
+    """
+
+    frontend: str
+    converter: str
+    settings: dict[str, bool | int | float | str]
+    variants: tuple[tuple[str, str], ...]
+
+
+class BatchTask(msgspec.Struct, frozen=True, tag=True):
+    """Generate the given case numbers of batch ``index`` and judge them. A pure function of its fields."""
+
+    subject: Subject
+    seed: int
+    index: int
+    cases: tuple[int, ...]
+    nodes: int
+    avoid: tuple[str, ...] = ()
+
+
+class JudgeTask(msgspec.Struct, frozen=True, tag=True):
+    """Judge serialised cases (``generators.serial``), all of one frontend."""
+
+    subject: Subject
+    cases: tuple[bytes, ...]
+
+
+class ValuesTask(msgspec.Struct, frozen=True, tag=True):
+    """Run one serialised case eagerly and return all its values."""
+
+    frontend: str
+    case: bytes
+
+
+class RenderTask(msgspec.Struct, frozen=True, tag=True):
+    """Print the source of one serialised case's graph."""
+
+    frontend: str
+    case: bytes
+
+
+Task = BatchTask | JudgeTask | ValuesTask | RenderTask
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """An :class:`oracles.outcome.Observation` in transit."""
+
+    stage: str
+    component: str
+    kind: str
+    detail: str
+    verdict: str
+    message: str
+    outputs: tuple[int, ...]
+    settings: str
+    numbers: dict[str, float]
+
+    @classmethod
+    def of(cls, seen: Observation) -> Seen:
+        signature = seen.signature
+        return cls(
+            signature.stage.value,
+            signature.component,
+            signature.kind.value,
+            signature.detail,
+            seen.verdict.value,
+            seen.message,
+            seen.outputs,
+            seen.settings,
+            seen.numbers,
+        )
+
+    def observation(self) -> Observation:
+        signature = Signature(Stage(self.stage), self.component, Kind(self.kind), self.detail)
+        return Observation(
+            signature, Verdict(self.verdict), self.message, self.outputs, self.settings, dict(self.numbers)
+        )
+
+
+class CaseResult(msgspec.Struct, frozen=True):
+    """What one case gave.
+
+    ``number`` is its number in the batch (-1 for the union of several that fails only in company). ``refused`` tells
+    why a case was not used (the framework refuses it or its results are not reproducible). ``case`` is serialised only
+    when a bug was seen or types were corrected. ``funnel`` is the furthest step per variant.
+    """
+
+    number: int
+    seen: tuple[Seen, ...] = ()
+    refused: str = ""
+    case: bytes = b""
+    keys: tuple[str, ...] = ()
+    nodes: int = 0
+
+
+class BatchResult(msgspec.Struct, frozen=True, tag=True):
+    """Results of a batch or of a list of cases, with what was spent and counted on the way."""
+
+    results: tuple[CaseResult, ...]
+    conversions: int = 0
+    subject_seconds: float = 0.0
+    seconds: float = 0.0
+    funnel: dict[str, int] = {}
+    dropped: dict[str, int] = {}
+
+
+class ValuesResult(msgspec.Struct, frozen=True, tag=True):
+    """All values of a case, as a serialised case without nodes whose constants they are; ``error`` if it failed."""
+
+    values: bytes = b""
+    error: str = ""
+
+
+class RenderResult(msgspec.Struct, frozen=True, tag=True):
+    """Printed source."""
+
+    source: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The worker's own code raised: a defect of convfuzz, with the traceback."""
+
+    error: str
+    traceback: str
+
+
+Result = BatchResult | ValuesResult | RenderResult | Failed
+
+
+class Step(msgspec.Struct, frozen=True, tag=True):
+    """Announcement of the step that the worker takes next.
+
+    ``name`` is one of import, generate, eager, convert, validate, load, run, judge; ``component`` the subject at work
+    (or the target being drawn); ``cases`` the numbers of the cases concerned; ``case`` the serialised case when there
+    is a single one, so that it is not lost with the worker.
+    """
+
+    name: str
+    component: str = ""
+    cases: tuple[int, ...] = ()
+    case: bytes = b""
+    settings: str = ""
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_TASKS: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Task)
+_MESSAGES: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Result | Step)
+
+
+def encode(record: Task | Result | Step) -> bytes:
+    """The record as MessagePack."""
+    return _ENCODER.encode(record)
+
+
+def decode_task(data: bytes) -> Task:
+    """The task in the message. Raises msgspec.DecodeError or ValidationError for anything else."""
+    task: Task = _TASKS.decode(data)
+    return task
+
+
+def decode_message(data: bytes) -> Result | Step:
+    """The result or announcement in a worker's message. Raises as :func:`decode_task`."""
+    message: Result | Step = _MESSAGES.decode(data)
+    return message
