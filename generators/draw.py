@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias, TypeVar
@@ -16,7 +17,7 @@ import numpy as np
 
 from generators.choices import Choices
 from generators.frontends.base import Frontend
-from generators.graph import FLOATING, INTEGRAL, Argument, Array, Constant, Input, Ref, TensorType
+from generators.graph import DTYPES, FLOATING, INTEGRAL, Argument, Array, Constant, Input, Ref, TensorType
 from generators.values import WEIGHTS, draw_array
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class Rejected(Exception):
 class Handle:
     """A value at hand: its name, type and concrete elements."""
 
-    __slots__ = ("_array", "_frontend", "dtype", "name", "native", "shape")
+    __slots__ = ("_array", "_bounds", "_frontend", "dtype", "name", "native", "shape")
 
     def __init__(self, frontend: Frontend, name: str, native: Any, array: Array, dtype: str) -> None:
         self.name = name
@@ -55,6 +56,7 @@ class Handle:
         self.dtype = dtype
         self.shape: tuple[int, ...] = array.shape
         self._array = array
+        self._bounds: tuple[float, float] | None = None
         self._frontend = frontend
 
     @property
@@ -69,6 +71,24 @@ class Handle:
     def array(self) -> Array:
         """The elements; do not write into it."""
         return self._array
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Least and greatest element, computed once: NaNs when any element is NaN or the dtype is complex (so that
+        every comparison with them fails), ``(inf, -inf)`` for an empty tensor (so that every range holds it)."""
+        if self._bounds is None:
+            if self._array.size == 0:
+                self._bounds = (math.inf, -math.inf)
+            elif self._array.dtype.kind == "c":
+                self._bounds = (math.nan, math.nan)
+            else:
+                self._bounds = (float(self._array.min()), float(self._array.max()))
+        return self._bounds
+
+    def within(self, low: float, high: float) -> bool:
+        """Whether every element is from ``low`` to ``high``; False for NaN and complex elements."""
+        least, greatest = self.bounds
+        return low <= least and greatest <= high
 
     @property
     def type(self) -> TensorType:
@@ -278,6 +298,47 @@ class Draw:
             self._discard(handle)
         self.reject("no value satisfies the condition")
 
+    def bounded(
+        self,
+        low: float,
+        high: float,
+        *,
+        dtypes: Sequence[str] = FLOATING,
+        ranks: Sequence[int] = range(6),
+        minimum: int = 0,
+    ) -> Handle:
+        """A value whose elements are all from ``low`` to ``high``: one at hand, else a fresh one spread over the range
+        (at most 10 wide from the end nearer to zero), its ends among the elements. In cases that want non-finite
+        results any value may come, half of the time. The range must hold an integer where ``dtypes`` have integers.
+        """
+        if self._profiles.nonfinite and self.flag():
+            return self.value(dtypes=dtypes, ranks=ranks, minimum=minimum)
+        if self._handles and not self.flag(0.15):
+            fitting = [
+                handle
+                for handle in self._handles
+                if handle.dtype in dtypes
+                and len(handle.shape) in ranks
+                and (minimum == 0 or all(extent >= minimum for extent in handle.shape))
+                and handle.within(low, high)
+            ]
+            if fitting:
+                return self.choices.pick(fitting)
+        return self.tensor(self.shape(ranks, minimum=minimum), dtypes, spread(low, high), reuse=False)
+
+    def holds(self, dtype: str) -> bool:
+        """Whether a value of that dtype is at hand."""
+        return any(handle.dtype == dtype for handle in self._handles)
+
+    @property
+    def nonfinite(self) -> bool:
+        """Whether the case wants non-finite results, so that values outside an operator's domain are welcome."""
+        return self._profiles.nonfinite
+
+    def forget(self, handle: Handle) -> None:
+        """Give back a value that the call will not use: one made fresh for it is not added to the graph."""
+        self._discard(handle)
+
     def tensor(
         self,
         shape: Sequence[int],
@@ -405,6 +466,35 @@ class Draw:
         self.fresh.constants = [item for item in self.fresh.constants if item.name != handle.name]
         self.fresh.handles = [item for item in self.fresh.handles if item is not handle]
         self.fresh.profiles.pop(handle.name, None)
+
+
+def spread(low: float, high: float) -> Callable[[np.random.Generator, tuple[int, ...], str], Array]:
+    """Elements for :meth:`Draw.tensor`: from ``low`` to ``high``, but at most 10 wide from the end nearer to zero;
+    the ends and the integers between among them."""
+    if high - low > 10:
+        if low >= 0 or -low < high:
+            low = max(low, -5.0)
+            high = low + 10
+        else:
+            high = min(high, 5.0)
+            low = high - 10
+
+    def elements(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+        if dtype == "bool":
+            return np.asarray(rng.random(shape) < 0.5)
+        kind = DTYPES[dtype]
+        first, last = math.ceil(low), math.floor(high)
+        if kind.kind in "iu":
+            return np.asarray(rng.integers(max(first, np.iinfo(kind).min), last, shape, endpoint=True).astype(kind))
+        data = rng.uniform(low, high, shape)
+        if first <= last and rng.random() < 0.3:
+            data = np.where(rng.random(shape) < 0.5, data, rng.integers(first, last, shape, endpoint=True))
+        # Rounding to a narrow dtype must not leave the range; its own neighbours of the ends do not.
+        rounded = np.asarray(data).astype(kind)
+        inside = (rounded.astype(np.float64) >= low) & (rounded.astype(np.float64) <= high)
+        return np.asarray(np.where(inside, rounded, np.asarray((low + high) / 2).astype(kind)))
+
+    return elements
 
 
 def _broadcastable(left: Sequence[int], right: Sequence[int]) -> bool:
