@@ -114,7 +114,7 @@ class BatchResult(msgspec.Struct, frozen=True, tag=True):
     conversions: int = 0
     subject_seconds: float = 0.0
     seconds: float = 0.0
-    funnel: dict[str, int] = {}
+    funnel: dict[str, dict[str, int]] = {}
     dropped: dict[str, int] = {}
 
 
@@ -154,6 +154,11 @@ class Step(msgspec.Struct, frozen=True, tag=True):
     cases: tuple[int, ...] = ()
     case: bytes = b""
     settings: str = ""
+
+
+def with_seconds(result: BatchResult, seconds: float) -> BatchResult:
+    """The result with the time that the whole task took, in seconds."""
+    return msgspec.structs.replace(result, seconds=seconds)
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -1,0 +1,130 @@
+"""A worker process: keeps its frameworks imported, takes tasks, announces each step before it takes it.
+
+Started by the supervisor as ``python -m fuzzer.worker READ WRITE NOTE``, the numbers of three inherited descriptors:
+tasks come in on one, announcements and results go out on another, and the third is a page of shared memory into
+which the worker writes what eager mode is about to execute. Standard output and error are files of the supervisor's, so
+that nothing a subject prints can disturb the protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import gc
+import mmap
+import os
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+
+from fuzzer import tasks
+from fuzzer.converters.base import converters
+from fuzzer.runtimes.base import runtimes
+from generators.frontends.base import EvaluationError, frontend
+from generators.graph import Case, Constant, Graph
+from generators.serial import dumps, loads
+
+NOTE_BYTES = 512
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Serve tasks until the supervisor closes the connection. Returns the exit status."""
+    read, write, note_descriptor = map(int, arguments)
+    libc = ctypes.CDLL(None)
+    # A supervisor that is killed takes its workers with it.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=False)
+    # The kernel, should memory run out before the supervisor notices, is to pick a worker and not the campaign.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    _Server(Connection(read, writable=False), Connection(write, readable=False), note_descriptor, libc).serve()
+    return 0
+
+
+class _Server:
+    def __init__(self, tasks: Connection, messages: Connection, note_descriptor: int, libc: ctypes.CDLL) -> None:
+        self._tasks = tasks
+        self._messages = messages
+        self._note_page = mmap.mmap(note_descriptor, NOTE_BYTES)
+        self._libc = libc
+        self._warm: set[str] = set()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                data = self._tasks.recv_bytes()
+            except EOFError:
+                return
+            result: tasks.Result
+            try:
+                result = self._perform(tasks.decode_task(data))
+            except Exception as error:  # a defect of ours: the supervisor is told and the worker lives on
+                result = tasks.Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+            self._messages.send_bytes(tasks.encode(result))
+            # What a converter leaves behind in reference cycles would otherwise pile up between collections.
+            gc.collect()
+
+    def _announce(self, step: tasks.Step) -> None:
+        self._messages.send_bytes(tasks.encode(step))
+
+    def _note(self, text: str) -> None:
+        data = text.encode()[: NOTE_BYTES - 1]
+        self._note_page[: len(data) + 1] = data + b"\0"
+
+    def _printed(self) -> str:
+        """What was written to standard output since the last call; the file is emptied."""
+        sys.stdout.flush()
+        self._libc.fflush(None)
+        size = os.fstat(1).st_size
+        if not size:
+            return ""
+        with open("/proc/self/fd/1", "rb") as file:
+            text = file.read(4000).decode(errors="replace")
+        os.ftruncate(1, 0)
+        return text
+
+    def _perform(self, task: tasks.Task) -> tasks.Result:
+        if isinstance(task, (tasks.BatchTask, tasks.JudgeTask)):
+            self._warm_up(task.subject)
+            from fuzzer.pipeline import Pipeline
+
+            started = time.perf_counter()
+            pipeline = Pipeline(task.subject, self._announce, self._note, self._printed)
+            result = pipeline.batch(task) if isinstance(task, tasks.BatchTask) else pipeline.judge(task)
+            return tasks.with_seconds(result, time.perf_counter() - started)
+        self._announce(tasks.Step("import", task.frontend))
+        chosen = frontend(task.frontend)
+        case = loads(task.case)
+        if isinstance(task, tasks.RenderTask):
+            return tasks.RenderResult(chosen.source(case.graph))
+        self._announce(tasks.Step("eager", task.frontend, (0,)))
+        try:
+            values = chosen.run(case.graph, case.feeds)
+        except EvaluationError as error:
+            return tasks.ValuesResult(error=str(error))
+        held = tuple(Constant(name, array) for name, array in values.items())
+        return tasks.ValuesResult(dumps(Case(Graph(task.frontend, (), held, (), ()), {})))
+
+    def _warm_up(self, subject: tasks.Subject) -> None:
+        """Import what the subject needs, once per process: it is slow, and a failure here is not a case's fault."""
+        parts = [f"frontend {subject.frontend}", f"converter {subject.converter}"]
+        parts += sorted({f"runtime {runtime}" for runtime, _ in subject.variants})
+        if self._warm.issuperset(parts):
+            return
+        self._announce(tasks.Step("import", ", ".join(parts)))
+        frontend(subject.frontend).registry()
+        converters()[subject.converter].warm_up()
+        for runtime, _ in subject.variants:
+            runtimes()[runtime].warm_up()
+        self._warm.update(parts)
+        self._printed()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
