@@ -1,0 +1,126 @@
+"""TensorFlow: public functions of the ``tf`` namespace on CPU tensors, executed eagerly.
+
+Targets: ``tf.<...>`` (any public function; ``tf.raw_ops.*`` take keyword arguments only) and ``operator.getitem``
+(printed as ``x[...]``). Eager execution is the reference: ``tf.function`` runs Grappler, which is a subject itself.
+TensorFlow has no default element type that could be switched to float64, so samplers of operators that make tensors
+always name one; Python numbers take the element type of the other operand.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import os
+from typing import Any
+
+import numpy as np
+
+# Read once, when the library is loaded: without it every import prints a dozen lines about the machine.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
+from generators.frontends.tensorflow_source import dtype_text, print_module
+from generators.graph import DTYPES, Array, Case, Graph, dtype_name
+from generators.operators.registry import Registry
+
+
+class TensorFlowFrontend(Frontend):
+    """The frontend ``tensorflow``. Eager mode, no gradients, one thread unless the process has started TensorFlow's
+    thread pools before."""
+
+    name = "tensorflow"
+
+    def __init__(self) -> None:
+        _use_one_thread()
+
+    def registry(self) -> Registry:
+        from generators.operators.tensorflow import REGISTRY
+
+        return REGISTRY
+
+    def version(self) -> str:
+        return str(tf.__version__)
+
+    def to_native(self, array: Array, layout: tuple[int, ...] = ()) -> Any:
+        """A dense row-major tensor: TensorFlow has no strides, so ``layout`` has no effect."""
+        # tf.constant may alias an aligned NumPy buffer, hence the copy.
+        return tf.constant(np.array(array, copy=True, order="C"))
+
+    def to_array(self, native: Any) -> Array:
+        array = np.asarray(native.numpy())
+        dtype_name(array.dtype)
+        return array
+
+    def is_tensor(self, value: Any) -> bool:
+        return isinstance(value, tf.Tensor)
+
+    def dtype(self, name: str) -> Any:
+        return _tf_dtype(name)
+
+    def resolve(self, target: str) -> Any:
+        return _resolve(target)
+
+    def symbol(self, path: str) -> Any:
+        return _resolve(path)
+
+    def source(self, graph: Graph, name: str = "Model") -> str:
+        return print_module(graph, name)
+
+    def load(self, case: Case) -> LoadedModel:
+        """Print the graph, execute the source, make the native inputs.
+
+        ``native`` is the ``tf.Module``. A converter traces it with the types in ``LoadedModel.graph``:
+        ``tf.function(model.native.__call__, input_signature=[tf.TensorSpec(...), ...], autograph=False)``; there is
+        no control flow to convert, and AutoGraph warns about source that is in no file.
+        """
+        text = self.source(case.graph)
+        constants = {constant.name: self.to_native(constant.data) for constant in case.graph.constants}
+        namespace: dict[str, Any] = {"tf": tf, "CONSTANTS": constants}
+        # The source is printed from a graph by our own printer; it is the text that reproducers carry.
+        exec(compile(text, "<printed graph>", "exec"), namespace)
+        arguments = tuple(self.to_native(feed) for feed in feeds_of(case))
+        return LoadedModel(case.graph, text, namespace["Model"](), arguments)
+
+    def execute(self, model: LoadedModel) -> list[Array]:
+        outputs = model.native(*model.arguments)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return [np.array(self.to_array(output), copy=True) for output in outputs]
+
+
+@functools.cache
+def _use_one_thread() -> None:
+    """Graphs are small, and the threads of several workers would fight over the cores. TensorFlow refuses the
+    setting once it has executed something; then the process keeps what its owner has chosen."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        return
+
+
+@functools.cache
+def _tf_dtype(name: str) -> Any:
+    if name in DTYPES:
+        try:
+            return _resolve(dtype_text(name))
+        except EvaluationError:
+            pass
+    raise EvaluationError(f"tensorflow has no element type {name!r}")
+
+
+@functools.cache
+def _resolve(target: str) -> Any:
+    if target == "operator.getitem":
+        return operator.getitem
+    first, _, rest = target.partition(".")
+    if first != "tf" or not rest:
+        raise EvaluationError(f"tensorflow has no operator {target!r}: targets start with tf. or are operator.getitem")
+    found: Any = tf
+    for part in rest.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            raise EvaluationError(f"tensorflow has no operator {target!r}: no attribute {part!r}") from error
+    return found
