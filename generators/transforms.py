@@ -1,0 +1,385 @@
+"""Functions from graphs to graphs: dead code, sub-graphs, unions, cuts, names, types.
+
+Nodes are pure: a graph is in SSA form, so a node may be dropped when nothing uses it and moved wherever its
+arguments are defined. Every function leaves its arguments unchanged and handles bodies (nested graphs that capture
+values of the graphs around them). "Recorded values" are what ``Frontend.run`` returns: name to array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from generators.frontends.base import WIDER
+from generators.graph import (
+    DTYPES,
+    Argument,
+    Array,
+    Case,
+    Constant,
+    DType,
+    Graph,
+    GraphError,
+    Input,
+    Node,
+    TensorType,
+    Value,
+    type_of,
+)
+from generators.naming import (
+    all_names,
+    canonical,
+    canonical_graph,
+    case_digest,
+    map_arguments,
+    map_bodies,
+    rename,
+    rename_case,
+    replace_references,
+    structural_digest,
+)
+
+__all__ = [
+    "Union",
+    "all_names",
+    "canonical",
+    "canonical_graph",
+    "case_digest",
+    "drop_dead",
+    "extract",
+    "in_double",
+    "isolate",
+    "isolate_pairs",
+    "map_arguments",
+    "neighbourhoods",
+    "rename",
+    "rename_case",
+    "replace_by_constant",
+    "replace_by_input",
+    "replace_references",
+    "retype",
+    "structural_digest",
+    "trim",
+    "union",
+    "widen",
+    "with_graph",
+    "with_outputs",
+]
+
+T = TypeVar("T")
+
+
+# -- dead code -----------------------------------------------------------------------------------------------------
+
+
+def drop_dead(graph: Graph, *, keep_inputs: bool = False) -> Graph:
+    """The graph without nodes, constants and (unless ``keep_inputs``) inputs that no output depends on.
+
+    A node stays when any of its outputs is needed. Bodies keep their inputs, which their operator's calling
+    convention fixes.
+    """
+    needed = set(graph.outputs)
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if needed.isdisjoint(value.name for value in node.outputs):
+            continue
+        node = map_bodies(node, lambda body: drop_dead(body, keep_inputs=True))
+        needed.update(node.references())
+        kept.append(node)
+    return replace(
+        graph,
+        inputs=tuple(value for value in graph.inputs if keep_inputs or value.name in needed),
+        constants=tuple(constant for constant in graph.constants if constant.name in needed),
+        nodes=tuple(reversed(kept)),
+    )
+
+
+def trim(case: Case) -> Case:
+    """The case without dead nodes, constants and inputs, and without feeds and profiles of what is gone."""
+    return with_graph(case, drop_dead(case.graph))
+
+
+def with_graph(case: Case, graph: Graph) -> Case:
+    """The case with another graph over the same values; feeds and profiles of values that it lacks are dropped."""
+    inputs = {value.name for value in graph.inputs}
+    described = inputs | {constant.name for constant in graph.constants}
+    return Case(
+        graph,
+        {name: array for name, array in case.feeds.items() if name in inputs},
+        {name: profile for name, profile in case.profiles.items() if name in described},
+    )
+
+
+def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
+    """The graph with other outputs; nothing is dropped. GraphError for a name that the graph does not define."""
+    known = graph.types()
+    for name in names:
+        if name not in known:
+            raise GraphError(f"no value {name!r} to make an output of")
+    return replace(graph, outputs=tuple(names))
+
+
+# -- sub-graphs ----------------------------------------------------------------------------------------------------
+
+
+def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]) -> Case:
+    """The sub-graph of the nodes at these indices, in their order in the graph.
+
+    Values from outside become inputs fed with their recorded arrays; inputs and constants of the graph stay what
+    they are. Outputs are, in order of definition, the values of the chosen nodes that the graph returns, that nodes
+    outside use, or that nothing uses. GraphError when an index is out of range or a value was not recorded.
+    """
+    graph = case.graph
+    chosen = sorted(set(node_indices))
+    if chosen and not 0 <= chosen[0] <= chosen[-1] < len(graph.nodes):
+        raise GraphError(f"node indices {chosen} are not all in a graph of {len(graph.nodes)} nodes")
+    inside = set(chosen)
+    nodes = tuple(_retype_node(graph.nodes[index], values) for index in chosen)
+    made = {value.name for node in nodes for value in node.outputs}
+    used_inside = {name for node in nodes for name in node.references()}
+    wanted = set(graph.outputs) | (made - used_inside)
+    for index, node in enumerate(graph.nodes):
+        if index not in inside:
+            wanted.update(node.references())
+
+    old_inputs = {value.name: value for value in graph.inputs}
+    old_constants = {constant.name for constant in graph.constants}
+    inputs: dict[str, Input] = {}
+    feeds: dict[str, Array] = {}
+    for node in nodes:
+        for name in node.references():
+            if name in made or name in inputs or name in old_constants:
+                continue
+            array = case.feeds.get(name) if name in old_inputs else values.get(name)
+            if array is None:
+                raise GraphError(f"{node.target}: uses value {name!r}, of which no array is recorded")
+            inputs[name] = old_inputs.get(name, Input(name, type_of(array)))
+            feeds[name] = array
+    constants = tuple(constant for constant in graph.constants if constant.name in used_inside)
+    outputs = tuple(value.name for node in nodes for value in node.outputs if value.name in wanted)
+    part = Graph(graph.frontend, tuple(inputs.values()), constants, nodes, outputs)
+    return Case(part, feeds, with_graph(case, part).profiles)
+
+
+def isolate(case: Case, values: Mapping[str, Array]) -> list[Case]:
+    """For each node, in order, the case of that node alone, fed with the recorded values; constants stay constants."""
+    return [extract(case, (index,), values) for index in range(len(case.graph.nodes))]
+
+
+def isolate_pairs(case: Case, values: Mapping[str, Array]) -> list[tuple[tuple[int, int], Case]]:
+    """Each pair of nodes of which the second uses a value of the first, as their indices and the pair's case."""
+    producers = case.graph.producers()
+    pairs = sorted(
+        {
+            (producers[name], index)
+            for index, node in enumerate(case.graph.nodes)
+            for name in node.references()
+            if name in producers
+        }
+    )
+    return [(pair, extract(case, pair, values)) for pair in pairs]
+
+
+def neighbourhoods(case: Case, values: Mapping[str, Array], *, depth: int) -> list[tuple[tuple[int, ...], Case]]:
+    """For each node, itself with every node that reaches it over at most ``depth`` values: indices and case.
+
+    Depth 0 is :func:`isolate`. A set of nodes that comes up twice is given once.
+    """
+    producers = case.graph.producers()
+    before = [{producers[name] for name in node.references() if name in producers} for node in case.graph.nodes]
+    found: dict[tuple[int, ...], None] = {}
+    for index in range(len(case.graph.nodes)):
+        cone = {index}
+        for _ in range(depth):
+            cone |= {producer for member in cone for producer in before[member]}
+        found[tuple(sorted(cone))] = None
+    return [(indices, extract(case, indices, values)) for indices in found]
+
+
+# -- unions --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Union:
+    """The disjoint union of several cases.
+
+    ``slices[i]`` is the range of the union's outputs that are those of case ``i``; ``names[i]`` maps the names of
+    case ``i`` to those in the union.
+    """
+
+    case: Case
+    slices: tuple[range, ...]
+    names: tuple[Mapping[str, str], ...]
+
+    def split(self, outputs: Sequence[T]) -> list[list[T]]:
+        """Outputs of the union as one list for each case. ValueError when there are too few or too many."""
+        if len(outputs) != len(self.case.graph.outputs):
+            raise ValueError(f"{len(outputs)} outputs for a union of {len(self.case.graph.outputs)}")
+        return [[outputs[index] for index in part] for part in self.slices]
+
+    def values(self, index: int, values: Mapping[str, T]) -> dict[str, T]:
+        """What the union's values hold for case ``index``, under that case's own names."""
+        return {old: values[new] for old, new in self.names[index].items() if new in values}
+
+
+def union(cases: Sequence[Case]) -> Union:
+    """All cases side by side in one graph; the values of case ``i`` are prefixed ``g<i>_``.
+
+    GraphError when there is no case or they are not all of one frontend.
+    """
+    frontends = sorted({case.graph.frontend for case in cases})
+    if len(frontends) != 1:
+        raise GraphError(f"a union needs cases of one frontend, got {', '.join(frontends) or 'no case'}")
+    graphs, slices, names = [], [], []
+    feeds: dict[str, Array] = {}
+    profiles: dict[str, str] = {}
+    start = 0
+    for number, case in enumerate(cases):
+        prefix = f"g{number}_"
+        mapping = {name: prefix + name for name in all_names(case.graph)}
+        renamed = rename_case(case, mapping)
+        graphs.append(renamed.graph)
+        feeds.update(renamed.feeds)
+        profiles.update(renamed.profiles)
+        slices.append(range(start, start + len(renamed.graph.outputs)))
+        start += len(renamed.graph.outputs)
+        names.append(mapping)
+    graph = Graph(
+        frontends[0],
+        tuple(value for graph in graphs for value in graph.inputs),
+        tuple(constant for graph in graphs for constant in graph.constants),
+        tuple(node for graph in graphs for node in graph.nodes),
+        tuple(name for graph in graphs for name in graph.outputs),
+    )
+    return Union(Case(graph, feeds, profiles), tuple(slices), tuple(names))
+
+
+# -- cuts ----------------------------------------------------------------------------------------------------------
+
+
+def replace_by_input(case: Case, name: str, array: Array) -> Case:
+    """The case in which the value is an input fed with ``array``, and what only served to compute it is gone.
+
+    The value keeps its name. When a node made it, outputs of the graph that name it are removed, since they would
+    show nothing but the input. GraphError when there is no such value or no output would remain.
+    """
+    position = next((index for index, value in enumerate(case.graph.inputs) if value.name == name), None)
+    graph = _undefine(case.graph, name)
+    layout = case.graph.inputs[position].layout if position is not None else ()
+    new = Input(name, type_of(array), _valid_layout(layout, array.ndim))
+    at = len(graph.inputs) if position is None else position
+    graph = replace(graph, inputs=(*graph.inputs[:at], new, *graph.inputs[at:]))
+    return trim(Case(graph, {**case.feeds, name: array}, case.profiles))
+
+
+def replace_by_constant(case: Case, name: str, array: Array) -> Case:
+    """As :func:`replace_by_input`, with the value a constant; one that was a constant stays trainable if it was."""
+    old = next((constant for constant in case.graph.constants if constant.name == name), None)
+    graph = _undefine(case.graph, name)
+    new = Constant(name, array, old.trainable if old else False)
+    at = case.graph.constants.index(old) if old else len(graph.constants)
+    graph = replace(graph, constants=(*graph.constants[:at], new, *graph.constants[at:]))
+    return trim(Case(graph, case.feeds, case.profiles))
+
+
+def _undefine(graph: Graph, name: str) -> Graph:
+    """The graph in which nothing defines the value any more."""
+    if name not in graph.types():
+        raise GraphError(f"no value {name!r} to replace")
+    index = graph.producers().get(name)
+    if index is None:
+        return replace(
+            graph,
+            inputs=tuple(value for value in graph.inputs if value.name != name),
+            constants=tuple(constant for constant in graph.constants if constant.name != name),
+        )
+    outputs = tuple(output for output in graph.outputs if output != name)
+    if not outputs:
+        raise GraphError(f"value {name!r} is the only output; nothing would remain to be judged")
+    taken = set(all_names(graph))
+    spare = next(f"{name}_{number}" for number in range(len(taken) + 1) if f"{name}_{number}" not in taken)
+    node = graph.nodes[index]
+    node = replace(
+        node, outputs=tuple(Value(spare, value.type) if value.name == name else value for value in node.outputs)
+    )
+    return replace(graph, nodes=(*graph.nodes[:index], node, *graph.nodes[index + 1 :]), outputs=outputs)
+
+
+# -- types ---------------------------------------------------------------------------------------------------------
+
+
+def retype(graph: Graph, values: Mapping[str, Array]) -> Graph:
+    """The graph with the types of inputs and of nodes' outputs taken from executed values.
+
+    Values that were not recorded (those of bodies among them) keep their types. A layout that does not fit the
+    new rank is dropped.
+    """
+    return replace(
+        graph,
+        inputs=tuple(
+            replace(
+                value,
+                type=type_of(values[value.name]),
+                layout=_valid_layout(value.layout, values[value.name].ndim),
+            )
+            if value.name in values
+            else value
+            for value in graph.inputs
+        ),
+        nodes=tuple(_retype_node(node, values) for node in graph.nodes),
+    )
+
+
+def in_double(case: Case) -> Case:
+    """The case in double precision: feeds, constants, types and element-type arguments of float16, bfloat16 and
+    float32 become float64, those of complex64 complex128 (:data:`generators.frontends.base.WIDER`).
+
+    Types of results are widened likewise, which is a guess until executed values correct them (:func:`retype`).
+    """
+    return Case(_double(case.graph), {name: widen(array) for name, array in case.feeds.items()}, dict(case.profiles))
+
+
+def widen(array: Array) -> Array:
+    """The array in double precision, exactly; itself when its element type is not widened."""
+    name = type_of(array).dtype
+    return array.astype(DTYPES[WIDER[name]]) if name in WIDER else array
+
+
+def _double(graph: Graph) -> Graph:
+    def wider(kind: TensorType) -> TensorType:
+        return TensorType(WIDER.get(kind.dtype, kind.dtype), kind.shape)
+
+    def argument(item: Argument) -> Argument:
+        if isinstance(item, DType):
+            return DType(WIDER.get(item.name, item.name))
+        if isinstance(item, Graph):
+            return _double(item)
+        return item
+
+    return Graph(
+        graph.frontend,
+        tuple(replace(value, type=wider(value.type)) for value in graph.inputs),
+        tuple(replace(constant, data=widen(constant.data)) for constant in graph.constants),
+        tuple(
+            replace(
+                map_arguments(node, argument),
+                outputs=tuple(Value(value.name, wider(value.type)) for value in node.outputs),
+            )
+            for node in graph.nodes
+        ),
+        graph.outputs,
+    )
+
+
+def _retype_node(node: Node, values: Mapping[str, Array]) -> Node:
+    return replace(
+        node,
+        outputs=tuple(
+            Value(value.name, type_of(values[value.name])) if value.name in values else value for value in node.outputs
+        ),
+    )
+
+
+def _valid_layout(layout: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    return layout if sorted(layout) == list(range(rank)) else ()
