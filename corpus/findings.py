@@ -1,0 +1,205 @@
+"""Findings and buckets inside a transaction of the store."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from corpus.errors import CorpusError
+from corpus.records import PENDING, Bucket, Finding, FindingState, Finish, NewFinding
+from corpus.tables import BatchRow, BucketRow, CampaignRow, FindingRow
+from generators.graph import digest_of
+from oracles.outcome import Kind, Signature, Stage, Symptom
+
+#: Hexadecimal digits of a finding's id: with a million findings, two share one with a probability of 1 in 500.
+ID_DIGITS = 12
+
+Row = TypeVar("Row", CampaignRow, FindingRow)
+
+
+def signature_key(signature: Signature) -> str:
+    """A digest that two signatures share when they are equal."""
+    parts = [signature.stage, signature.component, signature.kind, signature.detail]
+    return digest_of(json.dumps(parts).encode())
+
+
+def insert(session: Session, batch: BatchRow, finding: NewFinding, digest: str) -> str | None:
+    """Add a finding to a batch and return its id, which depends on campaign, batch, case and signature alone. None
+    when it is there already."""
+    key = signature_key(finding.signature)
+    place = [batch.campaign_id, batch.number, finding.case, key]
+    known = session.scalar(
+        select(FindingRow.id).where(
+            FindingRow.campaign_id == batch.campaign_id,
+            FindingRow.batch_number == batch.number,
+            FindingRow.case_number == finding.case,
+            FindingRow.signature_key == key,
+        )
+    )
+    if known is not None:
+        return None
+    row = FindingRow(
+        id=digest_of(json.dumps(place).encode())[:ID_DIGITS],
+        campaign_id=batch.campaign_id,
+        batch_number=batch.number,
+        case_number=finding.case,
+        signature_key=key,
+        stage=finding.signature.stage,
+        component=finding.signature.component,
+        kind=finding.signature.kind,
+        detail=finding.signature.detail,
+        symptom=finding.symptom,
+        settings=list(finding.settings),
+        message=finding.message,
+        numbers=dict(finding.numbers),
+        state=FindingState.RAW,
+        created=time.time(),
+        case_object=digest,
+        nodes=finding.nodes,
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def progress(session: Session, finding: str, state: FindingState, digest: str, nodes: int, conversions: int) -> bool:
+    """Note a smaller case and the conversions spent so far, unless the finding is final."""
+    row = session.get_one(FindingRow, finding)
+    if row.state not in PENDING:
+        return False
+    row.state, row.minimized_object, row.nodes, row.conversions = state, digest, nodes, conversions
+    return True
+
+
+def finish(session: Session, finding: str, end: Finish, minimized: str, reproducer: str) -> Finding:
+    """See :meth:`corpus.store.Store.finish_finding`."""
+    if end.state in PENDING:
+        raise ValueError(f"{end.state} is no final state of a finding")
+    row = session.get_one(FindingRow, finding)
+    if row.state in PENDING:
+        row.state = end.state
+        row.minimized_object = minimized or row.minimized_object
+        row.reproducer_object = reproducer or row.reproducer_object
+        row.title = end.title or row.title
+        row.source = end.source or row.source
+        row.nodes = end.nodes or row.nodes
+        row.message = end.message or row.message
+        row.conversions = end.conversions or row.conversions
+        row.needs_special, row.runs, row.failures = end.needs_special, end.runs, end.failures
+        if end.numbers is not None:
+            row.numbers = end.numbers
+        if end.settings is not None:
+            row.settings = list(end.settings)
+        bucket = session.get(BucketRow, end.bucket)
+        if bucket is None:
+            session.add(BucketRow(key=end.bucket, representative_id=row.id))
+            session.flush()
+        elif end.state is FindingState.VERIFIED:
+            representative = session.get_one(FindingRow, bucket.representative_id)
+            if representative.state == FindingState.VERIFIED:
+                row.state = FindingState.DUPLICATE
+            else:
+                bucket.representative_id = row.id
+        row.bucket_key = end.bucket
+        session.flush()
+    return _finding(session, row)
+
+
+def find(session: Session, prefix: str, where: str) -> Finding:
+    """See :meth:`corpus.store.Store.find`."""
+    rows = session.scalars(
+        select(FindingRow)
+        .where(FindingRow.id.startswith(prefix.lower(), autoescape=True))
+        .order_by(FindingRow.created, FindingRow.id)
+        .limit(6)
+    ).all()
+    return _finding(session, only(rows, prefix, "finding", where))
+
+
+def only(rows: Sequence[Row], prefix: str, what: str, where: str) -> Row:
+    """The single row of a look-up by prefix (at most 6 of them), or a CorpusError that lists the candidates."""
+    if len(rows) == 1:
+        return rows[0]
+    if not rows:
+        raise CorpusError(f"no {what} {prefix!r} in {where}", "`convfuzz findings --all` lists campaigns and findings")
+    names = ", ".join(row.id for row in rows[:5]) + (", …" if len(rows) > 5 else "")
+    raise CorpusError(f"{what} {prefix!r} is ambiguous: {names}", "give more digits")
+
+
+def select_findings(
+    session: Session, campaign: str | None, states: Sequence[FindingState], bucket: str | None
+) -> list[Finding]:
+    """See :meth:`corpus.store.Store.list_findings`."""
+    query = select(FindingRow).order_by(
+        FindingRow.created, FindingRow.batch_number, FindingRow.case_number, FindingRow.id
+    )
+    if campaign is not None:
+        query = query.where(FindingRow.campaign_id == campaign)
+    if states:
+        query = query.where(FindingRow.state.in_(states))
+    if bucket is not None:
+        query = query.where(FindingRow.bucket_key == bucket)
+    return [_finding(session, row) for row in session.scalars(query)]
+
+
+def buckets(session: Session, campaign: str | None, key: str | None = None) -> Iterator[Bucket]:
+    """Buckets with a finding of the campaign (of any when None), verified ones first, then the fullest."""
+    query = select(FindingRow.bucket_key, func.count()).where(FindingRow.bucket_key.is_not(None))
+    if campaign is not None:
+        query = query.where(FindingRow.campaign_id == campaign)
+    if key is not None:
+        query = query.where(FindingRow.bucket_key == key)
+    found = []
+    for name, count in session.execute(query.group_by(FindingRow.bucket_key)):
+        assert name is not None  # the query leaves those out
+        representative = session.get_one(FindingRow, session.get_one(BucketRow, name).representative_id)
+        found.append(Bucket(name, _finding(session, representative), count))
+    found.sort(key=lambda bucket: (*_rank(bucket), bucket.key))
+    yield from found
+
+
+def states(session: Session, campaign: str) -> dict[str, int]:
+    """How many findings of a campaign are in each state."""
+    query = select(FindingRow.state, func.count()).where(FindingRow.campaign_id == campaign)
+    return {state: count for state, count in session.execute(query.group_by(FindingRow.state))}
+
+
+def _rank(bucket: Bucket) -> tuple[bool, bool, int]:
+    shown = bucket.representative
+    return (shown.state is not FindingState.VERIFIED, bool(shown.needs_special), -bucket.count)
+
+
+def _finding(session: Session, row: FindingRow) -> Finding:
+    batch = session.get_one(BatchRow, (row.campaign_id, row.batch_number))
+    return Finding(
+        id=row.id,
+        campaign=row.campaign_id,
+        batch=row.batch_number,
+        case=row.case_number,
+        signature=Signature(Stage(row.stage), row.component, Kind(row.kind), row.detail),
+        symptom=Symptom(row.symptom),
+        frontend=batch.frontend,
+        converter=batch.converter,
+        converter_settings=dict(batch.issued.get("settings", {})),
+        settings=tuple(row.settings),
+        message=row.message,
+        numbers=row.numbers,
+        state=FindingState(row.state),
+        created=row.created,
+        case_object=row.case_object,
+        minimized_object=row.minimized_object,
+        reproducer_object=row.reproducer_object,
+        bucket=row.bucket_key or "",
+        title=row.title,
+        source=row.source,
+        nodes=row.nodes,
+        needs_special=row.needs_special,
+        runs=row.runs,
+        failures=row.failures,
+        conversions=row.conversions,
+    )

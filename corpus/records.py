@@ -1,0 +1,247 @@
+"""The records that the store takes and gives: frozen, without behaviour, the same for every database."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from oracles.outcome import Signature, Symptom
+
+
+class CampaignStatus(StrEnum):
+    """RUNNING also describes a campaign whose process was killed: nothing was left that could have said so."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    FINISHED = "finished"
+
+
+class BatchState(StrEnum):
+    """A batch is issued before anything of it runs and judged in the transaction that records its results."""
+
+    ISSUED = "issued"
+    JUDGED = "judged"
+
+
+class FindingState(StrEnum):
+    """RAW, MINIMIZING and MINIMIZED still have work ahead; the others are final."""
+
+    RAW = "raw"
+    MINIMIZING = "minimizing"
+    MINIMIZED = "minimized"
+    VERIFIED = "verified"
+    FLAKY = "flaky"
+    UNREPRODUCIBLE = "unreproducible"
+    DUPLICATE = "duplicate"
+
+
+#: States in which a finding waits for work.
+PENDING = (FindingState.RAW, FindingState.MINIMIZING, FindingState.MINIMIZED)
+
+
+class Outcome(StrEnum):
+    """What became of a case on its way: the steps of the funnel. A case counts once per runtime variant that saw it,
+    or once under the variant ``''`` when it ended (or was merely counted) before any runtime."""
+
+    STARTED = "started"
+    REFUSED = "refused"
+    UNSUPPORTED = "unsupported"
+    CONVERTER_FAILED = "converter failed"
+    INVALID = "invalid"
+    LOAD_FAILED = "runtime failed to load"
+    RUN_FAILED = "runtime failed"
+    MISMATCH = "mismatch"
+    INCONCLUSIVE = "inconclusive"
+    SUCCESS = "success"
+
+
+class Campaign(msgspec.Struct, frozen=True):
+    """A seed and a configuration. ``started`` and ``ended`` are seconds since the epoch; ``elapsed`` the seconds that
+    its runs took together, resumed ones included."""
+
+    id: str
+    seed: int
+    config: dict[str, Any]
+    versions: dict[str, str]
+    started: float
+    ended: float | None = None
+    elapsed: float = 0.0
+    status: CampaignStatus = CampaignStatus.RUNNING
+
+
+class IssuedBatch(msgspec.Struct, frozen=True):
+    """What a batch consists of: with the campaign's seed, these fields are all that its cases depend on.
+
+    ``settings`` are those of the converter, ``variants`` pairs of a runtime and its variant, ``cases`` how many cases
+    are generated, ``nodes`` the wanted size of each, ``avoid`` the keys that quarantine makes rare.
+    """
+
+    index: int
+    frontend: str
+    converter: str
+    settings: dict[str, bool | int | float | str]
+    cases: int
+    nodes: int
+    variants: tuple[tuple[str, str], ...] = ()
+    avoid: tuple[str, ...] = ()
+
+
+class NewFinding(msgspec.Struct, frozen=True):
+    """A bug as it came out of a batch. ``case`` is the number of the case in its batch, ``data`` the serialised case,
+    ``settings`` the runtime variants that show it (empty when the converter itself fails)."""
+
+    case: int
+    signature: Signature
+    symptom: Symptom
+    message: str
+    data: bytes
+    settings: tuple[str, ...] = ()
+    numbers: dict[str, float] = {}
+    nodes: int = 0
+
+
+class UnsupportedCount(msgspec.Struct, frozen=True):
+    """Cases in which a converter (or runtime) said that it does not support ``what``; one of its messages."""
+
+    component: str
+    what: str
+    message: str
+    count: int = 1
+
+
+class JudgedBatch(msgspec.Struct, frozen=True):
+    """Results of a batch. ``funnel`` counts cases by runtime variant (``''`` before any runtime) and
+    :class:`Outcome`; ``seconds`` is wall time, ``cases`` how many cases were judged."""
+
+    campaign: str
+    index: int
+    cases: int
+    seconds: float
+    conversions: int
+    verdicts: dict[str, int] = {}
+    funnel: dict[str, dict[str, int]] = {}
+    unsupported: tuple[UnsupportedCount, ...] = ()
+    findings: tuple[NewFinding, ...] = ()
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A batch in the store: what was issued and, once judged, what came of it."""
+
+    campaign: str
+    issued: IssuedBatch
+    state: BatchState
+    cases: int = 0
+    seconds: float = 0.0
+    conversions: int = 0
+    verdicts: dict[str, int] = {}
+    funnel: dict[str, dict[str, int]] = {}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A finding in the store. ``case_object`` and ``minimized_object`` are digests of serialised cases,
+    ``reproducer_object`` of a script (each ``''`` when there is none yet). ``failures`` of ``runs`` fresh processes
+    showed the defect. ``bucket`` is the key of its bucket (``''`` before minimization)."""
+
+    id: str
+    campaign: str
+    batch: int
+    case: int
+    signature: Signature
+    symptom: Symptom
+    frontend: str
+    converter: str
+    converter_settings: dict[str, bool | int | float | str]
+    settings: tuple[str, ...]
+    message: str
+    numbers: dict[str, float]
+    state: FindingState
+    created: float
+    case_object: str
+    minimized_object: str = ""
+    reproducer_object: str = ""
+    bucket: str = ""
+    title: str = ""
+    source: str = ""
+    nodes: int = 0
+    needs_special: bool | None = None
+    runs: int = 0
+    failures: int = 0
+    conversions: int = 0
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """How the work on a finding ended.
+
+    ``state`` is final: VERIFIED, FLAKY, UNREPRODUCIBLE, or DUPLICATE when it is known to belong to a bucket without a
+    verification of its own. ``bucket`` is the key made of the signature and the minimized graph in canonical form;
+    ``title`` the one-line description; ``source`` the printed minimized graph; ``reproducer`` the script. Empty
+    strings and None leave what the store holds.
+    """
+
+    state: FindingState
+    bucket: str
+    title: str = ""
+    minimized: bytes = b""
+    reproducer: str = ""
+    source: str = ""
+    nodes: int = 0
+    needs_special: bool | None = None
+    runs: int = 0
+    failures: int = 0
+    conversions: int = 0
+    message: str = ""
+    numbers: dict[str, float] | None = None
+    settings: tuple[str, ...] | None = None
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """Findings that are one defect. ``representative`` is the finding that is shown for it, ``count`` how many
+    findings it holds (of one campaign where the question was about one)."""
+
+    key: str
+    representative: Finding
+    count: int
+
+
+class FunnelRow(msgspec.Struct, frozen=True):
+    """Cases of one frontend, converter and runtime variant (``''`` for steps before any runtime) by outcome."""
+
+    frontend: str
+    converter: str
+    variant: str
+    counts: dict[str, int]
+
+
+class Quarantine(msgspec.Struct, frozen=True):
+    """What is known to fail and drawn rarely from now on: a target (or node key), for one converter."""
+
+    converter: str
+    target: str
+    reason: str
+    dtype: str = ""
+    factor: float = 0.02
+    versions: dict[str, str] = {}
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a campaign has come to so far. ``buckets`` are those that its findings fell into, the ones with a verified
+    representative first."""
+
+    campaign: Campaign
+    batches: int
+    judged: int
+    cases: int
+    conversions: int
+    seconds: float
+    verdicts: dict[str, int]
+    states: dict[str, int]
+    funnel: tuple[FunnelRow, ...]
+    unsupported: tuple[UnsupportedCount, ...]
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def verified(self) -> tuple[Bucket, ...]:
+        """The buckets whose reproducer failed in fresh processes: what counts as found."""
+        return tuple(bucket for bucket in self.buckets if bucket.representative.state is FindingState.VERIFIED)

@@ -1,0 +1,466 @@
+"""The store: campaigns, batches and findings, each change one transaction.
+
+A corpus is a directory: a marker file that says whose it is, the SQLite database (unless a database URL is given),
+``objects/`` with serialised cases and scripts by content, ``findings/<id>/`` with the reproducers of verified
+findings. Objects are written before the transaction that names them, so a committed row never points to nothing; what a
+crash leaves behind is at most an object that no row names.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from corpus import findings
+from corpus.database import Database, check_schema, open_database, sqlite_url
+from corpus.errors import CorpusError, from_os_error
+from corpus.objects import Objects, write_durably
+from corpus.records import (
+    Batch,
+    BatchState,
+    Bucket,
+    Campaign,
+    CampaignStatus,
+    Finding,
+    FindingState,
+    Finish,
+    FunnelRow,
+    IssuedBatch,
+    JudgedBatch,
+    NewFinding,
+    Quarantine,
+    Summary,
+    UnsupportedCount,
+)
+from corpus.tables import SCHEMA, BatchRow, CampaignRow, OutcomeRow, QuarantineRow, UnsupportedRow
+
+MARKER = "convfuzz.json"
+_DATABASE = "corpus.sqlite"
+
+
+class Store:
+    """A corpus that is open. Every method may be called from any thread, and raises CorpusError when the database or
+    the disk fails; then nothing of what the call was to record has been recorded."""
+
+    def __init__(self, directory: Path, database: Database, objects: Objects) -> None:
+        self.directory = directory
+        self.objects = objects
+        self._database = database
+
+    # -- opening -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls, directory: str | Path, *, create: bool = False, write: bool = True, database: str = "", objects: str = ""
+    ) -> Store:
+        """Open the corpus in a directory, made when ``create`` is set and there is nothing yet.
+
+        ``write=False`` opens it for reading, also from a read-only disk. ``database`` is the URL of a PostgreSQL
+        database to use in place of the SQLite file, ``objects`` an fsspec URL in place of ``objects/``.
+
+        CorpusError for a directory that holds something else, one of a newer version, one that cannot be written
+        or whose disk is full, and a damaged database.
+        """
+        directory = Path(directory)
+        try:
+            _claim_directory(directory, create=create)
+            if write:
+                _probe(directory)
+        except OSError as error:
+            raise from_os_error(error, str(directory)) from error
+        file = directory / _DATABASE
+        if not database and not file.exists():
+            if any((directory / "objects").glob("*/*")):
+                raise CorpusError(
+                    f"the corpus at {directory} has lost its database {_DATABASE}",
+                    "restore it from a backup, or start a new corpus with --corpus",
+                )
+            if not write:
+                raise CorpusError(f"the corpus at {directory} is still empty", "run `convfuzz fuzz` first")
+        opened = open_database(database or sqlite_url(file, writable=write), str(directory))
+        opened.prepare() if write else opened.check()
+        return cls(directory, opened, Objects(objects or str(directory / "objects")))
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- campaigns ---------------------------------------------------------------------------------------------
+
+    def create_campaign(self, seed: int, config: Mapping[str, Any], versions: Mapping[str, str]) -> Campaign:
+        """Record a new campaign, running from now."""
+        campaign = Campaign(secrets.token_hex(4), seed, dict(config), dict(versions), time.time())
+        with self._database.write() as session:
+            session.add(CampaignRow(**_columns(campaign)))
+        return campaign
+
+    def load_campaign(self, prefix: str) -> Campaign:
+        """The campaign whose id begins with ``prefix``. CorpusError when there is none or more than one."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(CampaignRow)
+                .where(CampaignRow.id.startswith(prefix, autoescape=True))
+                .order_by(CampaignRow.started)
+                .limit(6)
+            ).all()
+            return _campaign(findings.only(rows, prefix, "campaign", str(self.directory)))
+
+    def campaigns(self) -> list[Campaign]:
+        """All campaigns, the oldest first."""
+        with self._database.read() as session:
+            return [_campaign(row) for row in session.scalars(select(CampaignRow).order_by(CampaignRow.started))]
+
+    def resume_campaign(self, campaign: str) -> None:
+        """Record that a campaign is running again."""
+        with self._database.write() as session:
+            row = session.get_one(CampaignRow, campaign)
+            row.status, row.ended = CampaignStatus.RUNNING, None
+
+    def end_campaign(self, campaign: str, status: CampaignStatus, elapsed: float) -> None:
+        """Record that a run of a campaign is over; ``elapsed`` seconds are added to those of its earlier runs."""
+        with self._database.write() as session:
+            row = session.get_one(CampaignRow, campaign)
+            row.status, row.ended, row.elapsed = status, time.time(), row.elapsed + elapsed
+
+    def add_elapsed(self, campaign: str, seconds: float) -> None:
+        """Add to the time that a campaign has run, so that a killed one resumes with the time it had left."""
+        with self._database.write() as session:
+            session.get_one(CampaignRow, campaign).elapsed += seconds
+
+    @contextmanager
+    def claim(self, campaign: str) -> Iterator[None]:
+        """Hold the campaign while it runs. CorpusError when another process holds it; a killed one holds nothing."""
+        path = self.directory / f".running-{campaign}"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise from_os_error(error, str(self.directory)) from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+                raise CorpusError(
+                    f"campaign {campaign} is being run by process {holder}", "wait for it, or stop it first"
+                ) from error
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    # -- batches -----------------------------------------------------------------------------------------------
+
+    def issue(self, campaign: str, batches: Iterable[IssuedBatch]) -> int:
+        """Record batches before they run, in one transaction; those with an index already issued are left as they
+        are. Returns how many were new."""
+        new = 0
+        with self._database.write() as session:
+            for batch in batches:
+                if session.get(BatchRow, (campaign, batch.index)) is None:
+                    session.add(
+                        BatchRow(
+                            campaign_id=campaign,
+                            number=batch.index,
+                            frontend=batch.frontend,
+                            converter=batch.converter,
+                            issued=msgspec.to_builtins(batch),
+                            state=BatchState.ISSUED,
+                            verdicts={},
+                            funnel={},
+                        )
+                    )
+                    session.flush()
+                    new += 1
+        return new
+
+    def next_index(self, campaign: str) -> int:
+        """The lowest batch index above all issued ones."""
+        with self._database.read() as session:
+            highest = session.scalar(select(func.max(BatchRow.number)).where(BatchRow.campaign_id == campaign))
+        return 0 if highest is None else highest + 1
+
+    def unjudged(self, campaign: str) -> list[Batch]:
+        """Batches issued and not judged, by index: what a resumed campaign does first."""
+        return self.batches(campaign, BatchState.ISSUED)
+
+    def batches(self, campaign: str, state: BatchState | None = None) -> list[Batch]:
+        """Batches of a campaign by index, all or those in one state."""
+        query = select(BatchRow).where(BatchRow.campaign_id == campaign).order_by(BatchRow.number)
+        if state is not None:
+            query = query.where(BatchRow.state == state)
+        with self._database.read() as session:
+            return [_batch(row) for row in session.scalars(query)]
+
+    def batch(self, campaign: str, index: int) -> Batch:
+        """One batch. CorpusError when it was never issued."""
+        with self._database.read() as session:
+            return _batch(_issued_row(session, campaign, index))
+
+    def record_batch(self, result: JudgedBatch) -> bool:
+        """Record everything that a batch gave, its findings included, in one transaction.
+
+        False, and no change, when the batch has been judged before. CorpusError when it was never issued.
+        """
+        digests = [self.objects.put(finding.data) for finding in result.findings]
+        with self._database.write() as session:
+            row = _issued_row(session, result.campaign, result.index)
+            if row.state == BatchState.JUDGED:
+                return False
+            row.state = BatchState.JUDGED
+            row.cases, row.seconds, row.conversions = result.cases, result.seconds, result.conversions
+            row.verdicts, row.funnel = result.verdicts, result.funnel
+            for finding, digest in zip(result.findings, digests, strict=True):
+                findings.insert(session, row, finding, digest)
+            self._count(session, row, result)
+        return True
+
+    def _count(self, session: Session, row: BatchRow, result: JudgedBatch) -> None:
+        insert = sqlite.insert if self._database.dialect == "sqlite" else postgresql.insert
+        for variant, counts in result.funnel.items():
+            for outcome, count in counts.items():
+                statement = insert(OutcomeRow).values(
+                    campaign_id=row.campaign_id,
+                    frontend=row.frontend,
+                    converter=row.converter,
+                    variant=variant,
+                    outcome=outcome,
+                    count=count,
+                )
+                session.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=list(OutcomeRow.__table__.primary_key),
+                        set_={"count": OutcomeRow.count + statement.excluded.count},
+                    )
+                )
+        for item in result.unsupported:
+            statement = insert(UnsupportedRow).values(
+                campaign_id=row.campaign_id,
+                component=item.component,
+                what=item.what,
+                message=item.message,
+                count=item.count,
+            )
+            session.execute(
+                statement.on_conflict_do_update(
+                    index_elements=list(UnsupportedRow.__table__.primary_key),
+                    set_={"count": UnsupportedRow.count + statement.excluded.count},
+                )
+            )
+
+    # -- findings ----------------------------------------------------------------------------------------------
+
+    def add_finding(self, campaign: str, batch: int, finding: NewFinding) -> str | None:
+        """Record a finding met while another was worked on, under its batch. Returns its id, or None when the batch
+        has one of that case number and signature already. CorpusError when the batch was never issued."""
+        digest = self.objects.put(finding.data)
+        with self._database.write() as session:
+            return findings.insert(session, _issued_row(session, campaign, batch), finding, digest)
+
+    def list_findings(
+        self, *, campaign: str | None = None, states: Sequence[FindingState] = (), bucket: str | None = None
+    ) -> list[Finding]:
+        """Findings, the oldest first, of a campaign, in some states, of a bucket, as asked."""
+        with self._database.read() as session:
+            return findings.select_findings(session, campaign, states, bucket)
+
+    def find(self, prefix: str) -> Finding:
+        """The finding whose id begins with ``prefix``. CorpusError, with candidates, when it is not exactly one."""
+        with self._database.read() as session:
+            return findings.find(session, prefix, str(self.directory))
+
+    def save_progress(self, finding: str, case: bytes, *, nodes: int, conversions: int) -> bool:
+        """Save an improvement made by minimization (its serialised case). False when work on it has ended already."""
+        digest = self.objects.put(case)
+        with self._database.write() as session:
+            return findings.progress(session, finding, FindingState.MINIMIZING, digest, nodes, conversions)
+
+    def minimized(self, finding: str, case: bytes, *, nodes: int, conversions: int) -> bool:
+        """Record that minimization is over, verification not. Returns as :meth:`save_progress`."""
+        digest = self.objects.put(case)
+        with self._database.write() as session:
+            return findings.progress(session, finding, FindingState.MINIMIZED, digest, nodes, conversions)
+
+    def finish_finding(self, finding: str, finish: Finish) -> Finding:
+        """Record how the work on a finding ended, and put it into its bucket.
+
+        The first finding of a bucket represents it; a verified one takes the place of one that is not. A verified
+        finding whose bucket has a verified representative becomes a DUPLICATE. A second call changes nothing.
+        Returns the finding as it then is. The reproducer of a representative is also written to
+        ``findings/<id>/reproducer.py``.
+        """
+        minimized = self.objects.put(finish.minimized) if finish.minimized else ""
+        reproducer = self.objects.put(finish.reproducer.encode()) if finish.reproducer else ""
+        with self._database.write() as session:
+            done = findings.finish(session, finding, finish, minimized, reproducer)
+            if done.state is FindingState.VERIFIED and done.reproducer_object:
+                self._write_reproducer(done)  # before the commit: a verified finding always has its file
+        return done
+
+    def bucket(self, key: str) -> Bucket | None:
+        """The bucket of that key, if any finding was ever put into it."""
+        with self._database.read() as session:
+            return next(iter(findings.buckets(session, None, key)), None)
+
+    def reproducer_path(self, finding: Finding) -> Path | None:
+        """The reproducer's file, written anew from the object when it is gone. None when there is no reproducer."""
+        if not finding.reproducer_object:
+            return None
+        path = self._reproducer_path(finding)
+        return path if path.exists() else self._write_reproducer(finding)
+
+    def _reproducer_path(self, finding: Finding) -> Path:
+        return self.directory / "findings" / finding.id / "reproducer.py"
+
+    def _write_reproducer(self, finding: Finding) -> Path:
+        path = self._reproducer_path(finding)
+        try:
+            write_durably(path, self.objects.get(finding.reproducer_object))
+        except OSError as error:
+            raise from_os_error(error, str(path)) from error
+        return path
+
+    # -- quarantine and summary --------------------------------------------------------------------------------
+
+    def set_quarantine(self, entry: Quarantine) -> None:
+        """Add an entry, or replace the one for the same converter, target and dtype."""
+        with self._database.write() as session:
+            session.merge(QuarantineRow(**msgspec.to_builtins(entry)))
+
+    def quarantine(self, converter: str | None = None) -> list[Quarantine]:
+        """All entries, or those of a converter, in a fixed order."""
+        query = select(QuarantineRow).order_by(QuarantineRow.converter, QuarantineRow.target, QuarantineRow.dtype)
+        if converter is not None:
+            query = query.where(QuarantineRow.converter == converter)
+        with self._database.read() as session:
+            return [
+                Quarantine(row.converter, row.target, row.reason, row.dtype, row.factor, row.versions)
+                for row in session.scalars(query)
+            ]
+
+    def summary(self, campaign: str) -> Summary:
+        """Everything that is to be told about a campaign, from one consistent state of the database."""
+        with self._database.read() as session:
+            record = _campaign(session.get_one(CampaignRow, campaign))
+            batches = session.scalars(select(BatchRow).where(BatchRow.campaign_id == campaign)).all()
+            verdicts: dict[str, int] = {}
+            for row in batches:
+                for verdict, count in row.verdicts.items():
+                    verdicts[verdict] = verdicts.get(verdict, 0) + count
+            return Summary(
+                campaign=record,
+                batches=len(batches),
+                judged=sum(row.state == BatchState.JUDGED for row in batches),
+                cases=sum(row.cases for row in batches),
+                conversions=sum(row.conversions for row in batches),
+                seconds=sum(row.seconds for row in batches),
+                verdicts=verdicts,
+                states=findings.states(session, campaign),
+                funnel=tuple(_funnel(session, campaign)),
+                unsupported=tuple(_unsupported(session, campaign)),
+                buckets=tuple(findings.buckets(session, campaign)),
+            )
+
+
+def _claim_directory(directory: Path, *, create: bool) -> None:
+    """Check that the directory is a corpus, made when ``create`` is set and it is absent or empty."""
+    marker = directory / MARKER
+    if marker.is_file():
+        try:
+            content = msgspec.json.decode(marker.read_bytes(), type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise CorpusError(f"{marker} is damaged: {error}", "restore it, or choose another --corpus") from error
+        if content.get("application") != "convfuzz":
+            raise CorpusError(f"{directory} is not a corpus of convfuzz", "choose another directory with --corpus")
+        check_schema(str(content.get("schema", "")), str(directory))
+        return
+    if directory.exists() and not directory.is_dir():
+        raise CorpusError(f"{directory} is not a directory", "choose another path with --corpus")
+    if not create:
+        what = "is not a corpus of convfuzz" if directory.exists() else "does not exist"
+        raise CorpusError(f"{directory} {what}", "run `convfuzz fuzz` first, or name the directory with --corpus")
+    if directory.exists() and any(not entry.name.startswith(".writing-") for entry in directory.iterdir()):
+        raise CorpusError(
+            f"{directory} holds other files and is not a corpus of convfuzz",
+            "choose an empty or new directory with --corpus",
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    write_durably(marker, msgspec.json.format(msgspec.json.encode({"application": "convfuzz", "schema": SCHEMA})))
+
+
+def _probe(directory: Path) -> None:
+    """Raise OSError unless a page can be written to the directory: better now than after an hour."""
+    probe = directory / f".probe-{os.getpid()}"
+    try:
+        write_durably(probe, bytes(4096))
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _issued_row(session: Session, campaign: str, index: int) -> BatchRow:
+    row = session.get(BatchRow, (campaign, index))
+    if row is None:
+        raise CorpusError(f"campaign {campaign} has no batch {index}", "`convfuzz findings` names batches that exist")
+    return row
+
+
+def _columns(campaign: Campaign) -> dict[str, Any]:
+    return {name: getattr(campaign, name) for name in campaign.__struct_fields__}
+
+
+def _campaign(row: CampaignRow) -> Campaign:
+    status = CampaignStatus(row.status)
+    return Campaign(row.id, row.seed, row.config, row.versions, row.started, row.ended, row.elapsed, status)
+
+
+def _batch(row: BatchRow) -> Batch:
+    return Batch(
+        campaign=row.campaign_id,
+        issued=msgspec.convert(row.issued, IssuedBatch),
+        state=BatchState(row.state),
+        cases=row.cases,
+        seconds=row.seconds,
+        conversions=row.conversions,
+        verdicts=row.verdicts,
+        funnel=row.funnel,
+    )
+
+
+def _funnel(session: Session, campaign: str) -> Iterator[FunnelRow]:
+    query = (
+        select(OutcomeRow)
+        .where(OutcomeRow.campaign_id == campaign)
+        .order_by(OutcomeRow.frontend, OutcomeRow.converter, OutcomeRow.variant)
+    )
+    grouped: dict[tuple[str, str, str], dict[str, int]] = {}
+    for row in session.scalars(query):
+        grouped.setdefault((row.frontend, row.converter, row.variant), {})[row.outcome] = row.count
+    for (frontend, converter, variant), counts in grouped.items():
+        yield FunnelRow(frontend, converter, variant, counts)
+
+
+def _unsupported(session: Session, campaign: str) -> Iterator[UnsupportedCount]:
+    query = (
+        select(UnsupportedRow)
+        .where(UnsupportedRow.campaign_id == campaign)
+        .order_by(UnsupportedRow.component, UnsupportedRow.count.desc(), UnsupportedRow.what)
+    )
+    for row in session.scalars(query):
+        yield UnsupportedCount(row.component, row.what, row.message, row.count)

@@ -1,0 +1,192 @@
+"""The tables. Only the store sees these classes; what it takes and gives are the structs of ``corpus.records``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+#: Raised with every change of the tables that an older version could not read.
+SCHEMA = 1
+
+_ESCAPE = "json:"
+
+
+class ExactText(TypeDecorator[str]):
+    """Any Python string. Databases take neither lone surrogates nor (PostgreSQL) NUL characters, and messages of
+    subjects hold both; such strings are kept as JSON behind a prefix, all others as they are."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if value.startswith(_ESCAPE) or "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            return _ESCAPE + json.dumps(value)
+        return value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is not None and value.startswith(_ESCAPE):
+            return str(json.loads(value.removeprefix(_ESCAPE)))
+        return value
+
+
+class Word(TypeDecorator[str]):
+    """A name, an id or a member of a StrEnum, which drivers would otherwise each store in their own way."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+
+class Json(TypeDecorator[Any]):
+    """JSON as text, NaN and infinities included (which JSON columns of databases refuse)."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        return json.dumps(value, sort_keys=True)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+
+class MetaRow(Base):
+    """What the database is: ``application`` and ``schema``."""
+
+    __tablename__ = "meta"
+
+    key: Mapped[str] = mapped_column(Word, primary_key=True)
+    value: Mapped[str] = mapped_column(Word)
+
+
+class CampaignRow(Base):
+    """See :class:`corpus.records.Campaign`."""
+
+    __tablename__ = "campaign"
+
+    id: Mapped[str] = mapped_column(Word, primary_key=True)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    config: Mapped[Any] = mapped_column(Json)
+    versions: Mapped[Any] = mapped_column(Json)
+    started: Mapped[float]
+    ended: Mapped[float | None]
+    elapsed: Mapped[float] = mapped_column(default=0.0)
+    status: Mapped[str] = mapped_column(Word)
+
+
+class BatchRow(Base):
+    """See :class:`corpus.records.Batch`. The primary key is what makes judging exactly-once."""
+
+    __tablename__ = "batch"
+
+    campaign_id: Mapped[str] = mapped_column(Word, ForeignKey("campaign.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    frontend: Mapped[str] = mapped_column(Word)
+    converter: Mapped[str] = mapped_column(Word)
+    issued: Mapped[Any] = mapped_column(Json)
+    state: Mapped[str] = mapped_column(Word)
+    cases: Mapped[int] = mapped_column(default=0)
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    conversions: Mapped[int] = mapped_column(default=0)
+    verdicts: Mapped[Any] = mapped_column(Json, default=dict)
+    funnel: Mapped[Any] = mapped_column(Json, default=dict)
+
+    __table_args__ = (Index("batch_by_state", "campaign_id", "state"),)
+
+
+class BucketRow(Base):
+    """One defect. How many findings it has is counted, never stored, so that it cannot go wrong."""
+
+    __tablename__ = "bucket"
+
+    key: Mapped[str] = mapped_column(Word, primary_key=True)
+    representative_id: Mapped[str] = mapped_column(Word)
+
+
+class FindingRow(Base):
+    """See :class:`corpus.records.Finding`."""
+
+    __tablename__ = "finding"
+
+    id: Mapped[str] = mapped_column(Word, primary_key=True)
+    campaign_id: Mapped[str] = mapped_column(Word)
+    batch_number: Mapped[int]
+    case_number: Mapped[int]
+    signature_key: Mapped[str] = mapped_column(Word)
+    stage: Mapped[str] = mapped_column(Word)
+    component: Mapped[str] = mapped_column(Word)
+    kind: Mapped[str] = mapped_column(Word)
+    detail: Mapped[str] = mapped_column(ExactText)
+    symptom: Mapped[str] = mapped_column(Word)
+    settings: Mapped[Any] = mapped_column(Json)
+    message: Mapped[str] = mapped_column(ExactText)
+    numbers: Mapped[Any] = mapped_column(Json)
+    state: Mapped[str] = mapped_column(Word)
+    created: Mapped[float]
+    case_object: Mapped[str] = mapped_column(Word)
+    minimized_object: Mapped[str] = mapped_column(Word, default="")
+    reproducer_object: Mapped[str] = mapped_column(Word, default="")
+    bucket_key: Mapped[str | None] = mapped_column(Word, ForeignKey("bucket.key"), index=True)
+    title: Mapped[str] = mapped_column(ExactText, default="")
+    source: Mapped[str] = mapped_column(ExactText, default="")
+    nodes: Mapped[int] = mapped_column(default=0)
+    needs_special: Mapped[bool | None]
+    runs: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    conversions: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["campaign_id", "batch_number"], ["batch.campaign_id", "batch.number"]),
+        UniqueConstraint("campaign_id", "batch_number", "case_number", "signature_key"),
+        Index("finding_by_state", "campaign_id", "state"),
+    )
+
+
+class OutcomeRow(Base):
+    """The funnel of a campaign, summed over its judged batches."""
+
+    __tablename__ = "outcome"
+
+    campaign_id: Mapped[str] = mapped_column(Word, ForeignKey("campaign.id"), primary_key=True)
+    frontend: Mapped[str] = mapped_column(Word, primary_key=True)
+    converter: Mapped[str] = mapped_column(Word, primary_key=True)
+    variant: Mapped[str] = mapped_column(Word, primary_key=True)
+    outcome: Mapped[str] = mapped_column(Word, primary_key=True)
+    count: Mapped[int]
+
+
+class UnsupportedRow(Base):
+    """The support matrix of a campaign, summed over its judged batches."""
+
+    __tablename__ = "unsupported"
+
+    campaign_id: Mapped[str] = mapped_column(Word, ForeignKey("campaign.id"), primary_key=True)
+    component: Mapped[str] = mapped_column(Word, primary_key=True)
+    what: Mapped[str] = mapped_column(ExactText, primary_key=True)
+    message: Mapped[str] = mapped_column(ExactText)
+    count: Mapped[int]
+
+
+class QuarantineRow(Base):
+    """See :class:`corpus.records.Quarantine`."""
+
+    __tablename__ = "quarantine"
+
+    converter: Mapped[str] = mapped_column(Word, primary_key=True)
+    target: Mapped[str] = mapped_column(ExactText, primary_key=True)
+    dtype: Mapped[str] = mapped_column(Word, primary_key=True)
+    factor: Mapped[float]
+    reason: Mapped[str] = mapped_column(ExactText)
+    versions: Mapped[Any] = mapped_column(Json)
