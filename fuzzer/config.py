@@ -1,0 +1,42 @@
+"""What a campaign is configured with. Recorded with the campaign; together with a batch's number it fixes the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class CampaignConfig(msgspec.Struct, frozen=True):
+    """The configuration of a campaign.
+
+    It ends after ``minutes`` of running or when ``graphs`` cases have been judged, whichever comes first; when both
+    are None it runs until it is stopped. ``routes`` are names of routes, all available ones when empty. ``nodes`` is the
+    wanted size of a graph, ``pack`` the graphs in one conversion (None: learnt from measurement), ``workers`` the
+    processes beside this one. ``deadline_seconds`` is what a single step of a worker may take, ``memory_limit_mb`` its
+    resident memory. One finding's minimization may take ``minimize_seconds`` and ``minimize_conversions``; its
+    reproducer is run ``verify_runs`` times, each in a fresh process.
+    """
+
+    seed: int
+    minutes: float | None = None
+    graphs: int | None = None
+    routes: tuple[str, ...] = ()
+    nodes: int = 10
+    workers: int = 2
+    pack: int | None = None
+    deadline_seconds: float = 120.0
+    memory_limit_mb: int = 6000
+    minimize_seconds: float = 120.0
+    minimize_conversions: int = 150
+    verify_runs: int = 3
+
+    def to_builtins(self) -> dict[str, Any]:
+        """As it is stored with the campaign."""
+        result: dict[str, Any] = msgspec.to_builtins(self)
+        return result
+
+    @classmethod
+    def from_builtins(cls, stored: dict[str, Any]) -> CampaignConfig:
+        """The configuration of a stored campaign. msgspec.ValidationError when it is not one."""
+        return msgspec.convert(stored, cls)
