@@ -29,12 +29,15 @@ class Format(StrEnum):
 class Artifact:
     """A converted model. ``data`` is the serialised file. Inputs are fed by position in ``inputs`` (names in the
     artifact, in the order of the graph's inputs; None for one that the converter removed as unused); ``outputs``
-    are names in the artifact in the order of the graph's outputs."""
+    are names in the artifact in the order of the graph's outputs. ``complex_outputs`` are the indices of those that
+    hold complex numbers as pairs of reals along a last dimension of 2, as torch.onnx writes them; a runtime gives them
+    back as complex arrays."""
 
     format: Format
     data: bytes
     inputs: tuple[str | None, ...]
     outputs: tuple[str, ...]
+    complex_outputs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ class Converter(abc.ABC):
     #: Requirement strings of the distributions it needs.
     requires: ClassVar[tuple[str, ...]]
     options: ClassVar[tuple[Option, ...]] = ()
-    #: Prefix of a module name to the stage that its frames stand for; the innermost frame that matches decides.
+    #: Prefix of a module name to the stage that its frames stand for; the innermost frame that matches decides, by its
+    #: longest prefix. A key ``module:function`` names one function, and decides wherever it is on the way (the
+    #: outermost, if there are several): for subjects that call back into the modules of an earlier stage.
     stages: ClassVar[Mapping[str, Stage]] = {}
     #: How many graphs to put into one conversion before anything has been learnt about this converter.
     pack: ClassVar[int] = 8

@@ -19,6 +19,8 @@ class Runtime(abc.ABC):
     name: ClassVar[str]
     format: ClassVar[Format]
     requires: ClassVar[tuple[str, ...]]
+    #: Top-level modules of the subject, to tell its own frames in a traceback from those of others.
+    packages: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[Option, ...]] = ()
     #: Name of the variant (``unoptimized``) to its settings.
     variants: ClassVar[Mapping[str, Settings]] = {}

@@ -1,0 +1,111 @@
+"""``torch.onnx.export(dynamo=True)``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import ClassVar
+
+from fuzzer.converters._torch_registry import warm_registry
+from fuzzer.converters.base import Converter
+from fuzzer.failures import Refusal, recognising
+from fuzzer.formats import Artifact, Format, Option, Settings
+from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact, validate_onnx
+from generators.frontends.base import LoadedModel
+from oracles.outcome import Stage
+
+REFUSALS = (
+    Refusal(
+        r"No ONNX function found for <OpOverload\(op='([\w.:]+)', overload='(\w*)'\)>\. Failure message: "
+        r"No decompositions registered for the (complex)-valued",
+        r"\1.\2 of \3 values",
+        "DispatchError",
+    ),
+    Refusal(r"No ONNX function found for <OpOverload\(op='([\w.:]+)', overload='(\w*)'\)>", r"\1.\2", "DispatchError"),
+    Refusal(r"No ONNX function found for (.+?)\. Failure message", r"\1", "DispatchError"),
+    # torch.export's documented limits: shapes or branches that depend on the elements of a tensor.
+    Refusal(r"", "data-dependent expression", "GuardOnDataDependentSymNode"),
+    Refusal(r"", r"data-dependent output shape", "DynamicOutputShapeException"),
+    Refusal(r"", r"data-dependent output", "DataDependentOutputException"),
+    Refusal(r"([\w.:]+): attempted to run this operator with Meta tensors, but there was no fake impl", r"\1"),
+    Refusal(r"Could not run '([\w.:]+)' with arguments from the 'Meta' backend", r"\1"),
+)
+
+
+class TorchOnnxDynamo(Converter):
+    """torch.export, decompositions, torchlib's ONNX functions, onnxscript's version converter and optimizer."""
+
+    name = "torch.onnx-dynamo"
+    source = Format.TORCH
+    target = Format.ONNX
+    requires = ("torch>=2.9", "onnxscript>=0.5", "onnx>=1.20")
+    pack = 16
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("opset", (20, 18, 19, 21, 22, 23), (5, 4, 1, 1, 1, 2), "ONNX opset asked for"),
+        Option("optimize", (True, False), (3, 1), "run onnxscript's optimizer on the result"),
+    )
+    stages: ClassVar[Mapping[str, Stage]] = {
+        # Decomposition re-enters torch.export; it belongs to the second of the exporter's three steps.
+        "torch.onnx._internal.exporter._core:_prepare_exported_program_for_export": Stage.CONVERT,
+        "torch.onnx._internal.exporter._core:_exported_program_to_onnx_program": Stage.CONVERT,
+        "torch.onnx._internal.exporter._capture_strategies": Stage.LOAD,
+        "torch.export": Stage.LOAD,
+        "torch._export": Stage.LOAD,
+        "torch._dynamo": Stage.LOAD,
+        "torch.onnx._internal.exporter": Stage.CONVERT,
+        "torch.onnx._internal.exporter._onnx_program:optimize": Stage.OPTIMIZE,
+        "onnxscript.function_libs": Stage.CONVERT,
+        "onnxscript.optimizer": Stage.OPTIMIZE,
+        "onnxscript.rewriter": Stage.OPTIMIZE,
+        "onnxscript.version_converter": Stage.OPTIMIZE,
+        "onnx_ir.passes": Stage.OPTIMIZE,
+        "onnx_ir.serde": Stage.EXPORT,
+        "torch.onnx._internal.exporter._onnx_program:model_proto": Stage.EXPORT,
+    }
+
+    def warm_up(self) -> None:
+        import onnxscript  # noqa: F401
+        import torch
+
+        with warm_registry(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for opset in self.options[0].values[:2]:
+                torch.onnx.export(
+                    torch.nn.ReLU(), (torch.zeros(2),), dynamo=True, opset_version=int(opset), verbose=False
+                )
+
+    def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
+        import torch
+
+        graph = model.graph
+        with recognising(REFUSALS), warm_registry(), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                model.native,
+                model.arguments,
+                dynamo=True,
+                input_names=list(input_names(graph)),
+                output_names=list(output_names(graph)),
+                opset_version=int(settings.get("opset", self.options[0].values[0])),
+                optimize=bool(settings.get("optimize", True)),
+                external_data=False,
+                verbose=False,
+            )
+            proto = program.model_proto
+        return positional_artifact(proto, graph)
+
+    def validate(self, artifact: Artifact, model: LoadedModel) -> None:
+        validate_onnx(artifact, model.graph)
+
+    def script(self, settings: Settings) -> str:
+        opset = int(settings.get("opset", self.options[0].values[0]))
+        optimize = bool(settings.get("optimize", True))
+        return (
+            "import torch\n"
+            "\n"
+            "program = torch.onnx.export(\n"
+            f"    model, tuple(inputs), dynamo=True, opset_version={opset}, optimize={optimize},\n"
+            "    input_names=[f'input_{index}' for index in range(len(inputs))], verbose=False,\n"
+            ")\n"
+            "artifact = program.model_proto.SerializeToString()\n"
+        )

@@ -1,0 +1,155 @@
+"""What the ONNX converters and runtimes share: names, declared types, validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import onnx
+from onnx import TensorProto
+
+from fuzzer.formats import Artifact, Format, InvalidModel
+from generators.graph import DTYPES, Graph, GraphError, TensorType, dtype_name
+
+#: The element type that holds one part of a complex number.
+PARTS = {"complex64": "float32", "complex128": "float64"}
+
+
+def input_names(graph: Graph) -> tuple[str, ...]:
+    """A name for each graph input, by position. Value names may be any string, and serve no purpose in an artifact."""
+    return tuple(f"input_{index}" for index in range(len(graph.inputs)))
+
+
+def output_names(graph: Graph) -> tuple[str, ...]:
+    """A name for each graph output, by position."""
+    return tuple(f"output_{index}" for index in range(len(graph.outputs)))
+
+
+def declared_type(value: onnx.ValueInfoProto) -> tuple[str, tuple[int | None, ...] | None]:
+    """Element type name and shape that a model declares for an input or output.
+
+    None stands for an unknown extent, and for the whole shape when even the rank is unknown. InvalidModel when the
+    value is no tensor or its element type is none that a tensor can have.
+    """
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        raise InvalidModel(f"{value.name!r} is declared as {kind or 'nothing at all'}, not as a tensor")
+    tensor = value.type.tensor_type
+    try:
+        dtype = dtype_name(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    except (KeyError, GraphError) as error:
+        raise InvalidModel(f"{value.name!r} is declared with element type {tensor.elem_type}") from error
+    if not tensor.HasField("shape"):
+        return dtype, None
+    return dtype, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
+
+
+def as_pairs(kind: TensorType) -> TensorType:
+    """A complex type as torch.onnx writes it: reals with a last dimension of 2. Other types as they are."""
+    part = PARTS.get(kind.dtype)
+    return TensorType(part, (*kind.shape, 2)) if part else kind
+
+
+def contradiction(declared: tuple[str, Sequence[int | None] | None], wanted: TensorType) -> str:
+    """What a declared type and that of the graph disagree in; empty when they are compatible."""
+    dtype, shape = declared
+    extents = "*" if shape is None else ",".join("?" if extent is None else str(extent) for extent in shape)
+    text = f"declared {dtype}[{extents}], the graph has {wanted}"
+    if dtype != wanted.dtype:
+        return text
+    if shape is None:
+        return ""
+    if len(shape) != len(wanted.shape):
+        return text
+    same = all(extent in (None, actual) for extent, actual in zip(shape, wanted.shape, strict=True))
+    return "" if same else text
+
+
+def complex_outputs(graph: Graph, model: onnx.ModelProto) -> tuple[int, ...]:
+    """Indices of the graph outputs that are complex and that the model holds as pairs of reals."""
+    types = graph.types()
+    found = []
+    for index, (name, value) in enumerate(zip(graph.outputs, model.graph.output, strict=False)):
+        part = PARTS.get(types[name].dtype)
+        if part and value.type.tensor_type.elem_type == onnx.helper.np_dtype_to_tensor_dtype(DTYPES[part]):
+            found.append(index)
+    return tuple(found)
+
+
+def positional_artifact(model: onnx.ModelProto, graph: Graph) -> Artifact:
+    """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them.
+
+    InvalidModel when there are fewer inputs or outputs than the graph has, or more.
+    """
+    initializers = {value.name for value in model.graph.initializer}
+    inputs = [value.name for value in model.graph.input if value.name not in initializers]
+    return _artifact(model, graph, inputs)
+
+
+def named_artifact(model: onnx.ModelProto, graph: Graph, names: Sequence[str]) -> Artifact:
+    """The artifact of a converter that keeps the inputs' ``names`` (one for each graph input, in order) but drops
+    inputs that are not used. InvalidModel when it has other outputs than the graph or an input of another name."""
+    present = {value.name for value in model.graph.input} - {value.name for value in model.graph.initializer}
+    strange = present - set(names)
+    if strange:
+        raise InvalidModel(f"the model asks for inputs that the graph does not have: {', '.join(sorted(strange))}")
+    return _artifact(model, graph, [name if name in present else None for name in names])
+
+
+def _artifact(model: onnx.ModelProto, graph: Graph, inputs: Iterable[str | None]) -> Artifact:
+    names = tuple(inputs)
+    outputs = tuple(value.name for value in model.graph.output)
+    if len(names) != len(graph.inputs):
+        raise InvalidModel(f"the model has {len(names)} inputs, the graph has {len(graph.inputs)}")
+    if len(outputs) != len(graph.outputs):
+        raise InvalidModel(f"the model has {len(outputs)} outputs, the graph has {len(graph.outputs)}")
+    return Artifact(Format.ONNX, model.SerializeToString(), names, outputs, complex_outputs(graph, model))
+
+
+def validate_onnx(artifact: Artifact, graph: Graph) -> None:
+    """Run ``onnx.checker`` with type and shape inference, then hold the declared input and output types against
+    those of the graph. InvalidModel with the first complaint."""
+    try:
+        onnx.checker.check_model(artifact.data, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        raise InvalidModel(f"onnx.checker: {_meaningful(str(error))}") from error
+    model = onnx.ModelProto.FromString(artifact.data)
+    types = graph.types()
+    by_name = {value.name: value for value in model.graph.input}
+    for index, (name, value) in enumerate(zip(artifact.inputs, graph.inputs, strict=True)):
+        if name is not None:
+            _hold(f"input {index}", by_name[name], value.type, pairs=_holds_parts(by_name[name], value.type))
+    for index, (declared, name) in enumerate(zip(model.graph.output, graph.outputs, strict=True)):
+        _hold(f"output {index}", declared, types[name], pairs=index in artifact.complex_outputs)
+
+
+def _hold(place: str, value: onnx.ValueInfoProto, wanted: TensorType, *, pairs: bool) -> None:
+    complaint = contradiction(declared_type(value), as_pairs(wanted) if pairs else wanted)
+    if complaint:
+        raise InvalidModel(f"{place}: {complaint}")
+
+
+def _holds_parts(value: onnx.ValueInfoProto, wanted: TensorType) -> bool:
+    part = PARTS.get(wanted.dtype)
+    return bool(part) and declared_type(value)[0] == part
+
+
+def _meaningful(text: str) -> str:
+    """The checker's message without the dump of the node that follows it."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())[:600]
+
+
+def node_types(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
+    """Element types of the inputs of the node of that name, as far as type inference knows them."""
+    nodes = [node for node in model.graph.node if node.name == name]
+    if not nodes:
+        return ()
+    inferred = onnx.shape_inference.infer_shapes(model)
+    known = {value.name: value.type.tensor_type.elem_type for value in _values(inferred)}
+    known.update((value.name, value.data_type) for value in inferred.graph.initializer)
+    return tuple(TensorProto.DataType.Name(known[use]).lower() for use in nodes[0].input if known.get(use))
+
+
+def _values(model: onnx.ModelProto) -> Iterable[onnx.ValueInfoProto]:
+    yield from model.graph.input
+    yield from model.graph.value_info
+    yield from model.graph.output

@@ -1,0 +1,197 @@
+"""ONNX Runtime through its Python API."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+
+from fuzzer.failures import normalise
+from fuzzer.formats import Artifact, Availability, Format, Option, Settings, Unsupported
+from fuzzer.onnx_artifacts import node_types
+from fuzzer.runtimes.base import Runtime
+from generators.graph import DTYPES, Array
+
+#: Element types that the NumPy bridge of ONNX Runtime does not know; they are handed over as bits.
+BITS: Mapping[str, tuple[type[Any], int]] = {
+    "bfloat16": (np.uint16, onnx.TensorProto.BFLOAT16),
+    "float8_e4m3fn": (np.uint8, onnx.TensorProto.FLOAT8E4M3FN),
+    "float8_e4m3fnuz": (np.uint8, onnx.TensorProto.FLOAT8E4M3FNUZ),
+    "float8_e5m2": (np.uint8, onnx.TensorProto.FLOAT8E5M2),
+    "float8_e5m2fnuz": (np.uint8, onnx.TensorProto.FLOAT8E5M2FNUZ),
+}
+_FROM_BITS = {number: DTYPES[name] for name, (_, number) in BITS.items()}
+_REAL_PARTS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+_WHOLE = {np.dtype(np.float32): np.complex64, np.dtype(np.float64): np.complex128}
+
+_NO_KERNEL = re.compile(r"Could not find an implementation for (?:[\w.]+[.:])?(\w+)\(\d+\) node with name '([^']*)'")
+_NOT_OFFERED = re.compile(
+    r"\bnot (?:yet |currently )?(?:implemented|supported)\b|\bunsupported\b|\bNOT_IMPLEMENTED\b", re.IGNORECASE
+)
+
+
+class OnnxRuntime(Runtime):
+    """One thread, nothing logged; with and without graph optimizations."""
+
+    name = "onnxruntime"
+    format = Format.ONNX
+    requires = ("onnxruntime>=1.23",)
+    packages = ("onnxruntime",)
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("optimization", ("enable_all", "disable_all", "enable_basic", "enable_extended"), (1, 1, 0, 0)),
+        Option("provider", ("CPUExecutionProvider",), (), "execution provider; `convfuzz doctor` lists those present"),
+    )
+    variants: ClassVar[Mapping[str, Settings]] = {
+        "unoptimized": {"optimization": "disable_all"},
+        "optimized": {"optimization": "enable_all"},
+    }
+
+    def warm_up(self) -> None:
+        import onnxruntime
+
+        onnxruntime.set_default_logger_severity(4)
+
+    def load(self, artifact: Artifact, settings: Settings) -> Any:
+        try:
+            return _session(artifact.data, settings)
+        except Exception as error:
+            what = _refused(error, artifact.data)
+            if what is None or (settings.get("optimization") != "disable_all" and _loads(artifact.data, settings)):
+                # A model that loads before the optimizer has worked on it is supported.
+                raise
+            raise Unsupported(what, str(error)) from error
+
+    def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
+        import onnxruntime
+
+        declared = {value.name: value.type for value in session.get_inputs()}
+        given = {
+            name: _ort_value(onnxruntime, feed, declared[name])
+            for name, feed in zip(artifact.inputs, feeds, strict=True)
+            if name is not None
+        }
+        try:
+            # A name asked for twice comes back twice.
+            results = session.run_with_ort_values(list(artifact.outputs), given)
+        except Exception as error:
+            what = _refused(error, artifact.data)
+            if what is None:
+                raise
+            raise Unsupported(what, str(error)) from error
+        outputs = [_array(result) for result in results]
+        for index in artifact.complex_outputs:
+            outputs[index] = _from_pairs(outputs[index])
+        return outputs
+
+    def script(self, settings: Settings) -> str:
+        level = str(settings.get("optimization", "enable_all")).upper()
+        provider = str(settings.get("provider", "CPUExecutionProvider"))
+        return _SCRIPT.replace("LEVEL", level).replace("PROVIDER", provider)
+
+    def availability(self) -> Availability:
+        found = super().availability()
+        if not found.available:
+            return found
+        return found
+
+
+def _session(data: bytes, settings: Settings) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    level = str(settings.get("optimization", "enable_all")).upper()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{level}")
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(
+        data, options, providers=[str(settings.get("provider", "CPUExecutionProvider"))]
+    )
+
+
+def _loads(data: bytes, settings: Settings) -> bool:
+    try:
+        _session(data, {**settings, "optimization": "disable_all"})
+    except Exception:  # noqa: BLE001  (whatever the type, the answer is no)
+        return False
+    return True
+
+
+def _refused(error: Exception, data: bytes) -> str | None:
+    """What ONNX Runtime says it does not support, or None when that is not what it says."""
+    if type(error).__module__.partition(".")[0] != "onnxruntime":
+        return None
+    message = str(error)
+    if found := _NO_KERNEL.search(message):
+        types = node_types(onnx.ModelProto.FromString(data), found[2])
+        return f"{found[1]}({', '.join(types)})" if types else found[1]
+    if type(error).__name__ == "NotImplemented" or _NOT_OFFERED.search(message):
+        return normalise(message)
+    return None
+
+
+def _ort_value(onnxruntime: Any, feed: Array, declared: str) -> Any:
+    if feed.dtype.name in BITS:
+        carrier, number = BITS[feed.dtype.name]
+        bits = np.ascontiguousarray(feed).reshape(feed.shape).view(carrier)
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, number)
+    if feed.dtype.kind == "c" and declared in _REAL_PARTS:
+        part = np.dtype(_REAL_PARTS[declared])
+        if part.itemsize * 2 == feed.dtype.itemsize:
+            feed = np.stack([feed.real, feed.imag], axis=-1)
+    # ascontiguousarray makes a vector of a scalar.
+    return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(feed).reshape(feed.shape))
+
+
+def _array(value: Any) -> Array:
+    """A copy of a tensor. The bits are read where NumPy's bridge does not know the element type."""
+    dtype = _FROM_BITS.get(value.element_type())
+    if dtype is None:
+        return np.array(value.numpy(), copy=True)
+    shape = tuple(value.shape())
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    data = ctypes.string_at(value.data_ptr(), size) if size else b""
+    return np.frombuffer(bytearray(data), dtype=dtype).reshape(shape)
+
+
+def _from_pairs(array: Array) -> Array:
+    """Complex numbers from reals with a last dimension of 2; an array of another form stays what it is."""
+    whole = _WHOLE.get(array.dtype)
+    if whole is None or not array.ndim or array.shape[-1] != 2:
+        return array
+    return np.ascontiguousarray(array).view(whole)[..., 0]
+
+
+_SCRIPT = """\
+import numpy
+import onnxruntime
+
+options = onnxruntime.SessionOptions()
+options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_LEVEL
+session = onnxruntime.InferenceSession(artifact, options, providers=['PROVIDER'])
+bits = {'bfloat16': ('uint16', 16), 'float8_e4m3fn': ('uint8', 17), 'float8_e5m2': ('uint8', 19)}
+given = {}
+for position, value in enumerate(session.get_inputs()):
+    number = int(value.name[6:]) if value.name.startswith('input_') else position  # unused inputs are gone
+    feed = feeds[number]
+    if feed.dtype.name in bits:
+        view, code = bits[feed.dtype.name]
+        given[value.name] = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(feed.view(view), code)
+    else:
+        if feed.dtype.kind == 'c' and value.type in ('tensor(float)', 'tensor(double)'):
+            feed = numpy.stack([feed.real, feed.imag], -1)
+        given[value.name] = onnxruntime.OrtValue.ortvalue_from_numpy(feed)
+results = session.run_with_ort_values([value.name for value in session.get_outputs()], given)
+actual = []
+for result in results:
+    if result.element_type() == 16:  # bfloat16, which NumPy does not have; widened
+        import torch
+
+        actual.append(torch.from_dlpack(result._get_c_value()).float().numpy())
+    else:
+        actual.append(result.numpy())
+"""
