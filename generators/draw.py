@@ -82,7 +82,8 @@ class Handle:
             elif self._array.dtype.kind == "c":
                 self._bounds = (math.nan, math.nan)
             else:
-                self._bounds = (float(self._array.min()), float(self._array.max()))
+                array = self._array.astype(np.float32) if self._array.dtype.kind == "V" else self._array
+                self._bounds = (float(array.min()), float(array.max()))
         return self._bounds
 
     def within(self, low: float, high: float) -> bool:
@@ -145,6 +146,11 @@ class Draw:
         self._handles = handles
         self._profiles = profiles
         self._names = iter(names)
+
+    @property
+    def nonfinite(self) -> bool:
+        """Whether this case may hold NaN and infinities, so that a sampler need not keep away from them."""
+        return self._profiles.nonfinite
 
     # -- plain arguments ---------------------------------------------------------------------------------------
 
@@ -270,12 +276,14 @@ class Draw:
         minimum: int = 0,
         where: Callable[[Handle], bool] | None = None,
         elements: Elements | None = None,
+        otherwise: Elements | None = None,
     ) -> Handle:
         """A value with one of the dtypes and ranks, every extent at least ``minimum``, that satisfies ``where``.
 
         Mostly one at hand, so that graphs are deep; else fresh (an input or a constant), its elements drawn by
         ``elements`` (a profile name or a function of generator, shape and dtype; then always fresh) or by a
-        profile of the case. Rejects when ten fresh tensors in a row do not satisfy ``where``.
+        profile of the case. ``otherwise`` draws the elements of a fresh one without forcing the value to be fresh: for
+        operators whose domain few profiles lie in. Rejects when ten fresh tensors in a row do not satisfy ``where``.
         """
         if elements is None and self._handles and not self.flag(0.15):
             fitting = [
@@ -292,7 +300,7 @@ class Draw:
                     fitting = fitting[-2:]
                 return self.choices.pick(fitting)
         for _ in range(10):
-            handle = self.tensor(self.shape(ranks, minimum=minimum), dtypes, elements, reuse=False)
+            handle = self.tensor(self.shape(ranks, minimum=minimum), dtypes, elements or otherwise, reuse=False)
             if where is None or where(handle):
                 return handle
             self._discard(handle)
