@@ -95,19 +95,24 @@ def finish(session: Session, finding: str, end: Finish, minimized: str, reproduc
             row.numbers = end.numbers
         if end.settings is not None:
             row.settings = list(end.settings)
-        bucket = session.get(BucketRow, end.bucket)
-        if bucket is None:
-            session.add(BucketRow(key=end.bucket, representative_id=row.id))
-            session.flush()
-        elif end.state is FindingState.VERIFIED:
-            representative = session.get_one(FindingRow, bucket.representative_id)
-            if representative.state == FindingState.VERIFIED:
-                row.state = FindingState.DUPLICATE
-            else:
-                bucket.representative_id = row.id
-        row.bucket_key = end.bucket
+        if end.bucket:
+            _put_into_bucket(session, row, end.bucket)
         session.flush()
     return _finding(session, row)
+
+
+def _put_into_bucket(session: Session, row: FindingRow, key: str) -> None:
+    bucket = session.get(BucketRow, key)
+    if bucket is None:
+        session.add(BucketRow(key=key, representative_id=row.id))
+        session.flush()
+    elif row.state == FindingState.VERIFIED:
+        representative = session.get_one(FindingRow, bucket.representative_id)
+        if representative.state == FindingState.VERIFIED:
+            row.state = FindingState.DUPLICATE
+        else:
+            bucket.representative_id = row.id
+    row.bucket_key = key
 
 
 def find(session: Session, prefix: str, where: str) -> Finding:

@@ -11,8 +11,8 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     """The configuration of a campaign.
 
     It ends after ``minutes`` of running or when ``graphs`` cases have been judged, whichever comes first; when both
-    are None it runs until it is stopped. ``routes`` are names of routes, all available ones when empty. ``nodes`` is the
-    wanted size of a graph, ``pack`` the graphs in one conversion (None: learnt from measurement), ``workers`` the
+    are None it runs until it is stopped. ``routes`` are names of routes, all available ones when empty. ``nodes`` is
+    the wanted size of a graph, ``pack`` the graphs in one conversion (None: learnt from measurement), ``workers`` the
     processes beside this one. ``deadline_seconds`` is what a single step of a worker may take, ``memory_limit_mb`` its
     resident memory. One finding's minimization may take ``minimize_seconds`` and ``minimize_conversions``; its
     reproducer is run ``verify_runs`` times, each in a fresh process.

@@ -24,8 +24,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Progress of a campaign, all runs of it together.
 
     ``elapsed`` and ``remaining`` are seconds (None: no time limit), ``graphs`` cases judged, ``graph_limit`` how many
-    are wanted (None: no limit). ``by_route`` counts cases by route, ``verdicts`` by verdict. ``phase`` says in words what
-    minimization is at (``''`` when idle), ``pending`` how many findings wait for it.
+    are wanted (None: no limit). ``by_route`` counts cases by route, ``verdicts`` by verdict. ``phase`` says in words
+    what minimization is at (``''`` when idle), ``pending`` how many findings wait for it.
     """
 
     elapsed: float
