@@ -147,11 +147,6 @@ class Draw:
         self._profiles = profiles
         self._names = iter(names)
 
-    @property
-    def nonfinite(self) -> bool:
-        """Whether this case may hold NaN and infinities, so that a sampler need not keep away from them."""
-        return self._profiles.nonfinite
-
     # -- plain arguments ---------------------------------------------------------------------------------------
 
     def reject(self, reason: str = "") -> NoReturn:
