@@ -1,0 +1,224 @@
+"""Asking whether candidates still fail: cached, counted, budgeted, the best answer always kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from generators.graph import Array, Case, Constant
+from generators.transforms import canonical
+from oracles.minimize.records import Budget, PassStatistics
+from oracles.minimize.simplicity import simplicity
+from oracles.outcome import Kind, Observation, Signature, Tester, Trial, Verdict
+
+#: Kinds judged output by output: candidates packed into one conversion get a verdict each.
+PACKABLE = frozenset({Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE})
+#: Most nodes and cases in one conversion; converters' cost per node starts to rise beyond.
+PACK_NODES = 512
+PACK_CASES = 160
+#: When one failing candidate takes the conversion down: most cases in a conversion that is expected to pass.
+LARGEST_CHUNK = 64
+#: How often a flaky subject is asked about the same candidate.
+ATTEMPTS = 3
+
+
+class Exhausted(Exception):
+    """The budget is used up; what was found so far stands."""
+
+
+def digest(case: Case) -> str:
+    """Identity of a case in canonical form (:func:`generators.transforms.canonical`): its graph and all its data."""
+    state = hashlib.sha256()
+    graph = case.graph
+    state.update(repr((graph.frontend, graph.inputs, graph.outputs)).encode())
+    for node in graph.nodes:
+        # Types of outputs may be stale in candidates and follow from the rest.
+        names = tuple(value.name for value in node.outputs)
+        state.update(repr((node.target, node.args, node.kwargs, names)).encode())
+    for constant in graph.constants:
+        state.update(_describe(constant))
+        state.update(constant.data.tobytes())
+    for value in graph.inputs:
+        state.update(case.feeds[value.name].tobytes())
+    return state.hexdigest()
+
+
+def _describe(constant: Constant) -> bytes:
+    return repr((constant.name, constant.type, constant.trainable)).encode()
+
+
+class Question:
+    """Does a candidate still show the signature? The only way in which passes learn anything.
+
+    ``best`` is the simplest case that showed it so far and ``seen`` what was observed of it. Observations of other
+    bugs are collected. A candidate is judged once; later the answer is remembered.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        tester: Tester,
+        budget: Budget,
+        on_improvement: Callable[[Case], None] | None = None,
+    ) -> None:
+        self.signature = signature
+        self.tester = tester
+        self.best: Case | None = None
+        self.seen: Observation | None = None
+        self.passes: dict[str, PassStatistics] = {}
+        self.conversions_to_nodes = 0
+        #: Whether a case that showed the signature did not do so when asked again; then every no is asked again too.
+        self.flaky = False
+        self._budget = budget
+        self._improved = on_improvement
+        self._started = budget.clock()
+        self._first = tester.conversions
+        self._answers: dict[str, tuple[Case, Observation] | None] = {}
+        self._others: dict[tuple[object, ...], tuple[Case, Observation]] = {}
+        self._pass = PassStatistics()
+        self._refused: set[str] = set()
+        self._values: tuple[str, dict[str, Array]] | None = None
+
+    @property
+    def packs(self) -> bool:
+        """Whether candidates that fail leave the verdicts of the others in the same conversion alone."""
+        return self.signature.kind in PACKABLE
+
+    @property
+    def conversions(self) -> int:
+        return self.tester.conversions - self._first
+
+    @property
+    def seconds(self) -> float:
+        return self._budget.clock() - self._started
+
+    @contextmanager
+    def during(self, name: str) -> Iterator[None]:
+        """Count what is asked inside under the name of a pass."""
+        outer, self._pass = self._pass, self.passes.setdefault(name, PassStatistics())
+        started, conversions = self._budget.clock(), self.conversions
+        try:
+            yield
+        finally:
+            self._pass.seconds += self._budget.clock() - started
+            self._pass.conversions += self.conversions - conversions
+            self._pass = outer
+
+    def ask(self, candidates: Sequence[Case], by: Sequence[str] = ()) -> list[Case | None]:
+        """For each candidate its canonical form, types corrected, when it shows the signature, else None.
+
+        Those not asked before are judged in as few conversions as the limits of packing allow. ``by`` names, for each
+        of the first candidates, the pass under which to count it. Raises Exhausted.
+        """
+        cases = [canonical(candidate) for candidate in candidates]
+        keys = [digest(case) for case in cases]
+        fresh = {key: case for key, case in zip(keys, cases, strict=True) if key not in self._answers}
+        for _ in range(ATTEMPTS):
+            for pack in _packs(list(fresh.items())):
+                self._judge(pack)
+            fresh = {key: case for key, case in fresh.items() if not self._answers[key] and key not in self._refused}
+            if not self.flaky or not fresh:
+                break
+        for key, name in zip(keys, by, strict=False):
+            statistics = self.passes.setdefault(name, PassStatistics())
+            statistics.tries += 1
+            statistics.successes += self._answers[key] is not None
+        return [answer[0] if (answer := self._answers[key]) else None for key in keys]
+
+    def _judge(self, pack: list[tuple[str, Case]]) -> None:
+        if self.conversions >= self._budget.conversions or self.seconds >= self._budget.seconds:
+            raise Exhausted
+        # The best case so far goes along where that costs no conversion: when it passes, the subject is flaky.
+        control = self.best if self.packs else None
+        trials = self.tester.test([*(case for _, case in pack), *([control] if control else [])])
+        if control and not trials.pop().shows(self.signature):
+            self.flaky = True
+        for (key, _), trial in zip(pack, trials, strict=True):
+            self._record(key, trial)
+
+    def values(self, case: Case) -> dict[str, Array]:
+        """Every value of the case's graph by name, from eager execution."""
+        key = digest(case)
+        if self._values is None or self._values[0] != key:
+            self._values = (key, self.tester.values(case))
+        return self._values[1]
+
+    def first(self, candidates: Sequence[Case]) -> Case | None:
+        """The first candidate that shows the signature; put the most wanted ones first.
+
+        Where a failing candidate takes its conversion down, candidates are asked about one at a time, and in growing
+        groups while the answer stays no: a group that passes costs one conversion, one that fails is split.
+        """
+        if self.packs:
+            return next((case for case in self.ask(candidates) if case is not None), None)
+        position, size = 0, 1
+        while position < len(candidates):
+            group = candidates[position : position + size]
+            for case in self.ask(group):
+                if case is not None:
+                    return case
+            position += len(group)
+            size = min(2 * size, LARGEST_CHUNK)
+        return None
+
+    def forget(self, case: Case) -> None:
+        """Make the next question about this very case a fresh one: for subjects that fail only sometimes."""
+        self._answers.pop(digest(canonical(case)), None)
+
+    def observation(self, case: Case) -> Observation | None:
+        """What was observed of a case that showed the signature."""
+        answer = self._answers.get(digest(canonical(case)))
+        return answer[1] if answer else None
+
+    def others(self) -> tuple[tuple[Case, Observation], ...]:
+        """Cases that showed another bug (the simplest for each signature), and single nodes of other operators than
+        the minimized case's that showed the same one."""
+        best = self.best
+        mine = (self.signature, best.graph.operators()) if best else None
+        return tuple(pair for key, pair in self._others.items() if key != mine)
+
+    def _record(self, key: str, trial: Trial) -> None:
+        self._pass.tries += 1
+        self._answers[key] = None
+        case = trial.case
+        if case is None:
+            self._refused.add(key)
+            return
+        for seen in trial.observations:
+            if seen.verdict is not Verdict.BUG:
+                continue
+            if seen.signature != self.signature:
+                self._keep_other((seen.signature,), case, seen)
+                continue
+            if self._answers[key] is None:
+                self._pass.successes += 1
+                self._answers[key] = (case, seen)
+            if len(case.graph.nodes) == 1:
+                self._keep_other((seen.signature, case.graph.operators()), case, seen)
+        answer = self._answers[key]
+        if answer and (self.best is None or simplicity(case) < simplicity(self.best)):
+            if self.best is None or len(case.graph.nodes) < len(self.best.graph.nodes):
+                self.conversions_to_nodes = self.conversions
+            self.best, self.seen = answer
+            if self._improved:
+                self._improved(case)
+
+    def _keep_other(self, key: tuple[object, ...], case: Case, seen: Observation) -> None:
+        kept = self._others.get(key)
+        if kept is None or simplicity(case) < simplicity(kept[0]):
+            self._others[key] = (case, seen)
+
+
+def _packs(cases: Sequence[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]]:
+    pack: list[tuple[str, Case]] = []
+    nodes = 0
+    for key, case in cases:
+        size = len(case.graph.nodes)
+        if pack and (nodes + size > PACK_NODES or len(pack) >= PACK_CASES):
+            yield pack
+            pack, nodes = [], 0
+        pack.append((key, case))
+        nodes += size
+    if pack:
+        yield pack

@@ -1,0 +1,143 @@
+"""The passes that keep the nodes, together: what they propose shares conversions.
+
+The first question combines the bold edits of all passes ("everything simplest at once") and asks for every edit
+alone; what succeeds is then made together and verified in the same question that tries further edits on it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+from generators.graph import Case
+from generators.transforms import canonical
+from oracles.minimize import (
+    reduce_outputs,
+    shrink_shapes,
+    simplify_arguments,
+    simplify_dtypes,
+    simplify_layouts,
+    simplify_roles,
+    simplify_values,
+)
+from oracles.minimize.bypass_nodes import bypassed
+from oracles.minimize.delete_nodes import without
+from oracles.minimize.edits import Edit, applied, compose
+from oracles.minimize.isolate import parts
+from oracles.minimize.question import Question
+from oracles.minimize.simplicity import simplicity
+
+#: The passes in the order in which their edits are made.
+PASSES: tuple[Callable[[Case], Iterator[Edit]], ...] = (
+    reduce_outputs.propose,
+    shrink_shapes.propose,
+    shrink_shapes.propose_ranks,
+    simplify_dtypes.propose,
+    simplify_arguments.propose,
+    simplify_roles.propose,
+    simplify_layouts.propose,
+    simplify_values.propose,
+)
+#: Graphs with more nodes than this are not worth combined guesses.
+SMALL = 8
+#: Most combinations of bold edits in one question.
+COMBINATIONS = 120
+
+
+def proposals(case: Case) -> list[Edit]:
+    """The edits of all passes that make this case simpler."""
+    return [edit for propose in PASSES for edit in propose(case) if applied(edit, case) is not None]
+
+
+def simplify(case: Case, ask: Question) -> Case:
+    """A case that no single edit of any pass makes simpler while it shows the signature."""
+    return _together(case, ask) if ask.packs else _one_by_one(case, ask)
+
+
+def _together(case: Case, ask: Question) -> Case:
+    case, succeeded, bold = canonical(case), list[Edit](), True
+    while True:
+        guess = canonical(compose(case, succeeded))
+        edits = proposals(guess)
+        cumulative = [compose(case, succeeded[:count]) for count in _prefixes(len(succeeded))]
+        guesses = [guess, *cumulative, *(_combinations(guess, edits) if bold else []), *_structure(guess, ask)]
+        alone = [candidate for edit in edits if (candidate := applied(edit, guess)) is not None]
+        answers = ask.ask([*alone, *guesses], [edit.by for edit in edits])
+        shown = [answer for answer in answers if answer is not None]
+        best = min(shown, key=simplicity, default=case)
+        worked = [edit for edit, answer in zip(edits, answers, strict=False) if answer is not None]
+        bold = False
+        if simplicity(best) >= simplicity(case) and not succeeded:
+            return case
+        if simplicity(best) < simplicity(guess):
+            # What worked on the guess mostly works on what is simpler still; where names differ nothing happens.
+            case, succeeded = best, [edit for edit in worked if len(best.graph.nodes) == len(guess.graph.nodes)]
+        else:
+            case, succeeded = best, []
+            if best is not case and simplicity(best) == simplicity(guess):
+                return best
+
+
+def _prefixes(count: int) -> list[int]:
+    """About eight lengths of prefixes, short of all."""
+    return sorted({count * eighth // 8 for eighth in range(1, 8)} - {0, count})
+
+
+def _combinations(case: Case, edits: Sequence[Edit]) -> list[Case]:
+    """Bold edits of all passes combined, the simplest results first."""
+    if len(case.graph.nodes) > SMALL:
+        return []
+    bold = [edit for edit in edits if edit.bold]
+    groups: dict[str, list[Edit | None]] = {}
+    for edit in bold:
+        groups.setdefault(edit.by, [None]).append(edit)
+    shapes = groups.pop("shapes", [None])
+    values = groups.pop(simplify_values.NAME, [None])
+    ranks = groups.pop("ranks", [None])
+    rest = [edit for group in groups.values() for edit in group if edit is not None]
+    others: list[list[Edit]] = [rest, [edit for edit in rest if edit.by != simplify_arguments.NAME], []]
+    found: dict[object, Case] = {}
+    for shape, rank, other, value in itertools.product(shapes, ranks, others, values):
+        chosen = [edit for edit in (shape, rank, *other, value) if edit is not None]
+        if len(chosen) > 1:
+            candidate = compose(case, chosen)
+            found.setdefault(tuple(id(edit) for edit in chosen), candidate)
+    ordered = sorted(found.values(), key=simplicity)
+    # Evenly over the whole range: the very simplest ones tend to fail together.
+    step = max(len(ordered) / COMBINATIONS, 1.0)
+    return [ordered[int(index * step)] for index in range(min(len(ordered), COMBINATIONS))]
+
+
+def _structure(case: Case, ask: Question) -> list[Case]:
+    """For small graphs: nodes alone, one node less, one node bypassed."""
+    count = len(case.graph.nodes)
+    if not 1 < count <= SMALL:
+        return []
+    values = ask.values(case)
+    alone = [part for index in range(count) for part in parts(case, (index,), values)]
+    fewer = [part for index in range(count) if (part := without(case, (index,), values)) is not None]
+    return [*alone, *fewer, *bypassed(case)]
+
+
+def _one_by_one(case: Case, ask: Question) -> Case:
+    """For failures that take the conversion down: the combinations first, then edit after edit of pass after pass."""
+    case = canonical(case)
+    first = ask.first(_combinations(case, proposals(case))[: COMBINATIONS // 2])
+    case = first or case
+    while True:
+        before = case
+        for propose in PASSES:
+            with ask.during(propose.__module__.rpartition(".")[2]):
+                case = _exhaust(case, propose, ask)
+        if case is before:
+            return case
+
+
+def _exhaust(case: Case, propose: Callable[[Case], Iterator[Edit]], ask: Question) -> Case:
+    while True:
+        candidates = [(changed, simplicity(changed)) for edit in propose(case) if (changed := applied(edit, case))]
+        candidates.sort(key=lambda pair: pair[1])
+        found = ask.first([changed for changed, _ in candidates])
+        if found is None:
+            return case
+        case = found
