@@ -23,6 +23,8 @@ class Format(StrEnum):
     TENSORFLOW = "tensorflow"
     ONNX = "onnx"
     TFLITE = "tflite"
+    #: A graph of ours as it is serialised: what the identity route hands on, to test the harness against itself.
+    GRAPH = "graph"
 
 
 @dataclass(frozen=True)

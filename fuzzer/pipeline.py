@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from oracles.judge import judge
+
 from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, normalise
@@ -24,7 +26,6 @@ from generators.graph import Array, Case, GraphError
 from generators.random_graphs import Weights, grow, node_keys
 from generators.serial import dumps, loads
 from generators.transforms import retype, union
-from oracles.judge import judge
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
 #: Kinds of mismatch in the order in which they hide each other.
@@ -106,7 +107,7 @@ class Pipeline:
 
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""
-        cases = [(number, loads(data)) for number, data in enumerate(task.cases)]
+        cases = [(number, loads(data)) for number, data in task.cases]
         return self._finish(self._judge(cases, keep_cases=True))
 
     def _finish(self, results: list[CaseResult]) -> BatchResult:
@@ -204,7 +205,9 @@ class Pipeline:
     _printing_stage = Stage.CONVERT
 
     @contextmanager
-    def _step(self, name: str, component: str, numbers: tuple[int, ...], case: bytes, settings: str = "") -> Iterator[None]:
+    def _step(
+        self, name: str, component: str, numbers: tuple[int, ...], case: bytes, settings: str = ""
+    ) -> Iterator[None]:
         self._announce(Step(name, component, numbers, case, settings))
         self._printed()
         started = time.perf_counter()
@@ -217,9 +220,7 @@ class Pipeline:
             self._printing, self._printing_stage = component, _STAGES[name]
             raise Printed(text)
 
-    def _together(
-        self, prepared: list[Prepared], blob: bytes = b""
-    ) -> list[tuple[int, Case, list[Observation]]]:
+    def _together(self, prepared: list[Prepared], blob: bytes = b"") -> list[tuple[int, Case, list[Observation]]]:
         numbers = tuple(item.number for item in prepared)
         joined = union([item.case for item in prepared]) if len(prepared) > 1 else None
         case = joined.case if joined else prepared[0].case
@@ -348,9 +349,7 @@ class Pipeline:
 
     # -- verdicts ------------------------------------------------------------------------------------------------
 
-    def _verdicts(
-        self, item: Prepared, outputs: list[tuple[str, str, list[Array] | _Refused]]
-    ) -> list[Observation]:
+    def _verdicts(self, item: Prepared, outputs: list[tuple[str, str, list[Array] | _Refused]]) -> list[Observation]:
         """One observation per component that is at fault.
 
         A mismatch that every variant of every runtime shows is the converter's, another the runtime's that shows it.

@@ -115,7 +115,8 @@ class Worker:
         message_read, message_write = os.pipe()
         note = os.memfd_create("convfuzz-note")
         os.ftruncate(note, NOTE_BYTES)
-        stdout, stderr = tempfile.TemporaryFile(buffering=0), tempfile.TemporaryFile(buffering=0)
+        stdout: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (closed with the worker)
+        stderr: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",

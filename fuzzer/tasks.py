@@ -33,10 +33,10 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):
-    """Judge serialised cases (``generators.serial``), all of one frontend."""
+    """Judge serialised cases (``generators.serial``), each under its number."""
 
     subject: Subject
-    cases: tuple[bytes, ...]
+    cases: tuple[tuple[int, bytes], ...]
 
 
 class ValuesTask(msgspec.Struct, frozen=True, tag=True):

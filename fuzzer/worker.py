@@ -64,7 +64,7 @@ class _Server:
             result: tasks.Result
             try:
                 result = self._perform(tasks.decode_task(data))
-            except Exception as error:  # a defect of ours: the supervisor is told and the worker lives on
+            except Exception as error:  # noqa: BLE001  # a defect of ours: the supervisor is told and the worker lives on
                 result = tasks.Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
             self._messages.send_bytes(tasks.encode(result))
             # What a converter leaves behind in reference cycles would otherwise pile up between collections.

@@ -24,6 +24,8 @@ class Converter(abc.ABC):
     #: longest prefix. A key ``module:function`` names one function, and decides wherever it is on the way (the
     #: outermost, if there are several): for subjects that call back into the modules of an earlier stage.
     stages: ClassVar[Mapping[str, Stage]] = {}
+    #: Whether campaigns use it when no route is asked for.
+    default: ClassVar[bool] = True
     #: How many graphs to put into one conversion before anything has been learnt about this converter.
     pack: ClassVar[int] = 8
 

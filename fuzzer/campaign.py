@@ -1,0 +1,374 @@
+"""A campaign: a seed and a configuration, batches until the time is up, findings handled as they come.
+
+Each slot is a thread with worker processes of its own, one per frontend, and does one job at a time: judge a batch or
+handle a finding. What has been done is in the store at every instant; memory holds nothing that cannot be rebuilt.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from corpus.records import (
+    PENDING,
+    Batch,
+    BatchState,
+    Campaign,
+    CampaignStatus,
+    Finding,
+    FindingState,
+    Summary,
+)
+from corpus.records import Quarantine as QuarantineEntry
+from corpus.store import Store
+from fuzzer.config import CampaignConfig
+from fuzzer.converters.base import converters
+from fuzzer.handling import Handler
+from fuzzer.listener import Listener, Snapshot, WorkerState
+from fuzzer.planning import Plan, task_of
+from fuzzer.quarantine import Quarantine
+from fuzzer.recording import judged_batch, refusals
+from fuzzer.routes import select
+from fuzzer.stopping import Stop, stopping_on_signals
+from fuzzer.supervisor import Limits, Stopped, Worker
+from fuzzer.survival import judge_numbers
+from fuzzer.tasks import BatchResult
+
+#: Share of the slots' time that handling findings may take while batches could run.
+_HANDLING_SHARE = 0.6
+#: Seconds past the end of a campaign that handling a finding may still use.
+_GRACE = 20.0
+#: Findings of one signature beyond this many wait until no batch is to be run.
+_PER_SIGNATURE = 6
+_TICK = 0.25
+
+
+@dataclass
+class _Slot:
+    """A thread's workers by frontend, and what it is doing."""
+
+    name: str
+    workers: dict[str, Worker] = field(default_factory=dict)
+    doing: str = "starting"
+    component: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+    def does(self, doing: str, component: str = "") -> None:
+        self.doing, self.component, self.since = doing, component, time.monotonic()
+
+
+def run(
+    store: Store, campaign_id: str, config: CampaignConfig, listener: Listener, stop: Stop | None = None
+) -> Summary:
+    """Run the campaign, or go on with it, until its time is up, its graphs are judged, or it is asked to stop.
+
+    Returns the summary of all its runs. Raises CorpusError when the store fails (what was recorded stays),
+    UsageError when no selected route is available, WorkerUnusable when workers cannot even start.
+    """
+    stop = stop or Stop()
+    with store.claim(campaign_id), stopping_on_signals(stop, listener.log):
+        return _Run(store, store.load_campaign(campaign_id), config, listener, stop).run()
+
+
+def replay(
+    store: Store, campaign_id: str, batch_index: int, listener: Listener, config: CampaignConfig | None = None
+) -> BatchResult:
+    """Generate and judge a batch again exactly as it was issued; nothing is recorded. CorpusError for an unknown
+    batch."""
+    campaign = store.load_campaign(campaign_id)
+    config = config or CampaignConfig.from_builtins(campaign.config)
+    issued = store.batch(campaign.id, batch_index).issued
+    worker = Worker(Limits(config.deadline_seconds, config.memory_limit_mb))
+    listener.log(f"replaying batch {batch_index}: {issued.cases} cases of {issued.frontend} through {issued.converter}")
+    try:
+        return judge_numbers(
+            worker,
+            range(issued.cases),
+            lambda numbers: task_of(campaign.seed, issued, numbers),
+            converters()[issued.converter],
+        )
+    finally:
+        worker.close()
+
+
+class _Run:
+    def __init__(
+        self, store: Store, campaign: Campaign, config: CampaignConfig, listener: Listener, stop: Stop
+    ) -> None:
+        self.store = store
+        self.campaign = campaign
+        self.config = config
+        self.listener = listener
+        self.stop = stop
+        self.routes = select(config.routes)
+        self.plan = Plan(campaign.seed, self.routes, config.nodes, config.pack)
+        self.versions = campaign.versions
+        self.lock = threading.Lock()
+        self.events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.failure: BaseException | None = None
+        self.started = time.monotonic()
+        self.counted = self.started
+        self.slots = [_Slot(f"worker {number + 1}") for number in range(config.workers)]
+        self.spent: Counter[str] = Counter()
+        self.per_signature: Counter[str] = Counter()
+        self.quarantines: dict[str, Quarantine] = {}
+        for entry in store.quarantine():
+            if all(self.versions.get(package) == version for package, version in entry.versions.items()):
+                self.quarantines.setdefault(entry.converter, Quarantine()).guilty[entry.target] = entry.reason
+        self.waiting: list[Batch] = store.unjudged(campaign.id)
+        self.next_index = store.next_index(campaign.id)
+        self.pending: dict[str, Finding] = {
+            finding.id: finding for finding in store.list_findings(campaign=campaign.id, states=PENDING)
+        }
+        self.handled_now: set[str] = set()
+        self._under_way: dict[int, int] = {}
+        judged = store.batches(campaign.id, BatchState.JUDGED)
+        self.graphs = sum(batch.cases for batch in judged)
+        self.batches = len(judged)
+        self.conversions = sum(batch.conversions for batch in judged)
+        self.by_route: Counter[str] = Counter()
+        self.verdicts: Counter[str] = Counter()
+        for batch in judged:
+            self._tally(batch)
+        self.end = None if config.minutes is None else self.started + config.minutes * 60 - campaign.elapsed
+        self.handler = Handler(store, config, stop.soon, self._until)
+
+    # -- the main thread -----------------------------------------------------------------------------------------
+
+    def run(self) -> Summary:
+        listener, store = self.listener, self.store
+        store.resume_campaign(self.campaign.id)
+        listener.started(self.campaign, self.config, [str(route) for route in self.routes])
+        threads = [threading.Thread(target=self._work, args=(slot,), name=slot.name) for slot in self.slots]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                self._drain(_TICK)
+                self._save_elapsed()
+                listener.progress(self._snapshot())
+        finally:
+            if any(thread.is_alive() for thread in threads):
+                # Our own loop failed: the slots must not outlive it.
+                self.stop.request()
+                self.stop.request()
+            for thread in threads:
+                thread.join()
+        self._drain(0)
+        if self.failure is not None:
+            store.end_campaign(self.campaign.id, CampaignStatus.INTERRUPTED, time.monotonic() - self.counted)
+            raise self.failure
+        status = CampaignStatus.INTERRUPTED if self.stop.soon() else CampaignStatus.FINISHED
+        store.end_campaign(self.campaign.id, status, time.monotonic() - self.counted)
+        summary = store.summary(self.campaign.id)
+        listener.finished(summary)
+        return summary
+
+    def _drain(self, seconds: float) -> None:
+        """Tell the listener what the slots have to tell, waiting for the first event up to ``seconds``."""
+        try:
+            event = self.events.get(timeout=seconds) if seconds else self.events.get_nowait()
+            while True:
+                event()
+                event = self.events.get_nowait()
+        except queue.Empty:
+            return
+
+    def _save_elapsed(self) -> None:
+        now = time.monotonic()
+        if now - self.counted > 5:
+            self.store.add_elapsed(self.campaign.id, now - self.counted)
+            self.counted = now
+
+    def _snapshot(self) -> Snapshot:
+        now = time.monotonic()
+        with self.lock:
+            phases = [slot.doing for slot in self.slots if slot.doing.startswith(("minimizing", "verifying"))]
+            return Snapshot(
+                elapsed=self.campaign.elapsed + now - self.started,
+                remaining=None if self.end is None else max(0.0, self.end - now),
+                graphs=self.graphs,
+                graph_limit=self.config.graphs,
+                batches=self.batches,
+                conversions=self.conversions,
+                by_route=dict(self.by_route),
+                verdicts=dict(self.verdicts),
+                phase="; ".join(phases),
+                pending=len(self.pending),
+                workers=tuple(
+                    WorkerState(slot.name, slot.doing, slot.component, now - slot.since) for slot in self.slots
+                ),
+            )
+
+    # -- the slots -----------------------------------------------------------------------------------------------
+
+    def _work(self, slot: _Slot) -> None:
+        """Do jobs until there are none left, or one fails in our own code."""
+        try:
+            while True:
+                job = self._next_job()
+                if job is None:
+                    return
+                started = time.monotonic()
+                kind = "findings" if isinstance(job, Finding) else "batches"
+                try:
+                    if isinstance(job, Finding):
+                        self._handle(slot, job)
+                    else:
+                        self._judge(slot, job)
+                except Stopped:
+                    return
+                finally:
+                    with self.lock:
+                        self.spent[kind] += int(1000 * (time.monotonic() - started))
+                        if isinstance(job, Finding):
+                            self.handled_now.discard(job.id)
+        except BaseException as error:  # noqa: BLE001  (handed to the main thread, which raises it)
+            with self.lock:
+                self.failure = self.failure or error
+            self.stop.request()
+        finally:
+            slot.does("stopped")
+            for worker in slot.workers.values():
+                worker.close()
+
+    def _next_job(self) -> Finding | Batch | None:
+        with self.lock:
+            if self.stop.soon():
+                return None
+            now = time.monotonic()
+            over = (self.end is not None and now >= self.end) or (
+                self.config.graphs is not None and self._promised() >= self.config.graphs
+            )
+            finding = self._next_finding(only_fresh=not over)
+            total = sum(self.spent.values())
+            crowded = total > 0 and self.spent["findings"] / total > _HANDLING_SHARE
+            if finding is not None and (over or not crowded):
+                if self.end is None or now < self.end:
+                    self.handled_now.add(finding.id)
+                    self.per_signature[_kind_of(finding)] += 1
+                    return finding
+                return None
+            if not over:
+                return self._next_batch()
+            return None
+
+    def _promised(self) -> int:
+        """Cases judged and under way."""
+        return self.graphs + sum(self._under_way.values())
+
+    def _next_finding(self, *, only_fresh: bool) -> Finding | None:
+        """The pending finding whose signature has been handled least, small ones first; with ``only_fresh`` none whose
+        signature has been handled often."""
+        free = [finding for finding in self.pending.values() if finding.id not in self.handled_now]
+        if not free:
+            return None
+        best = min(
+            free,
+            key=lambda item: (self.per_signature[_kind_of(item)], item.nodes, item.created, item.id),
+        )
+        if only_fresh and self.per_signature[_kind_of(best)] >= _PER_SIGNATURE:
+            return None
+        return best
+
+    def _next_batch(self) -> Batch:
+        if self.waiting:
+            batch = self.waiting.pop(0)
+        else:
+            index = self.next_index
+            self.next_index += 1
+            converter = self.plan.subjects[index % len(self.plan.subjects)][0].name
+            issued = self.plan.batch(index, self.quarantines.setdefault(converter, Quarantine()).avoid())
+            self.store.issue(self.campaign.id, [issued])
+            batch = Batch(self.campaign.id, issued, BatchState.ISSUED)
+        self._under_way[batch.issued.index] = batch.issued.cases
+        return batch
+
+    def _until(self) -> float:
+        """The monotonic time at which handling a finding has to end."""
+        return float("inf") if self.end is None else self.end + _GRACE
+
+    def _worker(self, slot: _Slot, frontend: str) -> Worker:
+        if frontend not in slot.workers:
+            limits = Limits(self.config.deadline_seconds, self.config.memory_limit_mb)
+            slot.workers[frontend] = Worker(limits, stopped=self.stop.now)
+        return slot.workers[frontend]
+
+    # -- batches -------------------------------------------------------------------------------------------------
+
+    def _judge(self, slot: _Slot, batch: Batch) -> None:
+        issued = batch.issued
+        slot.does(f"batch {issued.index}", issued.converter)
+        started = time.monotonic()
+        result = judge_numbers(
+            self._worker(slot, issued.frontend),
+            range(issued.cases),
+            lambda numbers: task_of(self.campaign.seed, issued, numbers),
+            converters()[issued.converter],
+        )
+        seconds = time.monotonic() - started
+        record = judged_batch(self.campaign.id, issued, result, seconds)
+        with self.lock:
+            self._under_way.pop(issued.index, None)
+            if not self.store.record_batch(record):
+                return
+            self._learn(issued.converter, result)
+            done = self.store.batch(self.campaign.id, issued.index)
+            self.graphs += done.cases
+            self.batches += 1
+            self.conversions += done.conversions
+            self._tally(done)
+            found = (
+                [
+                    finding
+                    for finding in self.store.list_findings(campaign=self.campaign.id, states=(FindingState.RAW,))
+                    if finding.batch == issued.index and finding.id not in self.pending
+                ]
+                if record.findings
+                else []
+            )
+            self.pending.update((finding.id, finding) for finding in found)
+        self.events.put(lambda: self.listener.batch_done(done))
+        for finding in found:
+            self.events.put(lambda finding=finding: self.listener.finding_new(finding))  # type: ignore[misc]
+
+    def _tally(self, batch: Batch) -> None:
+        self.verdicts.update(batch.verdicts)
+        for runtime in dict.fromkeys(runtime for runtime, _ in batch.issued.variants):
+            self.by_route[f"{batch.issued.frontend}:{batch.issued.converter}:{runtime}"] += batch.cases
+
+    def _learn(self, converter: str, result: BatchResult) -> None:
+        """Have quarantine learn from a batch, and keep what it found out."""
+        quarantine = self.quarantines.setdefault(converter, Quarantine())
+        for keys, reason in refusals(result):
+            if reason:
+                quarantine.refused(keys, reason)
+            else:
+                quarantine.passed(keys)
+        for key, reason in quarantine.deduce().items():
+            self.store.set_quarantine(QuarantineEntry(converter, key, reason, versions=dict(self.versions)))
+
+    # -- findings ------------------------------------------------------------------------------------------------
+
+    def _handle(self, slot: _Slot, finding: Finding) -> None:
+        batch = self.store.batch(self.campaign.id, finding.batch)
+        worker = self._worker(slot, finding.frontend)
+        handled = self.handler.handle(finding, batch, worker, lambda text: slot.does(text, finding.signature.component))
+        with self.lock:
+            if handled.finding.state in PENDING:
+                self.pending[finding.id] = handled.finding
+            else:
+                self.pending.pop(finding.id, None)
+            for identifier in handled.others:
+                other = self.store.find(identifier)
+                self.pending[identifier] = other
+                self.events.put(lambda other=other: self.listener.finding_new(other))  # type: ignore[misc]
+        self.events.put(lambda: self.listener.finding_updated(handled.finding))
+
+
+def _kind_of(finding: Finding) -> str:
+    return f"{finding.frontend} {finding.signature}"

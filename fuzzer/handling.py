@@ -1,0 +1,205 @@
+"""What is done with one finding: minimize, print, write the reproducer, verify it in fresh processes, file it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oracles.bucket import bucket_key, title
+from oracles.reproducer import render, verify
+
+from corpus.records import Batch, Finding, FindingState, Finish, NewFinding
+from corpus.store import Store
+from fuzzer.config import CampaignConfig
+from fuzzer.converters.base import Converter, converters
+from fuzzer.formats import Settings
+from fuzzer.planning import subject_of
+from fuzzer.runtimes.base import Runtime, runtimes
+from fuzzer.supervisor import Worker
+from fuzzer.survival import RemoteTester
+from fuzzer.tasks import RenderResult, RenderTask, Subject
+from generators.graph import Case
+from generators.serial import dumps, loads
+from oracles.minimize import Budget, Minimized, Unreproducible, minimize
+from oracles.outcome import Kind, Observation, Stage, symptom_of
+
+
+@dataclass(frozen=True)
+class Handled:
+    """A finding after it was handled, with the findings of other defects that were met on the way."""
+
+    finding: Finding
+    others: tuple[str, ...]
+
+
+class Handler:
+    """Handles the findings of a campaign. ``stopping`` tells that the campaign ends: minimization then returns with what
+    it has. ``until`` is the monotonic time after which no minimization goes on."""
+
+    def __init__(
+        self, store: Store, config: CampaignConfig, stopping: Callable[[], bool], until: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._stopping = stopping
+        self._until = until
+
+    def handle(self, finding: Finding, batch: Batch, worker: Worker, say: Callable[[str], None]) -> Handled:
+        """Take the finding as far as time allows. Interrupted work is saved and goes on from there the next time."""
+        subject = narrow(subject_of(batch.issued), finding)
+        converter = converters()[subject.converter]
+        tester = RemoteTester(worker, subject, converter)
+        store = self._store
+        start = loads(store.objects.get(finding.minimized_object or finding.case_object))
+        conversions = finding.conversions
+
+        def save(case: Case) -> None:
+            nodes = len(case.graph.nodes)
+            store.save_progress(finding.id, dumps(case), nodes=nodes, conversions=conversions + tester.conversions)
+            say(f"minimizing {finding.id}: {nodes} nodes, {tester.conversions} conversions")
+
+        say(f"minimizing {finding.id}")
+        budget = Budget(self._config.minimize_seconds, self._config.minimize_conversions, self._clock())
+        try:
+            result = minimize(start, finding.signature, tester, budget=budget, on_improvement=save)
+        except Unreproducible as error:
+            if self._stopping():
+                return Handled(finding, ())
+            finish = Finish(FindingState.UNREPRODUCIBLE, "", message=f"{finding.message}\n{error}")
+            return Handled(store.finish_finding(finding.id, finish), ())
+        others = tuple(
+            identifier
+            for case, seen in result.others
+            if (identifier := store.add_finding(finding.campaign, finding.batch, _new(finding.case, case, seen)))
+        )
+        if not result.complete and self._interrupted():
+            save(result.case)
+            return Handled(store.find(finding.id), others)
+        store.minimized(
+            finding.id,
+            dumps(result.case),
+            nodes=len(result.case.graph.nodes),
+            conversions=conversions + result.conversions,
+        )
+        say(f"verifying {finding.id}")
+        return Handled(self._finish(finding, subject, converter, result, worker), others)
+
+    def _interrupted(self) -> bool:
+        return self._stopping() or time.monotonic() > self._until()
+
+    def _clock(self) -> Callable[[], float]:
+        """A clock that jumps to the end of time when the campaign ends, which ends a minimization at its next step."""
+        return lambda: math.inf if self._interrupted() else time.monotonic()
+
+    def _finish(
+        self, finding: Finding, subject: Subject, converter: Converter, result: Minimized, worker: Worker
+    ) -> Finding:
+        case, seen = result.case, result.observation
+        rendered = worker.call(RenderTask(subject.frontend, dumps(case)))
+        assert isinstance(rendered, RenderResult)
+        key = bucket_key(seen.signature, case)
+        finish = Finish(
+            FindingState.DUPLICATE,
+            key,
+            title=title(case, seen),
+            minimized=dumps(case),
+            source=rendered.source,
+            nodes=len(case.graph.nodes),
+            needs_special=result.needs_special,
+            conversions=finding.conversions + result.conversions,
+            message=seen.message,
+            numbers=seen.numbers,
+            settings=variants_of(seen),
+        )
+        known = self._store.bucket(key)
+        if known is not None and known.representative.state is FindingState.VERIFIED:
+            return self._store.finish_finding(finding.id, finish)
+        script = script_of(case, seen, rendered.source, subject, converter)
+        runs = self._config.verify_runs
+        verification = verify(script, runs, deadline=3 * self._config.deadline_seconds)
+        state = (
+            FindingState.VERIFIED
+            if verification.failures == runs
+            else FindingState.FLAKY
+            if verification.failures
+            else FindingState.UNREPRODUCIBLE
+        )
+        return self._store.finish_finding(
+            finding.id,
+            Finish(
+                state,
+                key,
+                title=finish.title,
+                minimized=finish.minimized,
+                reproducer=script,
+                source=finish.source,
+                nodes=finish.nodes,
+                needs_special=finish.needs_special,
+                runs=runs,
+                failures=verification.failures,
+                conversions=finish.conversions,
+                message=finish.message,
+                numbers=finish.numbers,
+                settings=finish.settings,
+            ),
+        )
+
+
+def narrow(subject: Subject, finding: Finding) -> Subject:
+    """The subject with the runtime variants that the finding needs: none for a failure before any runtime, all for a
+    mismatch (which variants disagree is part of its identity)."""
+    signature = finding.signature
+    if signature.stage not in {Stage.RUNTIME_LOAD, Stage.INFERENCE} and signature.component == subject.converter:
+        if signature.kind in _BEFORE_RUNTIME:
+            return Subject(subject.frontend, subject.converter, subject.settings, ())
+        return subject
+    return subject
+
+
+_BEFORE_RUNTIME = frozenset({Kind.EXCEPTION, Kind.INVALID, Kind.STDOUT, Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT})
+
+
+def variants_of(seen: Observation) -> tuple[str, ...]:
+    """The runtime variants that show a failure."""
+    return tuple(part for part in seen.settings.split(", ") if part)
+
+
+def script_of(case: Case, seen: Observation, source: str, subject: Subject, converter: Converter) -> str:
+    """The stand-alone reproducer of a minimized case."""
+    runtime, settings = _runtime_of(seen, subject)
+    packages = [*converter.requires, *(runtime.requires if runtime else ())]
+    return render(
+        case,
+        seen,
+        frontend_source=source,
+        frontend=subject.frontend,
+        converter_name=converter.name,
+        convert_script=converter.script(subject.settings),
+        runtime_script=runtime.script(settings) if runtime else None,
+        versions=packages,
+        title=title(case, seen),
+    )
+
+
+def _runtime_of(seen: Observation, subject: Subject) -> tuple[Runtime | None, Settings]:
+    """The first runtime variant that shows the failure, with its settings."""
+    words = seen.settings.split(", ")[0].split(" ")
+    for name, variant in subject.variants:
+        if words in ([name, variant], [variant]) and (words[0] == name or seen.signature.component == name):
+            return runtimes()[name], runtimes()[name].variants[variant]
+    return None, {}
+
+
+def _new(number: int, case: Case, seen: Observation) -> NewFinding:
+    return NewFinding(
+        number,
+        seen.signature,
+        symptom_of(seen.signature.kind),
+        seen.message,
+        dumps(case),
+        variants_of(seen),
+        seen.numbers,
+        len(case.graph.nodes),
+    )

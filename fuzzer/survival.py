@@ -1,0 +1,186 @@
+"""Getting a result for every case whatever a subject does to the worker."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from corpus.records import Outcome
+from fuzzer.converters.base import Converter
+from fuzzer.supervisor import Worker, WorkerDied
+from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
+from generators.graph import Array, Case
+from generators.serial import dumps, loads
+from oracles.outcome import Kind, Observation, Signature, Stage, Trial, Verdict
+
+_STAGES = {
+    "convert": Stage.CONVERT,
+    "validate": Stage.VALIDATE,
+    "load": Stage.RUNTIME_LOAD,
+    "run": Stage.INFERENCE,
+}
+
+
+class WorkerUnusable(RuntimeError):
+    """A worker dies before it reaches any case: the frameworks cannot be imported, or our own code takes it down."""
+
+
+def judge_numbers(
+    worker: Worker,
+    numbers: Sequence[int],
+    task: Callable[[tuple[int, ...]], BatchTask | JudgeTask],
+    converter: Converter,
+) -> BatchResult:
+    """Have the worker perform ``task(numbers)`` and return one result per number.
+
+    When the worker dies over several cases they are split in two; over a single one, its end becomes that case's
+    observation and the others are done again. A case that kills eager mode is refused. Raises WorkerUnusable.
+    """
+    gathered: list[BatchResult] = []
+    waiting = [tuple(numbers)]
+    failures = 0
+    while waiting:
+        part = waiting.pop()
+        if not part:
+            continue
+        try:
+            result = worker.call(task(part))
+        except WorkerDied as death:
+            if not death.step.cases or death.step.name == "judge":
+                failures += 1
+                if failures > 2:
+                    raise WorkerUnusable(f"{death}\n{death.output[-2000:]}") from death
+                waiting.append(part)
+                continue
+            if death.step.name not in _STAGES:
+                number = death.step.cases[0]
+                reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"
+                funnel = {"": {Outcome.REFUSED.value: 1}}
+                gathered.append(BatchResult((CaseResult(number, refused=reason),), funnel=funnel))
+                waiting.append(tuple(other for other in part if other != number))
+            elif len(death.step.cases) == 1:
+                number = death.step.cases[0]
+                gathered.append(_end_of(number, death, converter))
+                waiting.append(tuple(other for other in part if other != number))
+            else:
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
+            continue
+        assert isinstance(result, BatchResult)
+        gathered.append(result)
+    return merge(gathered)
+
+
+def _end_of(number: int, death: WorkerDied, converter: Converter) -> BatchResult:
+    """The result of a case whose subject ended the worker."""
+    seen = Observation(signature_of(death, converter), Verdict.BUG, explain(death), settings=death.step.settings)
+    variant = f"{death.step.component} {death.step.settings}" if death.step.settings else ""
+    outcome = {
+        "load": Outcome.LOAD_FAILED,
+        "run": Outcome.RUN_FAILED,
+    }.get(death.step.name, Outcome.CONVERTER_FAILED)
+    result = CaseResult(number, (Seen.of(seen),), case=death.step.case)
+    return BatchResult(
+        (result,),
+        conversions=1,
+        funnel={"": {Outcome.STARTED.value: 1}, variant: {outcome.value: 1}}
+        if variant
+        else {"": {Outcome.STARTED.value: 1, outcome.value: 1}},
+    )
+
+
+def signature_of(death: WorkerDied, converter: Converter) -> Signature:
+    """The signature of the end of a worker in a subject's step.
+
+    For a signal the subject's innermost Python frame is part of it, since it is the same every time; where a hang or a
+    growth of memory is caught depends on timing, and their frames are only in the message.
+    """
+    stage = _STAGES[death.step.name]
+    modules = [module_of(frame) for frame in death.frames]
+    if stage is Stage.CONVERT:
+        for module in modules:
+            prefixes = [prefix for prefix in converter.stages if module.startswith(prefix)]
+            if prefixes:
+                stage = converter.stages[max(prefixes, key=len)]
+                break
+    detail = death.what if death.kind in {Kind.SIGNAL, Kind.EXIT} else ""
+    return Signature(stage, death.step.component, death.kind, detail)
+
+
+def explain(death: WorkerDied) -> str:
+    """What is known of the end of a worker, in a few lines."""
+    lines = [f"{death.kind.value}: {death.what} during {death.step.name} by {death.step.component}"]
+    if death.frames:
+        lines += [f"  in {module_of(frame)}.{frame.rpartition(':')[2]}" for frame in death.frames[:5]]
+    words = [
+        line for line in death.output.splitlines() if line.strip() and not line.startswith((" ", "Thread", "Curr"))
+    ]
+    lines += words[-5:]
+    return "\n".join(lines)
+
+
+def module_of(frame: str) -> str:
+    """The dotted module name of a frame ``path:function``; the bare file name outside of site-packages."""
+    path = frame.rpartition(":")[0]
+    match = re.search(r"(?:site|dist)-packages/(.+)\.py$", path)
+    if match:
+        return match[1].replace("/", ".").removesuffix(".__init__")
+    return path.rpartition("/")[2].removesuffix(".py")
+
+
+def merge(parts: Sequence[BatchResult]) -> BatchResult:
+    """One result with the cases of all parts in order of their numbers and the sums of what they counted."""
+    funnel: dict[str, Counter[str]] = {}
+    dropped: Counter[str] = Counter()
+    for part in parts:
+        dropped.update(part.dropped)
+        for variant, counts in part.funnel.items():
+            funnel.setdefault(variant, Counter()).update(counts)
+    results = sorted((result for part in parts for result in part.results), key=lambda result: result.number)
+    return BatchResult(
+        tuple(results),
+        sum(part.conversions for part in parts),
+        sum(part.subject_seconds for part in parts),
+        sum(part.seconds for part in parts),
+        {variant: dict(counts) for variant, counts in funnel.items()},
+        dict(dropped),
+    )
+
+
+class RemoteTester:
+    """The :class:`oracles.outcome.Tester` that asks a worker."""
+
+    def __init__(self, worker: Worker, subject: Subject, converter: Converter) -> None:
+        self._worker = worker
+        self._subject = subject
+        self._converter = converter
+        self.conversions = 0
+
+    def test(self, cases: Sequence[Case]) -> list[Trial]:
+        """One trial per case; see the protocol."""
+        blobs = {number: dumps(case) for number, case in enumerate(cases)}
+
+        def task(numbers: tuple[int, ...]) -> JudgeTask:
+            return JudgeTask(self._subject, tuple((number, blobs[number]) for number in numbers))
+
+        result = judge_numbers(self._worker, tuple(blobs), task, self._converter)
+        self.conversions += result.conversions
+        trials = [Trial(None) for _ in cases]
+        for item in result.results:
+            if item.number < 0 or item.refused:
+                continue
+            case = loads(item.case) if item.case else cases[item.number]
+            trials[item.number] = Trial(case, tuple(seen.observation() for seen in item.seen))
+        return trials
+
+    def values(self, case: Case) -> dict[str, Array]:
+        """Every value by name. ValueError when eager mode refuses the case (or dies of it)."""
+        try:
+            result = self._worker.call(ValuesTask(self._subject.frontend, dumps(case)))
+        except WorkerDied as death:
+            raise ValueError(f"eager mode dies of this case: {death}") from death
+        assert isinstance(result, ValuesResult)
+        if result.error:
+            raise ValueError(f"eager mode refuses this case: {result.error}")
+        return {constant.name: constant.data for constant in loads(result.values).graph.constants}
