@@ -1,0 +1,400 @@
+"""The second step of judging: what may a correct implementation in this precision return?
+
+Monte Carlo arithmetic (Parker 1997; Verificarlo; CADNA): the source graph is run several times in its own precision
+with random errors of the size of a rounding put in wherever a rounding can happen, and once in double precision. The
+largest deviation seen at an element bounds, times a factor of safety, what rounding can do to it, through
+cancellation, chaos and discontinuities alike.
+
+Noise is put in by the :class:`~generators.operators.registry.Rounding` class of each operator:
+
+* EXACT operators get none.
+* Results of BASIC and COMPOSITE operators get it where they are inexact, which shows in a difference to the same
+  operator evaluated in double precision on the same data: one unit in the last place (ulp) for BASIC, for COMPOSITE
+  two, or as much as eager mode itself was seen to err there.
+* COMPOSITE operators see their floating arguments disturbed by one ulp as well, times the square root of the number
+  of arguments that a result depends on (*fan-in*). Rounding errors of a sum of n terms grow as a random walk (Higham &
+  Mary 2019, "A new approach to probabilistic rounding error analysis"), whatever the order of summation; disturbing
+  the terms keeps the bound in proportion to the sum of their absolute values, also when the result cancels. Fan-in is
+  measured: one element of an argument is changed and the results that change with it are counted.
+* Elementwise COMPOSITE operators leave *simple* arguments alone (those that need at most half of the significand:
+  small integers, halves), and a COMPOSITE operator with simple arguments and an exact result is exact here. So integer
+  data in floating tensors is judged sharply: ``floor_divide(6, 2)`` is 3, and a sum of small integers has one value.
+* An operator that is not homogeneous may compute with ones inside (``exp(x) - 1``): results for arguments below one
+  get noise of a rounding of one. In half precision, where each step of a decomposition may be rounded to half, it is
+  a rounding of the larger of one and the argument.
+* A denormal result may be flushed to zero.
+
+In half of the samples the errors of one operator are all of one sign and size, since approximations are biased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from generators.frontends.base import WIDER, EvaluationError, Frontend
+from generators.graph import DTYPES, Array, Case, Node, dtype_name
+from generators.operators.registry import Rounding
+from generators.transforms import drop_dead, widen, with_graph, with_outputs
+from oracles.compare import classes, wide
+from oracles.probes import Sensitivity, probe
+from oracles.tolerances import COMPONENT, ROUNDED, smallest_normal, unit_roundoff
+
+#: Factor on the largest deviation seen in the samples. Chosen by measurement: see docs/decisions/noise.md.
+SAFETY = 4.0
+#: Ulps of its own magnitude that an element which can vary at all is always granted.
+FLOOR_ULPS = 4.0
+#: Samples of a first look, and of the one that a bug must survive.
+FEW, MANY = 8, 32
+
+_HALF = frozenset({"float16", "bfloat16"})
+_SIGNIFICAND = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+#: Ulps of noise on inexact results.
+_RESULT_ULPS = {Rounding.BASIC: 1.0, Rounding.COMPOSITE: 2.0}
+
+
+@dataclass
+class Bound:
+    """What correct implementations may return for one output.
+
+    ``eager`` is the result of eager mode; ``reference`` the float64 (complex128, or integer) result, in double
+    precision where every operator allows it. For rounded types: ``spread`` is the largest deviation of a sample from
+    ``eager`` and ``eager_error`` that of ``reference``, both infinite where only one of them is finite; ``seen`` has
+    bit ``c`` set where a result of class ``c`` (:func:`oracles.compare.classes`) came up. For the others ``low`` and
+    ``high`` are the extremes that came up. ``problem`` is not empty when samples could not be computed: then nothing is bounded.
+    """
+
+    eager: Array
+    reference: Array
+    spread: Array
+    eager_error: Array
+    seen: Array
+    low: Array
+    high: Array
+    problem: str = ""
+
+    @property
+    def limit(self) -> Array:
+        """The largest difference to ``eager`` that rounding explains, for each element of a rounded type."""
+        name = dtype_name(self.eager.dtype)
+        deviation = np.maximum(self.spread, self.eager_error)
+        size = np.where(classes(self.eager) == 0, np.abs(wide(self.eager)), 0.0)
+        floor = FLOOR_ULPS * 2 * unit_roundoff(name) * size + smallest_normal(name)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(np.where(deviation > 0, SAFETY * deviation + floor, smallest_normal(name)))
+
+    @property
+    def varies(self) -> Array:
+        """Where results of more than one class (rounded types) or value (the others) came up."""
+        if dtype_name(self.eager.dtype) in ROUNDED:
+            return np.asarray((self.seen & (self.seen - 1)) != 0)
+        return np.asarray(self.low != self.high)
+
+
+@dataclass
+class NoiseAnalysis:
+    """Bounds by index of the graph output, and what had to be done without double precision (operator: why)."""
+
+    bounds: dict[int, Bound] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def bounds(
+    frontend: Frontend,
+    case: Case,
+    *,
+    outputs: Iterable[int] | None = None,
+    samples: int = FEW,
+    seed: int = 0,
+) -> NoiseAnalysis:
+    """Bound the outputs with these indices (all of them unless given) from ``samples`` noisy runs.
+
+    EvaluationError when eager mode refuses the case itself. A noisy run that an operator refuses makes the outputs
+    that depend on it unbounded; a refusal in double precision makes the reference go on from the eager operator.
+    """
+    wanted = range(len(case.graph.outputs)) if outputs is None else sorted(set(outputs))
+    names = [case.graph.outputs[index] for index in wanted]
+    case = with_graph(case, drop_dead(with_outputs(case.graph, names)))
+    run = _Runs(frontend, case, seed)
+    result = {index: _start(run.eager[name], run.reference[name]) for index, name in zip(wanted, names, strict=True)}
+    for _ in range(samples):
+        values, problem = run.sample()
+        for index, name in zip(wanted, names, strict=True):
+            if name in values:
+                _include(result[index], values[name])
+            else:
+                result[index].problem = problem
+    return NoiseAnalysis(result, tuple(run.notes))
+
+
+def _start(eager: Array, reference: Array) -> Bound:
+    shape = eager.shape
+    if dtype_name(eager.dtype) in ROUNDED:
+        with np.errstate(all="ignore"):
+            returned = reference.astype(eager.dtype)  # what double precision would give as an output of this type
+        seen = np.left_shift(1, classes(eager).astype(np.int64)) | np.left_shift(1, classes(returned).astype(np.int64))
+        nothing = np.zeros(shape)
+        return Bound(eager, reference, nothing, _deviation(eager, reference), np.asarray(seen), nothing, nothing)
+    low, high = _integers(eager), _integers(reference)
+    return Bound(
+        eager,
+        reference,
+        np.zeros(shape),
+        np.zeros(shape),
+        np.zeros(shape, dtype=np.int64),
+        np.minimum(low, high),
+        np.maximum(low, high),
+    )
+
+
+def _include(bound: Bound, sample: Array) -> None:
+    if sample.shape != bound.eager.shape:  # a shape that depends on data
+        bound.problem = f"its shape varies with rounding: {list(bound.eager.shape)}, {list(sample.shape)}"
+        return
+    if dtype_name(bound.eager.dtype) in ROUNDED:
+        bound.spread = np.maximum(bound.spread, _deviation(bound.eager, sample))
+        bound.seen = bound.seen | np.left_shift(1, classes(sample).astype(np.int64))
+    else:
+        bound.low = np.minimum(bound.low, _integers(sample))
+        bound.high = np.maximum(bound.high, _integers(sample))
+
+
+def _integers(array: Array) -> Array:
+    return array.astype(np.uint64 if array.dtype == np.uint64 else np.int64)
+
+
+def _deviation(eager: Array, other: Array) -> Array:
+    """\\|other − eager\\|, 0 where both are the same special value, infinite where just one is finite."""
+    if other.shape != eager.shape:
+        return np.full(eager.shape, np.inf)
+    with np.errstate(all="ignore"):
+        difference = np.abs(wide(other) - wide(eager)).astype(np.float64)
+    finite = (classes(eager) == 0) & (classes(other) == 0)
+    return np.asarray(np.where(finite, difference, np.where(classes(eager) == classes(other), 0.0, np.inf)))
+
+
+class _Runs:
+    """Eager values, the reference and noisy samples of one case."""
+
+    def __init__(self, frontend: Frontend, case: Case, seed: int) -> None:
+        self._frontend = frontend
+        self._case = case
+        self._random = np.random.default_rng([0x6E6F, seed])
+        self.notes: dict[str, None] = {}
+        self.eager = {name: np.array(array, copy=True) for name, array in frontend.run(case.graph, case.feeds).items()}
+        self._roundings = [frontend.registry().rounding(node.target) for node in case.graph.nodes]
+        self._probes: dict[int, Sensitivity] = {}
+        self.reference = self._in_double()
+
+    def sample(self) -> tuple[dict[str, Array], str]:
+        """Values of a noisy run by name, and why some are lacking."""
+        graph = self._case.graph
+        values = {value.name: self._flush(self._case.feeds[value.name]) for value in graph.inputs}
+        values.update((constant.name, self._flush(constant.data)) for constant in graph.constants)
+        problem = ""
+        for index, node in enumerate(graph.nodes):
+            names = set(node.references())
+            if not names <= values.keys():
+                continue
+            try:
+                outputs = self._noisy(index, node, {name: values[name] for name in names})
+            except EvaluationError as error:
+                problem = problem or f"refused with rounding noise: {error}"
+                continue
+            if len(outputs) == len(node.outputs):
+                values.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))
+        return values, problem
+
+    def _in_double(self) -> dict[str, Array]:
+        graph = self._case.graph
+        values = {value.name: widen(self._case.feeds[value.name]) for value in graph.inputs}
+        values.update((constant.name, widen(constant.data)) for constant in graph.constants)
+        for node in graph.nodes:
+            inputs = {name: values[name] for name in set(node.references())}
+            outputs = self._double(node, inputs)
+            if outputs is None:
+                outputs = self._eager_step(node, inputs)
+            values.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))
+        return values
+
+    def _double(self, node: Node, inputs: Mapping[str, Array]) -> list[Array] | None:
+        """Results of a node in double precision, in the widened types of its eager results; None if that fails."""
+        try:
+            outputs = self._frontend.evaluate(node, inputs, double=True)
+        except EvaluationError as error:
+            self.notes.setdefault(f"{node.target}: not in double precision: {_first_line(error)}")
+            return None
+        if len(outputs) != len(node.outputs):
+            return None
+        return [self._coerced(value.name, array) for value, array in zip(node.outputs, outputs, strict=True)]
+
+    def _coerced(self, name: str, array: Array) -> Array:
+        """An operator that gives float32 whatever it is given would stop those behind it: widen its result."""
+        eager = dtype_name(self.eager[name].dtype)
+        wanted = DTYPES[WIDER.get(eager, eager)]
+        with np.errstate(all="ignore"):
+            return array if array.dtype == wanted else array.astype(wanted)
+
+    def _eager_step(self, node: Node, inputs: Mapping[str, Array]) -> list[Array]:
+        """Results of the eager operator on arguments rounded to its own precision, widened; its recorded results
+        when it refuses those."""
+        with np.errstate(all="ignore"):
+            rounded = {name: array.astype(self.eager[name].dtype) for name, array in inputs.items()}
+        try:
+            outputs = self._frontend.evaluate(node, rounded)
+        except EvaluationError:
+            outputs = [self.eager[value.name] for value in node.outputs]
+        return [widen(np.array(array, copy=True)) for array in outputs]
+
+    # -- noise -----------------------------------------------------------------------------------------------------
+
+    def _noisy(self, index: int, node: Node, inputs: dict[str, Array]) -> list[Array]:
+        rounding = self._roundings[index]
+        if rounding is Rounding.EXACT:
+            return self._copied(node, inputs)
+        sensitivity = Sensitivity()
+        if rounding is Rounding.COMPOSITE:
+            sensitivity = self._sensitivity(index, node)
+            inputs = self._disturbed(node, inputs, sensitivity)
+        outputs = self._copied(node, inputs)
+        exact = self._double(node, {name: widen(array) for name, array in inputs.items()})
+        inner = self._inner(inputs, sensitivity) if rounding is Rounding.COMPOSITE else None
+        simple = all(_simple(array).all() for array in inputs.values())
+        return [
+            self._rounded(
+                array,
+                exact[number] if exact is not None and exact[number].shape == array.shape else None,
+                _RESULT_ULPS[rounding] * np.sqrt(sensitivity.fan_in),
+                inner,
+                simple,
+            )
+            for number, array in enumerate(outputs)
+        ]
+
+    def _copied(self, node: Node, inputs: Mapping[str, Array]) -> list[Array]:
+        return [np.array(array, copy=True) for array in self._frontend.evaluate(node, inputs)]
+
+    def _sensitivity(self, index: int, node: Node) -> Sensitivity:
+        if index not in self._probes:
+            inputs = {name: self.eager[name] for name in set(node.references())}
+            self._probes[index] = probe(lambda arrays: self._double(node, arrays), inputs)
+        return self._probes[index]
+
+    def _disturbed(self, node: Node, inputs: dict[str, Array], sensitivity: Sensitivity) -> dict[str, Array]:
+        simple = {name: _simple(array) for name, array in inputs.items()}
+        if sensitivity.fan_in > 1 and all(mask.all() for mask in simple.values()):
+            clean = self._copied(node, inputs)
+            exact = self._double(node, {name: widen(array) for name, array in inputs.items()})
+            if exact is not None and all(_equal(left, right) for left, right in zip(clean, exact, strict=True)):
+                return inputs
+        disturbed = {}
+        for name, array in inputs.items():
+            if dtype_name(array.dtype) not in _SIGNIFICAND and array.dtype.kind != "c":
+                disturbed[name] = array
+                continue
+            noisy = self._relative(array, np.sqrt(sensitivity.fan_in))
+            if sensitivity.fan_in <= 1:
+                noisy = np.where(simple[name], array, noisy)
+            disturbed[name] = np.asarray(noisy)
+        return disturbed
+
+    def _inner(self, inputs: Mapping[str, Array], sensitivity: Sensitivity) -> Array | None:
+        """The magnitude of the numbers that an operator may compute with inside, as far as its arguments tell."""
+        if sensitivity.homogeneous:
+            return None
+        floating = [array for array in inputs.values() if dtype_name(array.dtype) in _SIGNIFICAND]
+        if not floating:
+            return None
+        half = any(dtype_name(array.dtype) in _HALF for array in floating)
+        if sensitivity.fan_in > 1:
+            return np.asarray(1.0) if half else None
+        largest = floating[0].astype(np.float64)
+        largest = np.where(np.isfinite(largest), np.abs(largest), 0.0)
+        return np.asarray(np.maximum(largest, 1.0) if half else np.where(largest < 1, 1.0, 0.0))
+
+    def _rounded(self, array: Array, exact: Array | None, ulps: float, inner: Array | None, simple: bool) -> Array:
+        """A result with noise where it is inexact. ``exact`` is the result in double precision (None: unknown)."""
+        name = dtype_name(array.dtype)
+        if name not in ROUNDED or array.size == 0:
+            return array
+        values = wide(array)
+        finite = classes(array) == 0
+        unit = unit_roundoff(name)
+        with np.errstate(all="ignore"):
+            scale = ulps * 2 * unit * np.abs(values)
+            if inner is not None and _broadcasts(inner, values):
+                scale = scale + 2 * unit * inner
+            if exact is None:
+                inexact = finite
+            elif WIDER.get(name, name) == name:
+                # Double precision itself: whether a result is exact shows only in short operands and results.
+                inexact = finite & ~(_simple(array) & simple)
+            else:
+                inexact = finite & (values != exact) & np.isfinite(exact)
+                error = np.abs(exact - values)
+                scale = np.where(inexact & np.isfinite(error), np.maximum(scale, error), scale)
+            noisy = np.where(inexact, values + self._unit(array) * scale, values)
+            if exact is not None:
+                # Overflow (or an invalid operation) inside an operator: others may compute it differently.
+                odd = classes(array) != classes(exact.astype(array.dtype))
+                noisy = np.where(odd & (self._random.random(array.shape) < 0.5), exact, noisy)
+            return self._flush(np.asarray(noisy).astype(array.dtype))
+
+    def _relative(self, array: Array, ulps: float) -> Array:
+        """The array with a relative error of that many ulps on every element."""
+        values = wide(array)
+        with np.errstate(all="ignore"):
+            noisy = values + self._unit(array) * (ulps * 2 * unit_roundoff(dtype_name(array.dtype)) * np.abs(values))
+            return np.asarray(np.where(classes(array) == 0, noisy, values)).astype(array.dtype)
+
+    def _unit(self, array: Array) -> Array:
+        """Numbers of magnitude 0.6 to 1 and random sign: never so small that they round to nothing."""
+        shape = () if self._random.random() < 0.5 else array.shape
+
+        def draw() -> Array:
+            sign = self._random.choice(np.array([-1.0, 1.0]), shape)
+            return np.asarray(sign * self._random.uniform(0.6, 1.0, shape))
+
+        return draw() + 1j * draw() if array.dtype.kind == "c" else draw()
+
+    def _flush(self, array: Array) -> Array:
+        """The array with denormals set to zero, half of the time."""
+        name = dtype_name(array.dtype)
+        if name not in _SIGNIFICAND or self._random.random() < 0.5:
+            return array
+        with np.errstate(all="ignore"):
+            denormal = np.abs(array.astype(np.float64)) < smallest_normal(name)
+        return np.where(denormal, np.zeros_like(array), array) if denormal.any() else array
+
+
+def _simple(array: Array) -> Array:
+    """Where elements need at most half of the significand of their type; everywhere for exact types, and at
+    elements that are not finite."""
+    name = dtype_name(array.dtype)
+    name = COMPONENT.get(name, name)
+    if name not in _SIGNIFICAND:
+        return np.ones(array.shape, dtype=bool)
+    if array.dtype.kind == "c":
+        return np.asarray(_simple(array.real) & _simple(array.imag))
+    values = array.astype(np.float64)
+    values = np.where(np.isfinite(values), values, 0.0)
+    fraction, _ = np.frexp(values)
+    shifted = np.ldexp(fraction, _SIGNIFICAND[name] // 2)
+    return np.asarray(shifted == np.rint(shifted))
+
+
+def _equal(left: Array, right: Array) -> bool:
+    return left.shape == right.shape and bool(np.array_equal(wide(left), wide(right), equal_nan=True))
+
+
+def _broadcasts(inner: Array, values: Array) -> bool:
+    try:
+        return np.broadcast_shapes(inner.shape, values.shape) == values.shape
+    except ValueError:
+        return False
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:160]
