@@ -80,6 +80,8 @@ def finish(session: Session, finding: str, end: Finish, minimized: str, reproduc
     """See :meth:`corpus.store.Store.finish_finding`."""
     if end.state in PENDING:
         raise ValueError(f"{end.state} is no final state of a finding")
+    if end.state is FindingState.VERIFIED and not (end.bucket and end.reproducer):
+        raise ValueError("a verified finding has a bucket and a reproducer")
     row = session.get_one(FindingRow, finding)
     if row.state in PENDING:
         row.state = end.state
@@ -137,7 +139,7 @@ def only(rows: Sequence[Row], prefix: str, what: str, where: str) -> Row:
 
 
 def select_findings(
-    session: Session, campaign: str | None, states: Sequence[FindingState], bucket: str | None
+    session: Session, campaign: str | None, batch: int | None, states: Sequence[FindingState], bucket: str | None
 ) -> list[Finding]:
     """See :meth:`corpus.store.Store.list_findings`."""
     query = select(FindingRow).order_by(
@@ -145,6 +147,8 @@ def select_findings(
     )
     if campaign is not None:
         query = query.where(FindingRow.campaign_id == campaign)
+    if batch is not None:
+        query = query.where(FindingRow.batch_number == batch)
     if states:
         query = query.where(FindingRow.state.in_(states))
     if bucket is not None:

@@ -176,8 +176,8 @@ class Finish(msgspec.Struct, frozen=True):
 
     ``state`` is final: VERIFIED, FLAKY, UNREPRODUCIBLE, or DUPLICATE when it is known to belong to a bucket without a
     verification of its own. ``bucket`` is the key made of the signature and the minimized graph in canonical form
-    (``''``: it belongs to none, because it could not be shown again); ``title`` the one-line description; ``source`` the printed minimized graph; ``reproducer`` the script. Empty
-    strings and None leave what the store holds.
+    (``''``: it belongs to none, because it could not be shown again); ``title`` the one-line description; ``source``
+    the printed minimized graph; ``reproducer`` the script. Empty strings and None leave what the store holds.
     """
 
     state: FindingState

@@ -275,11 +275,21 @@ class Store:
             return findings.insert(session, _issued_row(session, campaign, batch), finding, digest)
 
     def list_findings(
-        self, *, campaign: str | None = None, states: Sequence[FindingState] = (), bucket: str | None = None
+        self,
+        *,
+        campaign: str | None = None,
+        batch: int | None = None,
+        states: Sequence[FindingState] = (),
+        bucket: str | None = None,
     ) -> list[Finding]:
-        """Findings, the oldest first, of a campaign, in some states, of a bucket, as asked."""
+        """Findings, the oldest first, of a campaign, of a batch, in some states, of a bucket, as asked."""
         with self._database.read() as session:
-            return findings.select_findings(session, campaign, states, bucket)
+            return findings.select_findings(session, campaign, batch, states, bucket)
+
+    def all_buckets(self) -> list[Bucket]:
+        """The buckets of all campaigns, verified ones first, then the fullest."""
+        with self._database.read() as session:
+            return list(findings.buckets(session, None))
 
     def find(self, prefix: str) -> Finding:
         """The finding whose id begins with ``prefix``. CorpusError, with candidates, when it is not exactly one."""

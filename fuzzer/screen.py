@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import deque
@@ -221,7 +222,6 @@ class JsonLines:
 
 def to_json(record: Any) -> str:
     """Records as JSON on one line: numbers that are not finite become null, text that is not Unicode is escaped."""
-    import json
 
     def finite(value: Any) -> Any:
         if isinstance(value, dict):

@@ -1,0 +1,273 @@
+"""The command line. Frameworks, and what needs them, are imported by the commands that use them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fuzzer import cli_commands as commands
+from fuzzer.errors import UsageError
+
+#: Exit statuses.
+NOTHING_FOUND, FOUND, USAGE, INTERNAL = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="convfuzz",
+    help="Fuzz deep-learning model converters: find silent miscompilations, hand back minimal reproducers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class _State:
+    """Whether errors are to come with a traceback."""
+
+    debug = False
+
+
+def _set_debug(value: bool) -> None:
+    _State.debug = _State.debug or value
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        commands.version()
+        raise typer.Exit(NOTHING_FOUND)
+
+
+Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
+Corpus = Annotated[
+    Path,
+    typer.Option("--corpus", envvar="CONVFUZZ_CORPUS", metavar="DIR", help="Where campaigns and findings are kept."),
+]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="CONVFUZZ_DATABASE",
+        metavar="URL",
+        help="Keep the tables in a PostgreSQL database instead of the SQLite file in the corpus.",
+        show_default="SQLite",
+    ),
+]
+_CORPUS = Path("convfuzz-corpus")
+
+
+@app.callback()
+def _convfuzz(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    pass
+
+
+@app.command()
+def fuzz(
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Stop after this time; 2 when --graphs is not given either.")
+    ] = None,
+    graphs: Annotated[int | None, typer.Option(min=1, help="Stop when this many graphs have been judged.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Default: a new one, which is shown.")] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(help="Use this route, or the routes through this converter; repeat for more. Default: all."),
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=1, max=1000, help="Wanted nodes of a graph.")] = 10,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Jobs at a time, each in processes of its own.")] = 2,
+    pack: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Graphs in one conversion; default by converter.")
+    ] = None,
+    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step of a subject may take.")] = 120.0,
+    memory: Annotated[int, typer.Option(min=500, help="MiB that a worker may hold.")] = 6000,
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a campaign: generate graphs, convert, run, judge, minimize and verify what is found."""
+    if minutes is None and graphs is None:
+        minutes = 2.0
+    found = commands.fuzz(
+        corpus,
+        database,
+        as_json,
+        seed=seed,
+        minutes=minutes,
+        graphs=graphs,
+        routes=tuple(route or ()),
+        nodes=nodes,
+        workers=workers,
+        pack=pack,
+        deadline_seconds=deadline,
+        memory_limit_mb=memory,
+    )
+    raise typer.Exit(FOUND if found else NOTHING_FOUND)
+
+
+@app.command()
+def resume(
+    campaign: Annotated[str, typer.Argument(help="Default: the newest campaign that has not finished.")] = "",
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Run for this long from now, whatever the campaign had left.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Default: as the campaign was started.")] = None,
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a campaign that was stopped or killed."""
+    found = commands.resume(corpus, database, as_json, campaign, minutes, workers)
+    raise typer.Exit(FOUND if found else NOTHING_FOUND)
+
+
+@app.command()
+def findings(
+    everything: Annotated[bool, typer.Option("--all", help="Also what is not verified, and the campaigns.")] = False,
+    campaign: Annotated[str, typer.Option(help="Only those of this campaign.")] = "",
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List what was found: by default one line per defect, each verified by its reproducer."""
+    commands.findings(corpus, database, as_json, campaign, everything)
+
+
+@app.command()
+def show(
+    finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show one finding: what differs, where, the minimized graph, and its reproducer."""
+    commands.show(corpus, database, as_json, finding)
+
+
+@app.command()
+def reproduce(
+    finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
+    runs: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes to run the script in.")] = 3,
+    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one run may take.")] = 360.0,
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    debug: Debug = False,
+) -> None:
+    """Run a finding's reproducer in fresh processes; the exit status is 1 when the defect shows."""
+    shown = commands.reproduce(corpus, database, finding, runs, deadline)
+    raise typer.Exit(FOUND if shown else NOTHING_FOUND)
+
+
+@app.command()
+def replay(
+    campaign: Annotated[str, typer.Argument(help="The first digits of a campaign's id.")],
+    batch: Annotated[int, typer.Argument(min=0, help="The batch's number.")],
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Generate and judge a batch again, as it was issued. Nothing is recorded."""
+    found = commands.replay(corpus, database, as_json, campaign, batch)
+    raise typer.Exit(FOUND if found else NOTHING_FOUND)
+
+
+@app.command()
+def doctor(as_json: Json = False, debug: Debug = False) -> None:
+    """List converters, runtimes and routes: versions, what is missing, and how to get it."""
+    commands.doctor(as_json)
+
+
+@app.command()
+def operators(
+    counts: Annotated[bool, typer.Option("--counts", help="Only how many there are in each family.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the operators that graphs are made of."""
+    commands.operators(counts, as_json)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line (without the program's name) and return its exit status; errors go to standard error."""
+    _State.debug = False
+    try:
+        status = typer.main.get_command(app).main(list(arguments), prog_name="convfuzz", standalone_mode=False)
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted", "")
+    except Exception as error:  # noqa: BLE001  (the one place where errors become words)
+        return _explain(error)
+    return status if isinstance(status, int) else NOTHING_FOUND
+
+
+def _explain(error: Exception) -> int:
+    """Say on standard error what happened, where, and what to do next; the exit status."""
+    from corpus.errors import CorpusError
+    from fuzzer.plugins import PluginError
+    from generators.graph import GraphError
+
+    if isinstance(error, (UsageError, CorpusError)):
+        return _fail(USAGE, error.message, error.remedy)
+    if isinstance(error, typer.Abort):
+        return _fail(USAGE, "aborted", "")
+    if isinstance(error, _CLICK_ERROR):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "convfuzz"
+        message: str = error.format_message()  # type: ignore[attr-defined]  # typer does not export the class
+        return _fail(USAGE, message, f"`{command} --help` lists what can be given")
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has gone, as `head` does. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOTHING_FOUND
+    if isinstance(error, OSError) and error.errno in _DISK:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(USAGE, f"{error.strerror}{where}", _DISK[error.errno])
+    if isinstance(error, PluginError):
+        return _fail(USAGE, str(error), "`convfuzz doctor` lists what is installed")
+    if isinstance(error, GraphError):
+        return _fail(USAGE, f"malformed graph: {error}", "the file is damaged or was written by another program")
+    words = " ".join(str(error).split()) or "no message"
+    return _fail(
+        INTERNAL,
+        f"internal error: {type(error).__name__}: {words[:300]}",
+        "this is a defect of convfuzz; what was judged is kept. Run again with --debug and report the traceback",
+    )
+
+
+_CLICK_ERROR = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+_DISK = {
+    errno.ENOSPC: "free some space, then run `convfuzz resume`; nothing judged is lost",
+    errno.EROFS: "the disk is read-only: choose another directory",
+    errno.EACCES: "you may not write or read there: choose another directory",
+}
+
+
+def _fail(status: int, message: str, remedy: str) -> int:
+    if _State.debug:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    if remedy:
+        print(f"hint: {remedy}", file=sys.stderr)
+    return status
+
+
+def main() -> None:
+    """The entry point of the command ``convfuzz``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+"""What the commands do. Each imports what it needs, so that ``findings`` does not wait for TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fuzzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from corpus.records import Campaign, Finding
+    from corpus.store import Store
+    from fuzzer.config import CampaignConfig
+    from fuzzer.tasks import CaseResult, Seen
+
+
+def version() -> None:
+    """Print the version."""
+    print(f"convfuzz {importlib.metadata.version('convfuzz')}")
+
+
+def fuzz(corpus: Path, database: str, as_json: bool, *, seed: int | None, **settings: Any) -> bool:
+    """Create a campaign and run it. ``settings`` are fields of CampaignConfig. Returns whether anything verified was
+    found."""
+    from fuzzer.config import CampaignConfig
+    from fuzzer.routes import select
+
+    config = CampaignConfig(seed=secrets.randbelow(2**32) if seed is None else seed, **settings)
+    select(config.routes)  # an unknown route is refused before anything is made on the disk
+    with _open(corpus, database, create=True) as store:
+        campaign = store.create_campaign(config.seed, config.to_builtins(), _versions(config.routes))
+        return _run(store, campaign, config, as_json)
+
+
+def resume(corpus: Path, database: str, as_json: bool, prefix: str, minutes: float | None, workers: int | None) -> bool:
+    """Go on with a campaign. Returns whether anything verified was found, in all its runs together."""
+    import msgspec
+
+    from corpus.records import CampaignStatus
+    from fuzzer.config import CampaignConfig
+
+    with _open(corpus, database) as store:
+        if prefix:
+            campaign = store.load_campaign(prefix)
+        else:
+            unfinished = [one for one in store.campaigns() if one.status is not CampaignStatus.FINISHED]
+            if not unfinished:
+                raise UsageError(
+                    f"no campaign in {corpus} waits to be resumed",
+                    "`convfuzz findings --all` lists campaigns; name one, with --minutes, to run it for longer",
+                )
+            campaign = unfinished[-1]
+        try:
+            config = CampaignConfig.from_builtins(campaign.config)
+        except msgspec.ValidationError as error:
+            raise UsageError(
+                f"the configuration of campaign {campaign.id} cannot be read: {error}", "start a new campaign"
+            ) from error
+        if minutes is not None:
+            config = msgspec.structs.replace(config, minutes=campaign.elapsed / 60 + minutes, graphs=None)
+        if workers is not None:
+            config = msgspec.structs.replace(config, workers=workers)
+        _warn_of_other_versions(campaign, _versions(config.routes))
+        return _run(store, campaign, config, as_json)
+
+
+def findings(corpus: Path, database: str, as_json: bool, prefix: str, everything: bool) -> None:
+    """List verified buckets or, with ``everything``, campaigns and all findings."""
+    from corpus.records import FindingState
+    from fuzzer import cli_text
+    from fuzzer.screen import to_json
+
+    console = _console()
+    with _open(corpus, database, write=False) as store:
+        campaign = store.load_campaign(prefix).id if prefix else None
+        if everything:
+            listed = store.list_findings(campaign=campaign)
+            campaigns = [one for one in store.campaigns() if campaign in (None, one.id)]
+            if as_json:
+                for finding in listed:
+                    print(to_json(finding))
+                return
+            console.print(cli_text.campaigns_table(campaigns))
+            console.print(cli_text.findings_table(listed) if listed else "no findings")
+            return
+        buckets = store.summary(campaign).buckets if campaign else store.all_buckets()
+        verified = [bucket for bucket in buckets if bucket.representative.state is FindingState.VERIFIED]
+        if as_json:
+            for bucket in verified:
+                print(to_json(bucket))
+        elif verified:
+            console.print(cli_text.bucket_table(verified, store.directory))
+        else:
+            console.print("nothing found (`convfuzz findings --all` also lists what is not verified)")
+
+
+def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
+    """Print everything about one finding."""
+    from fuzzer import cli_text
+    from fuzzer.screen import to_json
+
+    with _open(corpus, database, write=False) as store:
+        finding = store.find(prefix)
+        script = store.objects.get(finding.reproducer_object).decode() if finding.reproducer_object else ""
+        path = store.directory / "findings" / finding.id / "reproducer.py" if script else None
+        if path is not None and not path.exists():
+            path = None
+        if as_json:
+            print(to_json({"finding": finding, "reproducer": str(path or ""), "script": script}))
+        else:
+            _console().print(cli_text.finding_details(finding, path, len(script.splitlines())))
+
+
+def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: float) -> bool:
+    """Run a finding's reproducer in fresh processes, its output shown. Returns whether the defect showed in any."""
+    with _open(corpus, database, write=False) as store:
+        finding = store.find(prefix)
+        if not finding.reproducer_object:
+            raise UsageError(
+                f"finding {finding.id} has no reproducer: it is {finding.state}",
+                f"`convfuzz resume {finding.campaign}` goes on with it",
+            )
+        script = store.objects.get(finding.reproducer_object)
+    shown = 0
+    with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
+        # A copy, run from an empty directory: the script has to stand alone.
+        path = Path(directory) / "reproducer.py"
+        path.write_bytes(script)
+        for number in range(1, runs + 1):
+            print(f"--- run {number} of {runs}", flush=True)
+            status = _run_script(path, deadline)
+            shows, words = _meaning(finding, status)
+            shown += shows
+            print(f"--- {words}", flush=True)
+    print(f"the defect showed in {shown} of {runs} runs")
+    return shown > 0
+
+
+def replay(corpus: Path, database: str, as_json: bool, prefix: str, index: int) -> bool:
+    """Generate and judge a batch again and print what is seen. Returns whether any bug was."""
+    from fuzzer import campaign as campaigns
+    from fuzzer.screen import PlainLines, listener_for, to_json
+
+    console = _console()
+    with _open(corpus, database, write=False) as store:
+        campaign = store.load_campaign(prefix)
+        batch = store.batch(campaign.id, index)
+        _warn_of_other_versions(campaign, _versions_of(batch.issued.converter))
+        listener = listener_for(console, store.directory, as_json=True) if as_json else PlainLines(console, corpus)
+        result = campaigns.replay(store, campaign.id, index, listener)
+    bugs = 0
+    for case in sorted(result.results, key=lambda case: case.number):
+        bugs += any(seen.verdict == "bug" for seen in case.seen)
+        if as_json:
+            print(to_json(_case_record(case)))
+        else:
+            for line in _case_lines(case):
+                console.print(line, soft_wrap=True, markup=False, highlight=False)
+    if not as_json:
+        was = ", ".join(f"{count} {name}" for name, count in sorted(batch.verdicts.items())) or "not judged yet"
+        console.print(f"{bugs} of {batch.issued.cases} cases show a bug; recorded: {was}", highlight=False)
+    return bugs > 0
+
+
+def doctor(as_json: bool) -> None:
+    """Print what is installed and what is missing."""
+    from fuzzer import doctor as checks
+    from fuzzer.screen import to_json
+
+    found = checks.report()
+    if as_json:
+        print(to_json(found))
+    else:
+        _console().print(found.table() if hasattr(found, "table") else found)
+
+
+def operators(counts: bool, as_json: bool) -> None:
+    """Print the operators of each frontend, or how many there are in each family."""
+    from importlib.metadata import entry_points
+
+    from generators.frontends.base import frontend
+
+    listing: dict[str, dict[str, list[str]]] = {}
+    for name in sorted(entry.name for entry in entry_points(group="convfuzz.frontends")):
+        registry = frontend(name).registry()
+        families = listing.setdefault(name, {})
+        for target in registry.targets():
+            families.setdefault(registry[target].family, []).append(target)
+    if as_json:
+        result: Any = listing
+        if counts:
+            result = {name: {key: len(value) for key, value in families.items()} for name, families in listing.items()}
+        print(json.dumps(result))
+        return
+    for name, families in listing.items():
+        print(f"{name}: {sum(map(len, families.values()))} operators")
+        for family, targets in sorted(families.items()):
+            if counts:
+                print(f"  {family:<20} {len(targets)}")
+            else:
+                print(f"  {family}")
+                print("".join(f"    {target}\n" for target in targets), end="")
+
+
+# -- helpers -----------------------------------------------------------------------------------------------------
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Not on a terminal: wide enough that no path is broken over two lines.
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def _open(corpus: Path, database: str, *, create: bool = False, write: bool = True) -> Store:
+    from corpus.store import Store
+
+    return Store.open(corpus, create=create, write=write, database=database)
+
+
+def _run(store: Store, campaign: Campaign, config: CampaignConfig, as_json: bool) -> bool:
+    from fuzzer import campaign as campaigns
+    from fuzzer.screen import listener_for
+
+    listener = listener_for(_console(), store.directory, as_json=as_json)
+    try:
+        return bool(campaigns.run(store, campaign.id, config, listener).verified)
+    finally:
+        listener.close()
+
+
+def _versions(routes: tuple[str, ...]) -> dict[str, str]:
+    """Versions of everything that the routes use, convfuzz and Python included."""
+    from fuzzer.routes import select
+
+    names = {route.converter for route in select(routes)} | {route.runtime for route in select(routes)}
+    return _versions_of(*sorted(names))
+
+
+def _versions_of(*names: str) -> dict[str, str]:
+    from fuzzer.converters.base import converters
+    from fuzzer.runtimes.base import runtimes
+
+    versions = {
+        "convfuzz": importlib.metadata.version("convfuzz"),
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }
+    subjects = [*converters().items(), *runtimes().items()]
+    for name, subject in subjects:
+        if name in names:
+            versions.update(subject.availability().versions)
+    return versions
+
+
+def _warn_of_other_versions(campaign: Campaign, now: dict[str, str]) -> None:
+    changed = [
+        f"{name} {campaign.versions[name]} -> {now[name]}"
+        for name in sorted(now.keys() & campaign.versions.keys())
+        if now[name] != campaign.versions[name]
+    ]
+    if changed:
+        print(f"warning: versions changed since campaign {campaign.id} began: {', '.join(changed)}", file=sys.stderr)
+
+
+def _run_script(path: Path, deadline: float) -> int | None:
+    """Exit status of the script (negative: a signal), None when it did not end in time."""
+    try:
+        return subprocess.run([sys.executable, str(path)], cwd=path.parent, timeout=deadline, check=False).returncode
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _meaning(finding: Finding, status: int | None) -> tuple[bool, str]:
+    """Whether a run of the reproducer that ended so shows the defect, and that in words."""
+    from oracles.outcome import Kind
+
+    kind = finding.signature.kind
+    if status is None:
+        return kind is Kind.HANG, "did not end in time" + (": the defect shows" if kind is Kind.HANG else "")
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        return kind is Kind.SIGNAL, f"killed by {name}" + (": the defect shows" if kind is Kind.SIGNAL else "")
+    if status == 1:
+        return True, "exit status 1: the defect shows"
+    return False, "exit status 0: the defect does not show" if status == 0 else f"the script failed: status {status}"
+
+
+def _case_record(case: CaseResult) -> dict[str, Any]:
+    return {
+        "case": case.number,
+        "nodes": case.nodes,
+        "refused": case.refused,
+        "seen": [
+            {"signature": _signature(seen), "verdict": seen.verdict, "settings": seen.settings, "message": seen.message}
+            for seen in case.seen
+        ],
+    }
+
+
+def _case_lines(case: CaseResult) -> Iterable[str]:
+    from fuzzer.cli_text import one_line
+
+    name = f"case {case.number}" if case.number >= 0 else "several cases together"
+    if case.refused:
+        yield f"{name}: not used: {one_line(case.refused, 120)}"
+    counted = Counter((seen.verdict, _signature(seen), one_line(seen.message, 160)) for seen in case.seen)
+    for (verdict, signature, message), count in counted.items():
+        times = f" ({count} variants)" if count > 1 else ""
+        yield f"{name}: {verdict}: {one_line(signature, 200)}{times}: {message}"
+    if not case.refused and not case.seen:
+        yield f"{name}: pass"
+
+
+def _signature(seen: Seen) -> str:
+    return " · ".join(part for part in (seen.stage, seen.component, seen.kind, seen.detail) if part)

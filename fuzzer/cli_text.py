@@ -1,0 +1,229 @@
+"""Findings, buckets and summaries as text for people. Nothing here is colour only: it must survive a pipe."""
+
+from __future__ import annotations
+
+import datetime
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, Outcome, Summary, UnsupportedCount
+
+#: Digits of an id that are shown; any prefix that is unique finds the finding.
+SHORT = 6
+#: Unsupported things listed per component before the rest is only counted.
+_UNSUPPORTED_LISTED = 3
+_FUNNEL_COLUMNS = (
+    Outcome.STARTED,
+    Outcome.UNSUPPORTED,
+    Outcome.CONVERTER_FAILED,
+    Outcome.INVALID,
+    Outcome.LOAD_FAILED,
+    Outcome.RUN_FAILED,
+    Outcome.MISMATCH,
+    Outcome.INCONCLUSIVE,
+    Outcome.SUCCESS,
+)
+
+
+def clean(text: str) -> str:
+    """The text with control characters written as escapes: messages of subjects must not drive the terminal."""
+    return "".join(
+        letter
+        if letter in "\n\t" or unicodedata.category(letter)[0] != "C"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def one_line(text: str, width: int) -> str:
+    """The text on one line of at most ``width`` characters."""
+    text = " ".join(clean(text).split())
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``1:02:03`` or ``2:05``."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def identity(finding: Finding) -> str:
+    """Symptom, stage and component: ``wrong model · node conversion · torch.onnx-dynamo``."""
+    return f"{finding.symptom} · {finding.signature.stage} · {finding.signature.component}"
+
+
+def headline(finding: Finding) -> str:
+    """The title of a minimized finding, else the first words of its message."""
+    return clean(finding.title) or one_line(finding.message, 160)
+
+
+def runs(finding: Finding) -> str:
+    """``3/3``: of how many fresh processes how many showed the defect; a dash before verification."""
+    return f"{finding.failures}/{finding.runs}" if finding.runs else "-"
+
+
+def special(finding: Finding) -> str:
+    """Whether the defect needs NaN, infinities or integer extremes to show."""
+    return {True: "yes", False: "no", None: "?"}[finding.needs_special]
+
+
+def relative(path: Path) -> str:
+    """The path as one would type it from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def bucket_table(buckets: Sequence[Bucket], directory: Path) -> Table:
+    """One row per bucket, with the path of its reproducer."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    table.add_column("id", no_wrap=True)
+    table.add_column("finding", overflow="fold")
+    for name in ("seen", "nodes", "runs", "special"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for bucket in buckets:
+        shown = bucket.representative
+        words = Text(identity(shown), style="bold")
+        words.append(f"\n{headline(shown)}", style="not bold")
+        if shown.reproducer_object:
+            path = directory / "findings" / shown.id / "reproducer.py"
+            words.append(f"\n{relative(path)}", style="not bold cyan")
+        if shown.state is not FindingState.VERIFIED:
+            words.append(f"\n{shown.state}", style="not bold yellow")
+        nodes = str(shown.nodes) if shown.nodes else "-"
+        table.add_row(shown.id[:SHORT], words, str(bucket.count), nodes, runs(shown), special(shown))
+    return table
+
+
+def funnel_table(rows: Sequence[FunnelRow]) -> Table:
+    """Cases by converter and runtime variant, a column per step of the funnel that any case ended in."""
+    columns = [step for step in _FUNNEL_COLUMNS if any(row.counts.get(step) for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("converter, runtime variant", no_wrap=True)
+    for step in columns:
+        table.add_column(str(step), justify="right")
+    for row in rows:
+        name = f"  {row.variant}" if row.variant else f"{row.converter} ({row.frontend})"
+        table.add_row(name, *(str(row.counts.get(step, "")) for step in columns))
+    return table
+
+
+def unsupported_lines(items: Sequence[UnsupportedCount]) -> Iterable[Text]:
+    """What each component said that it does not support, the most frequent first."""
+    by_component: dict[str, list[UnsupportedCount]] = {}
+    for item in items:
+        by_component.setdefault(item.component, []).append(item)
+    for component, entries in by_component.items():
+        entries.sort(key=lambda item: -item.count)
+        listed = ", ".join(f"{one_line(item.what, 60)} ({item.count})" for item in entries[:_UNSUPPORTED_LISTED])
+        more = len(entries) - _UNSUPPORTED_LISTED
+        rest = f", {more} more" if more > 0 else ""
+        yield Text(f"  {component}: {sum(item.count for item in entries)} cases: {listed}{rest}")
+
+
+def summary(result: Summary, directory: Path) -> RenderableType:
+    """What a campaign came to: its verified buckets, the funnel, and apart from them what is not supported."""
+    campaign = result.campaign
+    verdicts = ", ".join(f"{count} {name}" for name, count in sorted(result.verdicts.items())) or "none"
+    parts: list[RenderableType] = []
+    if result.verified:
+        parts.append(bucket_table(result.verified, directory))
+    if result.funnel:
+        parts.append(funnel_table(result.funnel))
+    if result.unsupported:
+        parts.append(Text("not supported (no bugs):"))
+        parts.extend(unsupported_lines(result.unsupported))
+        parts.append(Text())
+    parts.append(
+        Text(
+            f"campaign {campaign.id}, seed {campaign.seed}, {campaign.status}: {result.cases} graphs in "
+            f"{result.judged} batches and {result.conversions} conversions, {duration(campaign.elapsed)}; "
+            f"verdicts: {verdicts}"
+        )
+    )
+    count = len(result.verified)
+    defects = f"{count} defect{'' if count == 1 else 's'} with a verified reproducer" if count else "nothing found"
+    parts.append(Text(f"{defects}{_remainder(result)}"))
+    if count:
+        parts.append(Text(f"next: convfuzz show {result.verified[0].representative.id[:SHORT]}"))
+    return Group(*parts)
+
+
+def _remainder(result: Summary) -> str:
+    """What else there is, in words."""
+    words = []
+    waiting = sum(
+        result.states.get(state, 0) for state in (FindingState.RAW, FindingState.MINIMIZING, FindingState.MINIMIZED)
+    )
+    if waiting:
+        words.append(f"{waiting} raw finding{'' if waiting == 1 else 's'} left to minimize (`convfuzz resume`)")
+    for state in (FindingState.FLAKY, FindingState.UNREPRODUCIBLE):
+        if result.states.get(state):
+            words.append(f"{result.states[state]} {state}")
+    return "; " + ", ".join(words) if words else ""
+
+
+def finding_details(finding: Finding, reproducer: Path | None, lines: int) -> RenderableType:
+    """Everything about one finding. ``lines`` is the length of its reproducer."""
+    margin = " " * (SHORT + 2)
+    variants = f" ({', '.join(finding.settings)})" if finding.settings else ""
+    head = Text(f"{finding.id[:SHORT]}  ", style="bold")
+    head.append(identity(finding) + variants)
+    facts = [headline(finding)]
+    if finding.state is FindingState.VERIFIED:
+        facts.append(f"{runs(finding)} runs")
+    else:
+        facts.append(str(finding.state) + (f" ({runs(finding)} runs)" if finding.runs else ""))
+    if finding.nodes:
+        facts.append(f"{finding.nodes} node{'' if finding.nodes == 1 else 's'}" + (f", {lines} lines" if lines else ""))
+    if finding.needs_special:
+        facts.append("needs special values")
+    parts: list[RenderableType] = [head, Text(margin + " · ".join(facts))]
+    if reproducer is not None:
+        parts.append(Text(f"{margin}reproducer  {relative(reproducer)}", style="cyan"))
+    settings = ", ".join(f"{name}={value!r}" for name, value in finding.converter_settings.items())
+    origin = f"{margin}campaign {finding.campaign}, batch {finding.batch}, case {finding.case}"
+    parts.append(Text(f"{origin}; {finding.converter}({settings})"))
+    if finding.bucket and finding.state is FindingState.DUPLICATE:
+        parts.append(Text(f"{margin}one of the findings in bucket {finding.bucket}"))
+    if finding.message:
+        parts.append(Text())
+        parts.append(Text("\n".join(margin + line for line in clean(finding.message).splitlines()[:25])))
+    if finding.source:
+        parts.append(Text())
+        parts.append(Text("\n".join(margin + line for line in clean(finding.source).rstrip().splitlines())))
+    return Group(*parts)
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """One row per finding, whatever its state."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("id", "campaign", "state"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("finding", overflow="fold")
+    table.add_column("nodes", justify="right")
+    for finding in findings:
+        words = Text(f"{identity(finding)}\n{one_line(headline(finding), 160)}")
+        row = (finding.id[:SHORT], finding.campaign, str(finding.state), words, str(finding.nodes or "-"))
+        table.add_row(*row)
+    return table
+
+
+def campaigns_table(campaigns: Sequence[Campaign]) -> Table:
+    """One row per campaign, the oldest first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("campaign", "started", "ran for", "seed", "status"):
+        table.add_column(name, no_wrap=True)
+    for campaign in campaigns:
+        started = datetime.datetime.fromtimestamp(campaign.started).isoformat(" ", "minutes")
+        row = (campaign.id, started, duration(campaign.elapsed), str(campaign.seed), str(campaign.status))
+        table.add_row(*row)
+    return table
