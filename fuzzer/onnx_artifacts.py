@@ -64,13 +64,14 @@ def contradiction(declared: tuple[str, Sequence[int | None] | None], wanted: Ten
     return "" if same else text
 
 
-def complex_outputs(graph: Graph, model: onnx.ModelProto) -> tuple[int, ...]:
-    """Indices of the graph outputs that are complex and that the model holds as pairs of reals."""
+def complex_outputs(graph: Graph, model: onnx.ModelProto, names: Sequence[str]) -> tuple[int, ...]:
+    """Indices of the graph outputs that are complex and that the model holds as pairs of reals under their names."""
     types = graph.types()
+    declared = {value.name: value.type.tensor_type.elem_type for value in model.graph.output}
     found = []
-    for index, (name, value) in enumerate(zip(graph.outputs, model.graph.output, strict=False)):
-        part = PARTS.get(types[name].dtype)
-        if part and value.type.tensor_type.elem_type == onnx.helper.np_dtype_to_tensor_dtype(DTYPES[part]):
+    for index, (value, name) in enumerate(zip(graph.outputs, names, strict=True)):
+        part = PARTS.get(types[value].dtype)
+        if part and declared[name] == onnx.helper.np_dtype_to_tensor_dtype(DTYPES[part]):
             found.append(index)
     return tuple(found)
 
@@ -82,27 +83,36 @@ def positional_artifact(model: onnx.ModelProto, graph: Graph) -> Artifact:
     """
     initializers = {value.name for value in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in initializers]
-    return _artifact(model, graph, inputs)
+    return _artifact(model, graph, inputs, [value.name for value in model.graph.output])
 
 
-def named_artifact(model: onnx.ModelProto, graph: Graph, names: Sequence[str]) -> Artifact:
-    """The artifact of a converter that keeps the inputs' ``names`` (one for each graph input, in order) but drops
-    inputs that are not used. InvalidModel when it has other outputs than the graph or an input of another name."""
+def named_artifact(
+    model: onnx.ModelProto, graph: Graph, inputs: Sequence[str], outputs: Sequence[str] | None = None
+) -> Artifact:
+    """The artifact of a converter that keeps the names of inputs and outputs, but drops inputs that are not used.
+
+    ``inputs`` and ``outputs`` are the names asked for, in the order of the graph's. Without ``outputs`` they are in
+    order in the model. InvalidModel when it has other outputs than the graph, or an input of another name.
+    """
     present = {value.name for value in model.graph.input} - {value.name for value in model.graph.initializer}
-    strange = present - set(names)
+    strange = present - set(inputs)
     if strange:
         raise InvalidModel(f"the model asks for inputs that the graph does not have: {', '.join(sorted(strange))}")
-    return _artifact(model, graph, [name if name in present else None for name in names])
+    found = [value.name for value in model.graph.output]
+    if outputs is None:
+        outputs = found
+    elif sorted(found) != sorted(outputs):
+        raise InvalidModel(f"the model has the outputs {found}, not {list(outputs)}")
+    return _artifact(model, graph, [name if name in present else None for name in inputs], outputs)
 
 
-def _artifact(model: onnx.ModelProto, graph: Graph, inputs: Iterable[str | None]) -> Artifact:
-    names = tuple(inputs)
-    outputs = tuple(value.name for value in model.graph.output)
-    if len(names) != len(graph.inputs):
-        raise InvalidModel(f"the model has {len(names)} inputs, the graph has {len(graph.inputs)}")
+def _artifact(model: onnx.ModelProto, graph: Graph, inputs: Sequence[str | None], outputs: Sequence[str]) -> Artifact:
+    if len(inputs) != len(graph.inputs):
+        raise InvalidModel(f"the model has {len(inputs)} inputs, the graph has {len(graph.inputs)}")
     if len(outputs) != len(graph.outputs):
         raise InvalidModel(f"the model has {len(outputs)} outputs, the graph has {len(graph.outputs)}")
-    return Artifact(Format.ONNX, model.SerializeToString(), names, outputs, complex_outputs(graph, model))
+    pairs = complex_outputs(graph, model, outputs)
+    return Artifact(Format.ONNX, model.SerializeToString(), tuple(inputs), tuple(outputs), pairs)
 
 
 def validate_onnx(artifact: Artifact, graph: Graph) -> None:
@@ -118,8 +128,9 @@ def validate_onnx(artifact: Artifact, graph: Graph) -> None:
     for index, (name, value) in enumerate(zip(artifact.inputs, graph.inputs, strict=True)):
         if name is not None:
             _hold(f"input {index}", by_name[name], value.type, pairs=_holds_parts(by_name[name], value.type))
-    for index, (declared, name) in enumerate(zip(model.graph.output, graph.outputs, strict=True)):
-        _hold(f"output {index}", declared, types[name], pairs=index in artifact.complex_outputs)
+    by_name = {value.name: value for value in model.graph.output}
+    for index, (name, value_name) in enumerate(zip(artifact.outputs, graph.outputs, strict=True)):
+        _hold(f"output {index}", by_name[name], types[value_name], pairs=index in artifact.complex_outputs)
 
 
 def _hold(place: str, value: onnx.ValueInfoProto, wanted: TensorType, *, pairs: bool) -> None:

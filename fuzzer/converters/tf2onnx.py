@@ -1,0 +1,155 @@
+"""tf2onnx, from a frozen graph or from a ``tf.function``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import onnx
+
+from fuzzer.converters._tf_function import TRACE, trace
+from fuzzer.converters.base import Converter
+from fuzzer.failures import Refusal, recognising
+from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
+from fuzzer.onnx_artifacts import input_names, named_artifact, validate_onnx
+from generators.frontends.base import LoadedModel
+from oracles.outcome import Stage
+
+REFUSALS = (
+    # Conversion functions check with make_sure both what they support and what they take for granted.
+    Refusal(
+        r"make_sure failure: (.*(?:support|implement|requir|opset|only |needs? ).*)", r"\1", "ValueError", scrub=True
+    ),
+    Refusal(r"(.*\b(?:not|only) .*support.*|.* supported)$", r"\1", "ValueError", scrub=True),
+    Refusal(r"(.*not supported.*)", r"\1", "NotImplementedError", scrub=True),
+    Refusal(r"^input_names needs to be provided$", "a graph without inputs"),
+)
+
+
+class Tf2Onnx(Converter):
+    """Freezing, Grappler, rewriters, a handler per operator, optimizers."""
+
+    name = "tf2onnx"
+    source = Format.TENSORFLOW
+    target = Format.ONNX
+    requires = ("tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
+    pack = 4
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "opset", (15, 17, 18, 16, 14, 13, 12, 11, 10, 9), (4, 4, 4, 2, 1, 2, 1, 1, 0.3, 0.3), "ONNX opset asked for"
+        ),
+        # from_function makes graph inputs of captured constants, so it is left to a small part of the batches.
+        Option("api", ("from_graph_def", "from_function"), (15, 1), "function of tf2onnx.convert that is called"),
+    )
+    stages: ClassVar[Mapping[str, Stage]] = {
+        "tensorflow": Stage.LOAD,
+        "tf2onnx": Stage.CONVERT,
+        "tf2onnx.tf_loader": Stage.LOAD,
+        "tf2onnx.tf_utils": Stage.LOAD,
+        "tf2onnx.optimizer": Stage.OPTIMIZE,
+        "tf2onnx.graph:make_model": Stage.EXPORT,
+    }
+
+    def warm_up(self) -> None:
+        import tensorflow  # noqa: F401
+        import tf2onnx.convert  # noqa: F401
+
+    def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
+        function, signature = trace(model)
+        opset = int(settings.get("opset", self.options[0].values[0]))
+        convert = _from_function if settings.get("api") == "from_function" else _from_graph_def
+        with recognising(REFUSALS), _raising_what_is_logged() as unsupported:
+            proto, outputs = convert(function, signature, opset)
+        if unsupported:
+            raise Unsupported(", ".join(sorted(unsupported)), "tf2onnx has no handler, says so in its log and goes on")
+        return named_artifact(proto, model.graph, input_names(model.graph), outputs)
+
+    def validate(self, artifact: Artifact, model: LoadedModel) -> None:
+        validate_onnx(artifact, model.graph)
+
+    def script(self, settings: Settings) -> str:
+        opset = int(settings.get("opset", self.options[0].values[0]))
+        api = _FROM_FUNCTION if settings.get("api") == "from_function" else _FROM_GRAPH_DEF
+        return _HEAD + TRACE + api.replace("OPSET", str(opset)) + "artifact = proto.SerializeToString()\n"
+
+
+def _from_graph_def(function: Any, signature: Sequence[Any], opset: int) -> tuple[onnx.ModelProto, list[str]]:
+    import tf2onnx
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+    inputs = [tensor.name for tensor in frozen.inputs]
+    outputs = [tensor.name for tensor in frozen.outputs]
+    renamed = [f"output_{index}" for index in range(len(outputs))]
+    names = dict(zip([*inputs, *outputs], [*(spec.name for spec in signature), *renamed], strict=True))
+    proto, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(), input_names=inputs, output_names=outputs, opset=opset, tensors_to_rename=names
+    )
+    return proto, renamed
+
+
+def _from_function(function: Any, signature: Sequence[Any], opset: int) -> tuple[onnx.ModelProto, list[str]]:
+    import tf2onnx
+
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
+    return proto, [tensor.name for tensor in function.get_concrete_function().outputs]
+
+
+class _Raiser(logging.Handler):
+    """tf2onnx catches what the handler of an operator raises, logs it and returns a model that still has the
+    TensorFlow operator in it. What a log handler raises, it does not catch."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.unsupported: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            raise record.exc_info[1]
+        if "is not supported" in str(record.msg) and isinstance(record.args, tuple) and len(record.args) == 2:
+            self.unsupported.add(str(record.args[1]))
+
+
+@contextmanager
+def _raising_what_is_logged() -> Iterator[set[str]]:
+    """While active, an exception that tf2onnx only logs is raised; gives the operators that it has no handler for."""
+    logger, handler = logging.getLogger("tf2onnx"), _Raiser()
+    propagate = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield handler.unsupported
+    finally:
+        logger.propagate = propagate
+        logger.removeHandler(handler)
+
+
+_HEAD = """\
+import logging
+
+import tensorflow as tf
+import tf2onnx
+
+
+class Raiser(logging.Handler):  # tf2onnx logs what its handlers raise, and returns a broken model
+    def emit(self, record):
+        if record.exc_info:
+            raise record.exc_info[1]
+
+
+logging.getLogger('tf2onnx').addHandler(Raiser(logging.ERROR))
+"""
+_FROM_FUNCTION = "proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)\n"
+_FROM_GRAPH_DEF = """\
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+names = {tensor.name: f'input_{index}' for index, tensor in enumerate(frozen.inputs)}
+names.update({tensor.name: f'output_{index}' for index, tensor in enumerate(frozen.outputs)})
+proto, _ = tf2onnx.convert.from_graph_def(
+    frozen.graph.as_graph_def(), input_names=[tensor.name for tensor in frozen.inputs],
+    output_names=[tensor.name for tensor in frozen.outputs], opset=OPSET, tensors_to_rename=names,
+)
+"""
