@@ -16,7 +16,7 @@ from oracles.minimize.literals import arguments
 from oracles.minimize.question import ATTEMPTS, Exhausted, Question
 from oracles.minimize.records import Budget, Minimized, Unreproducible
 from oracles.minimize.simplicity import is_special, simplicity
-from oracles.minimize.simplify import simplify
+from oracles.minimize.simplify import SMALL, simplify
 from oracles.outcome import Signature, Tester
 
 #: Passes that find the guilty nodes, the cheapest first. Each returns its argument when it finds nothing.
@@ -46,7 +46,8 @@ def minimize(
             current = _localized(current, ask)
             with ask.during("simplify"):
                 current = simplify(current, ask)
-            if simplicity(current) >= before:
+            # Simplifying a small graph asks for fewer nodes, too, where that shares conversions.
+            if simplicity(current) >= before or (ask.packs and len(current.graph.nodes) <= SMALL):
                 break
     except Exhausted:
         complete = False

@@ -22,6 +22,7 @@ from oracles.minimize.edits import Edit, change_node, map_literals, tensors, wit
 from oracles.minimize.literals import Path, arguments, replace_argument
 
 NAME = "shapes"
+RANKS = "ranks"
 Dim: TypeAlias = "tuple[str, int]"
 #: Most subsets of one class of equal extents that are tried.
 SUBSETS = 48
@@ -221,13 +222,13 @@ def propose_ranks(case: Case) -> Iterator[Edit]:
         for trailing in (False, True):
             for label, change in _axis_changes(highest, rank):
                 what = f"rank {rank}{' trailing' if trailing else ''}, {label}"
-                yield Edit("ranks", what, _to_rank(rank, trailing, change), bold=label == "axes as they are")
+                yield Edit(RANKS, what, _to_rank(rank, trailing, change), bold=label == "axes as they are")
     for rank in sorted(set(ranks)):
         for axis in range(rank) if rank > 1 else ():
-            yield Edit("ranks", f"axis {axis} of rank {rank}", _without_axis(rank, axis))
+            yield Edit(RANKS, f"axis {axis} of rank {rank}", _without_axis(rank, axis))
     for name, array in arrays.items():
         if array.ndim > 1 and len(arrays) > 1:
-            yield Edit("ranks", f"{name} leading", _one_leading(name))
+            yield Edit(RANKS, f"{name} leading", _one_leading(name))
 
 
 def _axis_changes(old: int, new: int) -> list[tuple[str, Callable[[Argument], Argument]]]:

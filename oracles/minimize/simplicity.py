@@ -6,6 +6,7 @@ changes nothing. Nothing here depends on the types of nodes' outputs, which are 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -117,11 +118,16 @@ def is_special(array: Array) -> bool:
 
 def value_cost(array: Array) -> float:
     """How hard the elements are to read: zeros are free, then ones, counting up, small integers, short decimals."""
-    if array.dtype.kind == "b":
-        return float(array.sum())
-    if array.dtype.kind == "c":
-        return value_cost(array.real) + 2 * value_cost(array.imag)
-    flat = np.asarray(array).reshape(-1)
+    return _value_cost(array.dtype, np.asarray(array).tobytes())
+
+
+@functools.lru_cache(maxsize=8192)
+def _value_cost(dtype: np.dtype[Any], data: bytes) -> float:
+    flat: Array = np.frombuffer(data, dtype)
+    if dtype.kind == "b":
+        return float(flat.sum())
+    if dtype.kind == "c":
+        return value_cost(flat.real) + 2 * value_cost(flat.imag)
     numbers = flat.astype(np.float64)
     if flat.size > 1 and np.array_equal(numbers, np.arange(flat.size)):
         return 1.5 * flat.size

@@ -87,25 +87,29 @@ def _combinations(case: Case, edits: Sequence[Edit]) -> list[Case]:
     """Bold edits of all passes combined, the simplest results first."""
     if len(case.graph.nodes) > SMALL:
         return []
-    bold = [edit for edit in edits if edit.bold]
     groups: dict[str, list[Edit | None]] = {}
-    for edit in bold:
-        groups.setdefault(edit.by, [None]).append(edit)
-    shapes = groups.pop("shapes", [None])
-    values = groups.pop(simplify_values.NAME, [None])
-    ranks = groups.pop("ranks", [None])
+    for edit in edits:
+        if edit.bold:
+            groups.setdefault(edit.by, []).append(edit)
+    shapes = [*groups.pop(shrink_shapes.NAME, []), None]
+    ranks = [*groups.pop(shrink_shapes.RANKS, []), None]
+    values = [*groups.pop(simplify_values.NAME, []), None]
     rest = [edit for group in groups.values() for edit in group if edit is not None]
-    others: list[list[Edit]] = [rest, [edit for edit in rest if edit.by != simplify_arguments.NAME], []]
-    found: dict[object, Case] = {}
-    for shape, rank, other, value in itertools.product(shapes, ranks, others, values):
+    plain = [edit for edit in rest if edit.by != simplify_arguments.NAME]
+    others: list[list[Edit]] = [rest, plain, []] if len(plain) < len(rest) else [rest, []]
+    # Each list begins with its simplest result; the ambitious combinations come first.
+    choices = sorted(
+        itertools.product(enumerate(shapes), enumerate(ranks), enumerate(values), enumerate(others)),
+        key=lambda choice: sum(place for place, _ in choice),
+    )
+    step = max(len(choices) / COMBINATIONS, 1.0)
+    found = []
+    for index in range(min(len(choices), COMBINATIONS)):
+        (_, shape), (_, rank), (_, value), (_, other) = choices[int(index * step)]
         chosen = [edit for edit in (shape, rank, *other, value) if edit is not None]
         if len(chosen) > 1:
-            candidate = compose(case, chosen)
-            found.setdefault(tuple(id(edit) for edit in chosen), candidate)
-    ordered = sorted(found.values(), key=simplicity)
-    # Evenly over the whole range: the very simplest ones tend to fail together.
-    step = max(len(ordered) / COMBINATIONS, 1.0)
-    return [ordered[int(index * step)] for index in range(min(len(ordered), COMBINATIONS))]
+            found.append(compose(case, chosen))
+    return sorted(found, key=simplicity)
 
 
 def _structure(case: Case, ask: Question) -> list[Case]:

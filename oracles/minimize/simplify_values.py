@@ -18,10 +18,13 @@ EACH_ELEMENT = 16
 def propose(case: Case) -> Iterator[Edit]:
     """Edits of all tensors at once (bold), of each tensor, and of single elements of small tensors."""
     arrays = tensors(case)
+    # Indices and lengths often must stay when floating-point data need not.
+    mixed = len({array.dtype.kind in "fcV" for array in arrays.values()}) > 1
     for label, change in CHANGES.items():
         yield Edit(NAME, f"all {label}", _all(change), bold=label in BOLD)
-        # Indices and lengths must stay; floating-point data seldom matters to them.
-        yield Edit(NAME, f"all floating {label}", _all(change, lambda array: array.dtype.kind in "fcV"), bold=True)
+        if mixed:
+            floating = _all(change, lambda array: array.dtype.kind in "fcV")
+            yield Edit(NAME, f"all floating {label}", floating, bold=label in BOLD)
     for name, array in arrays.items():
         for label, change in CHANGES.items():
             yield Edit(NAME, f"{name} {label}", _one(name, change))
