@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from fuzzer.converters.base import Converter
-from fuzzer.formats import InvalidModel, Unsupported
+from fuzzer.formats import Unsupported
 from fuzzer.runtimes.base import Runtime
 from oracles.outcome import Stage
 
@@ -109,10 +109,8 @@ def describe_exception(subject: Converter | Runtime, error: BaseException) -> tu
     """The stage in which a subject raised, and ``ExcType: normalised message @ module.function``.
 
     The function is the innermost one that belongs to the subject's packages. It is left out when the subject raised
-    from native code that no Python frame of its own called. InvalidModel, which is ours, has neither type nor function.
+    from native code that no Python frame of its own called.
     """
-    if isinstance(error, InvalidModel):
-        return Stage.VALIDATE, normalise(str(error))
     root = root_cause(error)
     way = frames(error)
     own = [frame for frame in way if _belongs(frame.module, _packages(subject))]

@@ -64,26 +64,11 @@ def contradiction(declared: tuple[str, Sequence[int | None] | None], wanted: Ten
     return "" if same else text
 
 
-def complex_outputs(graph: Graph, model: onnx.ModelProto, names: Sequence[str]) -> tuple[int, ...]:
-    """Indices of the graph outputs that are complex and that the model holds as pairs of reals under their names."""
-    types = graph.types()
-    declared = {value.name: value.type.tensor_type.elem_type for value in model.graph.output}
-    found = []
-    for index, (value, name) in enumerate(zip(graph.outputs, names, strict=True)):
-        part = PARTS.get(types[value].dtype)
-        if part and declared[name] == onnx.helper.np_dtype_to_tensor_dtype(DTYPES[part]):
-            found.append(index)
-    return tuple(found)
-
-
 def positional_artifact(model: onnx.ModelProto, graph: Graph) -> Artifact:
-    """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them.
-
-    InvalidModel when there are fewer inputs or outputs than the graph has, or more.
-    """
-    initializers = {value.name for value in model.graph.initializer}
-    inputs = [value.name for value in model.graph.input if value.name not in initializers]
-    return _artifact(model, graph, inputs, [value.name for value in model.graph.output])
+    """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them."""
+    found: list[str | None] = [*_required(model)]
+    count = len(graph.inputs)
+    return _artifact(model, graph, (found + [None] * count)[:count], [value.name for value in model.graph.output])
 
 
 def named_artifact(
@@ -92,37 +77,46 @@ def named_artifact(
     """The artifact of a converter that keeps the names of inputs and outputs, but drops inputs that are not used.
 
     ``inputs`` and ``outputs`` are the names asked for, in the order of the graph's. Without ``outputs`` they are in
-    order in the model. InvalidModel when it has other outputs than the graph, or an input of another name.
+    order in the model.
     """
-    present = {value.name for value in model.graph.input} - {value.name for value in model.graph.initializer}
-    strange = present - set(inputs)
-    if strange:
-        raise InvalidModel(f"the model asks for inputs that the graph does not have: {', '.join(sorted(strange))}")
+    required = _required(model)
     found = [value.name for value in model.graph.output]
-    if outputs is None:
-        outputs = found
-    elif sorted(found) != sorted(outputs):
-        raise InvalidModel(f"the model has the outputs {found}, not {list(outputs)}")
-    return _artifact(model, graph, [name if name in present else None for name in inputs], outputs)
+    if outputs is not None:
+        found = [*(name for name in outputs if name in found), *(name for name in found if name not in outputs)]
+    return _artifact(model, graph, [name if name in required else None for name in inputs], found)
+
+
+def _required(model: onnx.ModelProto) -> list[str]:
+    """Names of the inputs that have no default."""
+    initializers = {value.name for value in model.graph.initializer}
+    return [value.name for value in model.graph.input if value.name not in initializers]
 
 
 def _artifact(model: onnx.ModelProto, graph: Graph, inputs: Sequence[str | None], outputs: Sequence[str]) -> Artifact:
-    if len(inputs) != len(graph.inputs):
-        raise InvalidModel(f"the model has {len(inputs)} inputs, the graph has {len(graph.inputs)}")
-    if len(outputs) != len(graph.outputs):
-        raise InvalidModel(f"the model has {len(outputs)} outputs, the graph has {len(graph.outputs)}")
-    pairs = complex_outputs(graph, model, outputs)
-    return Artifact(Format.ONNX, model.SerializeToString(), tuple(inputs), tuple(outputs), pairs)
+    # Outputs that are too few or too many are for validation to complain about.
+    types = graph.types()
+    declared = {value.name: value.type.tensor_type.elem_type for value in model.graph.output}
+    pairs = []
+    for index, (value, name) in enumerate(zip(graph.outputs, outputs, strict=False)):
+        part = PARTS.get(types[value].dtype)
+        if part and declared[name] == onnx.helper.np_dtype_to_tensor_dtype(DTYPES[part]):
+            pairs.append(index)
+    return Artifact(Format.ONNX, model.SerializeToString(), tuple(inputs), tuple(outputs), tuple(pairs))
 
 
 def validate_onnx(artifact: Artifact, graph: Graph) -> None:
-    """Run ``onnx.checker`` with type and shape inference, then hold the declared input and output types against
-    those of the graph. InvalidModel with the first complaint."""
+    """Run ``onnx.checker`` with type and shape inference, then hold number and declared types of inputs and outputs
+    against those of the graph. InvalidModel with the first complaint."""
+    model = onnx.ModelProto.FromString(artifact.data)
+    strange = sorted(set(_required(model)) - set(artifact.inputs))
+    if strange:
+        raise InvalidModel(f"the model asks for {len(strange)} input(s) that the graph does not have")
     try:
         onnx.checker.check_model(artifact.data, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise InvalidModel(f"onnx.checker: {_meaningful(str(error))}") from error
-    model = onnx.ModelProto.FromString(artifact.data)
+    if len(artifact.outputs) != len(graph.outputs):
+        raise InvalidModel(f"the model has {len(artifact.outputs)} outputs, the graph has {len(graph.outputs)}")
     types = graph.types()
     by_name = {value.name: value for value in model.graph.input}
     for index, (name, value) in enumerate(zip(artifact.inputs, graph.inputs, strict=True)):

@@ -38,8 +38,8 @@ class Converter(abc.ABC):
 
     @abc.abstractmethod
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
-        """Convert. Raises Unsupported when the converter says that it does not support the model, InvalidModel when what
-        it made cannot be fed with the graph's inputs or lacks an output, and whatever the converter raises otherwise."""
+        """Convert. Raises Unsupported when the converter says that it does not support the model, and whatever the
+        converter raises otherwise."""
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:  # noqa: B027
         """Raise InvalidModel when the artifact breaks the rules of its format or declares types and shapes that

@@ -85,24 +85,23 @@ class TFLite(Converter):
         variables = sorted(_operators(flat) & set(_VARIABLES))
         if variables:
             raise InvalidModel(f"variables were not frozen: the model has {', '.join(variables)}")
+        if not flat.signatureDefs:
+            raise InvalidModel("the model has no signature")
         signature = flat.signatureDefs[0]
+        strange = {entry.name.decode() for entry in signature.inputs or ()} - set(artifact.inputs)
+        if strange:
+            raise InvalidModel(f"the model asks for {len(strange)} input(s) that the graph does not have")
+        if len(artifact.outputs) != len(graph.outputs):
+            raise InvalidModel(f"the model has {len(artifact.outputs)} outputs, the graph has {len(graph.outputs)}")
         types = graph.types()
-        wanted = {
-            **{
-                ("input", name): (index, value.type)
-                for index, (name, value) in enumerate(zip(artifact.inputs, graph.inputs, strict=True))
-            },
-            **{
-                ("output", name): (index, types[value])
-                for index, (name, value) in enumerate(zip(artifact.outputs, graph.outputs, strict=True))
-            },
-        }
-        for role, maps in (("input", signature.inputs), ("output", signature.outputs)):
-            for entry in maps or ():
-                index, kind = wanted[role, entry.name.decode()]
-                tensor = subgraph.tensors[entry.tensorIndex]
-                if complaint := contradiction(_declared(tensor), kind):
-                    raise InvalidModel(f"{role} {index}: {complaint}")
+        inputs = {name: value.type for name, value in zip(artifact.inputs, graph.inputs, strict=True)}
+        outputs = {name: types[value] for name, value in zip(artifact.outputs, graph.outputs, strict=True)}
+        for entries, wanted in ((signature.inputs, inputs), (signature.outputs, outputs)):
+            for entry in entries or ():
+                name = entry.name.decode()
+                declared = _declared(subgraph.tensors[entry.tensorIndex])
+                if complaint := contradiction(declared, wanted[name]):
+                    raise InvalidModel(f"{name}: {complaint}")
 
     def script(self, settings: Settings) -> str:
         lines = (
@@ -126,17 +125,12 @@ def _element(kind: str) -> str:
 def _artifact(data: bytes, model: LoadedModel) -> Artifact:
     """Inputs and outputs by their names in the signature; the order of a subgraph's inputs and outputs is arbitrary."""
     flat = _read(data)
-    if not flat.signatureDefs:
-        raise InvalidModel("the model has no signature")
-    signature = flat.signatureDefs[0]
-    inputs = {entry.name.decode() for entry in signature.inputs or ()}
-    found = sorted(entry.name.decode() for entry in signature.outputs or ())
+    signature = flat.signatureDefs[0] if flat.signatureDefs else None
+    inputs = {entry.name.decode() for entry in (signature and signature.inputs) or ()}
+    found = [entry.name.decode() for entry in (signature and signature.outputs) or ()]
+    wanted = [f"output_{index}" for index in range(len(model.graph.outputs))]
+    outputs = [*(name for name in wanted if name in found), *sorted(set(found) - set(wanted))]
     names = input_names(model.graph)
-    outputs = [f"output_{index}" for index in range(len(model.graph.outputs))]
-    if found != sorted(outputs):
-        raise InvalidModel(f"the model has the outputs {found}, not {outputs}")
-    if strange := inputs - set(names):
-        raise InvalidModel(f"the model asks for inputs that the graph does not have: {', '.join(sorted(strange))}")
     return Artifact(Format.TFLITE, data, tuple(name if name in inputs else None for name in names), tuple(outputs))
 
 
