@@ -48,8 +48,10 @@ def cast(array: Array, dtype: str) -> Array:
             info = np.iinfo(kind)
             if array.dtype.kind in "iub":
                 return np.asarray(np.clip(array.astype(object), int(info.min), int(info.max)).astype(kind))
-            wide = np.nan_to_num(array.astype(np.float64), posinf=float(info.max), neginf=float(info.min))
-            return np.clip(wide, float(info.min), float(info.max)).astype(object).astype(int).astype(kind)
+            # Python integers are exact where the largest int64 has no float64.
+            numbers = np.nan_to_num(array.astype(np.float64), posinf=1e30, neginf=-1e30).reshape(-1).tolist()
+            whole = [min(max(int(number), int(info.min)), int(info.max)) for number in numbers]
+            return np.array(whole, kind).reshape(array.shape)
         if dtype in _FLOATS and kind.itemsize < 4:
             limit = float(ml_dtypes.finfo(kind).max)  # type: ignore[no-untyped-call]
             wide = array.astype(np.float64)
