@@ -2,11 +2,14 @@
 
 A kind of node is its key (:func:`generators.random_graphs.node_key`: target and dtypes). It is group testing: every
 key of a case that no subject refused is proven; a refused case must hold a guilty key among those not proven, and when
-just one is left it is known. Keys are judged per converter, since its artifacts are what its runtimes refuse.
+just one is left it is known. A subject that names the operator in its refusal (``aten::float_power``) saves the
+guessing: then the target is guilty with every dtype. What is learnt is per converter, since its artifacts are what its
+runtimes refuse.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -25,14 +28,27 @@ class Quarantine:
         self._passed: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._open: list[tuple[frozenset[str], str]] = []
+        self._passed_targets: Counter[str] = Counter()
+        self._found: dict[str, str] = {}
 
     def passed(self, keys: Iterable[str]) -> None:
         """A case with these keys was refused by nobody."""
+        keys = tuple(keys)
         self._passed.update(keys)
+        self._passed_targets.update({_target(key) for key in keys})
 
     def refused(self, keys: Iterable[str], reason: str) -> None:
-        """A case with these keys was refused."""
+        """A case with these keys was refused; ``reason`` is the subject's, with its name in front."""
         keys = frozenset(keys)
+        named = _named(keys, reason)
+        if named:
+            if not self._passed_targets[named]:
+                self._found[named] = reason
+                return
+            # It takes the operator with other dtypes.
+            for key in keys:
+                if _target(key) == named and not self._passed[key]:
+                    self._found[key] = reason
         self._refused.update(keys)
         self._open.append((keys, reason))
 
@@ -41,14 +57,15 @@ class Quarantine:
 
         Refused cases that hold a guilty key are explained and forgotten, as are those whose keys are all proven.
         """
-        found: dict[str, str] = {}
+        found, self._found = {key: why for key, why in self._found.items() if key not in self.guilty}, {}
         for key, refusals in self._refused.items():
             total = refusals + self._passed[key]
             if key not in self.guilty and total >= _ENOUGH and refusals / total >= _MOSTLY:
                 found[key] = next((reason for keys, reason in reversed(self._open) if key in keys), "refused")
+        known = self.guilty.keys() | found.keys()
         still_open: list[tuple[frozenset[str], str]] = []
         for keys, reason in self._open:
-            if keys & (self.guilty.keys() | found.keys()):
+            if any(key in known or _target(key) in known for key in keys):
                 continue
             suspects = [key for key in keys if not self._passed[key]]
             if len(suspects) == 1:
@@ -62,3 +79,15 @@ class Quarantine:
     def avoid(self) -> tuple[str, ...]:
         """The guilty keys, sorted: what a batch is told to draw rarely."""
         return tuple(sorted(self.guilty))
+
+
+def _target(key: str) -> str:
+    return key.partition("(")[0]
+
+
+def _named(keys: Iterable[str], reason: str) -> str:
+    """The only target among the keys whose name the reason holds as a word, case and underscores apart; else ``""``."""
+    words = {word.replace("_", "") for word in re.findall(r"[a-z][a-z0-9_]*", reason.partition(": ")[2].lower())}
+    targets = {_target(key) for key in keys}
+    hits = {target for target in targets if target.rpartition(".")[2].lower().replace("_", "") in words}
+    return hits.pop() if len(hits) == 1 else ""

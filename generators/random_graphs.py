@@ -70,8 +70,9 @@ def grow(
     """A random graph of up to ``nodes`` nodes with its feeds.
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
-    ``avoid`` are keys (see :func:`node_key`) that quarantine makes rare: a draw that matches is dropped, but for a
-    small share. Fewer nodes than asked for come back when draws keep being dropped. ValueError when none is found.
+    ``avoid`` are targets and keys (see :func:`node_key`) that quarantine makes rare: a draw that matches is dropped, but
+    for a small share. Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is
+    found.
     """
     weights = weights or Weights.of(frontend)
     nonfinite = choices.fraction() < 0.12
@@ -143,7 +144,7 @@ class _Growth:
         handles = {handle.name: handle for handle in (*self.handles, *draw.fresh.handles) if handle.name in used}
         if self.avoid:
             key = node_key(bare, {name: handle.dtype for name, handle in handles.items()})
-            if key in self.avoid and self.choices.fraction() >= QUARANTINE_SHARE:
+            if (key in self.avoid or call.target in self.avoid) and self.choices.fraction() >= QUARANTINE_SHARE:
                 return None, "quarantined"
         natives = {name: handle.native for name, handle in handles.items()}
         if self.announce:
