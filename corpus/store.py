@@ -317,7 +317,9 @@ class Store:
         ``findings/<id>/reproducer.py``.
         """
         minimized = self.objects.put(finish.minimized) if finish.minimized else ""
-        reproducer = self.objects.put(finish.reproducer.encode()) if finish.reproducer else ""
+        # A lone surrogate in a message quoted by the script must not make it a file that Python refuses to read.
+        script = finish.reproducer.encode(errors="backslashreplace")
+        reproducer = self.objects.put(script) if script else ""
         with self._database.write() as session:
             done = findings.finish(session, finding, finish, minimized, reproducer)
             if done.state is FindingState.VERIFIED and done.reproducer_object:
