@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 import onnx
 
 from fuzzer.failures import normalise
-from fuzzer.formats import Artifact, Availability, Format, Option, Settings, Unsupported
+from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import node_types
 from fuzzer.runtimes.base import Runtime
 from generators.graph import DTYPES, Array
@@ -35,6 +36,17 @@ _NOT_OFFERED = re.compile(
 )
 
 
+@functools.cache
+def _accelerated() -> tuple[str, ...]:
+    """Execution providers of this machine besides the CPU's. Azure's sends models to a service, and is left out."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return ()
+    ours = ("CPUExecutionProvider", "AzureExecutionProvider")
+    return tuple(name for name in onnxruntime.get_available_providers() if name not in ours)
+
+
 class OnnxRuntime(Runtime):
     """One thread, nothing logged; with and without graph optimizations."""
 
@@ -44,11 +56,15 @@ class OnnxRuntime(Runtime):
     packages = ("onnxruntime",)
     options: ClassVar[tuple[Option, ...]] = (
         Option("optimization", ("enable_all", "disable_all", "enable_basic", "enable_extended"), (1, 1, 0, 0)),
-        Option("provider", ("CPUExecutionProvider",), (), "execution provider; `convfuzz doctor` lists those present"),
+        Option("provider", ("CPUExecutionProvider", *_accelerated()), (), "execution provider"),
     )
     variants: ClassVar[Mapping[str, Settings]] = {
         "unoptimized": {"optimization": "disable_all"},
         "optimized": {"optimization": "enable_all"},
+        **{
+            name.removesuffix("ExecutionProvider").lower(): {"optimization": "enable_all", "provider": name}
+            for name in _accelerated()
+        },
     }
 
     def warm_up(self) -> None:
@@ -92,12 +108,6 @@ class OnnxRuntime(Runtime):
         level = str(settings.get("optimization", "enable_all")).upper()
         provider = str(settings.get("provider", "CPUExecutionProvider"))
         return _SCRIPT.replace("LEVEL", level).replace("PROVIDER", provider)
-
-    def availability(self) -> Availability:
-        found = super().availability()
-        if not found.available:
-            return found
-        return found
 
 
 def _session(data: bytes, settings: Settings) -> Any:
