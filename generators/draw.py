@@ -299,7 +299,7 @@ class Draw:
             if where is None or where(handle):
                 return handle
             self._discard(handle)
-        self.reject("no value satisfies the condition")
+        raise Rejected("no value satisfies the condition")
 
     def bounded(
         self,

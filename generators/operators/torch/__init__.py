@@ -1,24 +1,47 @@
-"""Samplers for torch. Importing this package registers all of them."""
+"""Samplers for torch, a file per family. Importing this package registers all of them."""
 
-from generators.operators.registry import Registry
+from generators.operators.torch import (
+    activations,
+    casts,
+    comparison,
+    complex,
+    convolution,
+    creation,
+    cumulative,
+    elementwise,
+    indexing,
+    integers,
+    linear,
+    normalization,
+    padding,
+    pooling,
+    reductions,
+    resampling,
+    scatter,
+    shape,
+    sorting,
+)
+from generators.operators.torch.registry import REGISTRY
 
-REGISTRY = Registry("torch")
-
-from generators.operators.torch import (  # noqa: E402  (the modules register into REGISTRY)
-    activations as activations,
-)
-from generators.operators.torch import (
-    comparison as comparison,
-)
-from generators.operators.torch import (
-    elementwise as elementwise,
-)
-from generators.operators.torch import (
-    integers as integers,
-)
-from generators.operators.torch import (
-    reductions as reductions,
-)
-from generators.operators.torch import (
-    shape as shape,
-)
+__all__ = [
+    "REGISTRY",
+    "activations",
+    "casts",
+    "comparison",
+    "complex",
+    "convolution",
+    "creation",
+    "cumulative",
+    "elementwise",
+    "indexing",
+    "integers",
+    "linear",
+    "normalization",
+    "padding",
+    "pooling",
+    "reductions",
+    "resampling",
+    "scatter",
+    "shape",
+    "sorting",
+]

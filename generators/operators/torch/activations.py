@@ -5,8 +5,8 @@ from __future__ import annotations
 from generators.draw import Call, Draw
 from generators.graph import FLOATING, SIGNED, DType
 from generators.operators.registry import Rounding
-from generators.operators.torch import REGISTRY
 from generators.operators.torch.common import ANY, EXP_LIMIT, REAL, axis_or_scalar, some
+from generators.operators.torch.registry import REGISTRY
 
 operator = REGISTRY.operator
 F = "torch.nn.functional."

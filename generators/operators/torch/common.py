@@ -58,6 +58,11 @@ def element(draw: Draw, x: Handle) -> Any:
     return x.array.reshape(-1)[draw.integer(0, x.size - 1)].item()
 
 
+def mixed(x: Handle) -> bool:
+    """Whether there are two different elements, or no more than one."""
+    return x.size < 2 or x.bounds[0] != x.bounds[1]
+
+
 def extent(x: Handle, axis: int | None) -> int:
     """Number of elements along the axis; all of them for None; 1 for a scalar."""
     if axis is None:
@@ -68,6 +73,16 @@ def extent(x: Handle, axis: int | None) -> int:
 def axis_or_scalar(draw: Draw, x: Handle) -> int:
     """An axis; for a scalar 0 or -1, which torch allows for most operators."""
     return draw.axis(max(x.rank, 1))
+
+
+def long_axis(draw: Draw, x: Handle) -> int:
+    """An axis, mostly one with more than a single element; for a scalar 0 or -1."""
+    axis = axis_or_scalar(draw, x)
+    if x.rank and x.shape[axis] == 1 and draw.flag(0.9):
+        longer = [axis for axis, n in enumerate(x.shape) if n > 1]
+        if longer:
+            axis = draw.choice(longer) - (x.rank if draw.flag() else 0)
+    return axis
 
 
 def distinct(array: Array, axis: int | None) -> bool:
@@ -108,7 +123,7 @@ def untied(
     """A value and an axis (None with ``whole``) along which no elements are equal, so that the indices that
     selecting operators return are defined. Rejects more than 200 elements along the axis."""
     x = draw.value(dtypes=dtypes, ranks=ranks, minimum=minimum)
-    axis = None if whole else axis_or_scalar(draw, x)
+    axis = None if whole else long_axis(draw, x)
     if not distinct(x.array, axis):
         shape, dtype = x.shape, x.dtype
         draw.forget(x)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from generators.draw import Call, Draw, Handle
 from generators.graph import FLOATING, INTEGRAL
 from generators.operators.registry import Rounding
-from generators.operators.torch import REGISTRY
-from generators.operators.torch.common import ANY, complex_too, element, literal, other
+from generators.operators.torch.common import ANY, complex_too, element, literal, mixed, other
+from generators.operators.torch.registry import REGISTRY
 
 operator = REGISTRY.operator
 
@@ -14,8 +16,8 @@ operator = REGISTRY.operator
 def _compared(draw: Draw, x: Handle) -> object:
     """Something to compare with: one of the elements, or a value or number of any kind."""
     fraction = draw.choices.fraction()
-    if fraction < 0.55 and x.size:
-        return element(draw, x)
+    if fraction < 0.55 and x.size:  # the middle one of three: seldom the least or the greatest
+        return sorted(element(draw, x) for _ in range(3))[1]
     if fraction < 0.6:
         return literal(draw, x.dtype)
     return other(draw, x, ANY)
@@ -41,7 +43,12 @@ def order(draw: Draw) -> Call:
 def isclose(draw: Draw) -> Call:
     x = draw.value(dtypes=ANY)
     y = other(draw, x, ANY, promote=0.0)
-    options = {"rtol": draw.choice((0.0, 0.1, 0.8)), "atol": draw.choice((0.5, 1.0, 2.0)), "equal_nan": draw.flag()}
+    if y is x or x.size == 0 or y.size == 0:
+        draw.reject("everything is close")
+    # As far apart as some two elements are, so that some pairs are close and some are not.
+    apart = min(abs(float(element(draw, x)) - float(element(draw, y))) for _ in range(2))
+    atol = float(f"{apart:.3g}") if apart < 1e30 else 1.0
+    options: dict[str, Any] = {"rtol": draw.choice((0.0, 0.1, 0.8)), "atol": atol, "equal_nan": draw.flag()}
     return draw.call(x, y, **options)
 
 
@@ -49,8 +56,11 @@ def isclose(draw: Draw) -> Call:
     "torch.logical_and", "torch.logical_or", "torch.logical_xor", family="logic", rounding=Rounding.EXACT, weight=0.8
 )
 def logical(draw: Draw) -> Call:
-    x = draw.value(dtypes=_discrete(draw))
-    return draw.call(x, draw.broadcastable(x, _discrete(draw)))
+    x = draw.value(dtypes=_discrete(draw), where=mixed)
+    y = draw.broadcastable(x, _discrete(draw))
+    if y is x:
+        y = draw.tensor(x.shape, "bool", reuse=False)
+    return draw.call(x, y)
 
 
 @operator("torch.logical_not", family="logic", rounding=Rounding.EXACT)

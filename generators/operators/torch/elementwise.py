@@ -1,14 +1,14 @@
-"""Elementwise functions of one, two and three tensors. Casts, comparisons and integer arithmetic have their own files."""
+"""Elementwise functions of one, two and three tensors, and clamping."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from generators.draw import Call, Draw, Handle
 from generators.graph import FLOATING, INTEGRAL
 from generators.operators.registry import Rounding
-from generators.operators.torch import REGISTRY
 from generators.operators.torch.common import (
     ANY,
     EXP_LIMIT,
@@ -22,6 +22,7 @@ from generators.operators.torch.common import (
     other,
     third,
 )
+from generators.operators.torch.registry import REGISTRY
 
 operator = REGISTRY.operator
 
@@ -38,14 +39,14 @@ _DOMAINS: Mapping[str, tuple[float, float]] = {
     "torch.acosh": (1.0, math.inf),
     "torch.lgamma": (0.01, 3000.0),
     "torch.digamma": (0.01, math.inf),
-    "torch.special.entr": (0.0, math.inf),
     "torch.special.i0e": (-50.0, 50.0),
     "torch.special.i1e": (-50.0, 50.0),
 }
-#: The same for functions that have no integers inside their domain.
+#: The same for functions that no or too few integers are in the domain of.
 _FLOAT_DOMAINS: Mapping[str, tuple[float, float]] = {
     "torch.atanh": (-0.99, 0.99),
     "torch.erfinv": (-0.99, 0.99),
+    "torch.special.entr": (0.0, math.inf),
 }
 
 
@@ -152,7 +153,7 @@ def frac(draw: Draw) -> Call:
 @operator("torch.nan_to_num", family="elementwise", rounding=Rounding.EXACT)
 def nan_to_num(draw: Draw) -> Call:
     x = draw.value(dtypes=FLOATING if draw.flag(0.9) else ANY)
-    replacements = {key: draw.real(-5.0, 5.0) for key in ("nan", "posinf", "neginf") if draw.flag()}
+    replacements: dict[str, Any] = {key: draw.real(-5.0, 5.0) for key in ("nan", "posinf", "neginf") if draw.flag()}
     return draw.call(x, **replacements)
 
 
@@ -298,9 +299,10 @@ def lerp(draw: Draw) -> Call:
 def clamp(draw: Draw) -> Call:
     x = draw.value(dtypes=ANY if draw.flag(0.3) else REAL, minimum=1)
     if x.dtype != "bool" and draw.flag(0.3):
-        low = other(draw, x, (x.dtype,), promote=0.0) if draw.flag(0.7) else None
-        high = other(draw, x, (x.dtype,), promote=0.0) if low is None or draw.flag() else None
-        return draw.call(x, min=low, max=high)
+        lower = other(draw, x, (x.dtype,), promote=0.0) if draw.flag(0.7) else None
+        if lower is None:
+            return draw.call(x, max=other(draw, x, (x.dtype,), promote=0.0))
+        return draw.call(x, lower, third(draw, x, lower, x.dtype)) if draw.flag() else draw.call(x, min=lower)
     first, second = element(draw, x), literal(draw, x.dtype) if draw.flag() else element(draw, x)
     if x.dtype == "bool":  # bools are clamped only by numbers, which promote them
         first, second = draw.choice((0, 1, 0.5)), draw.choice((0, 1, 2, 0.5))

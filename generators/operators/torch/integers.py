@@ -5,8 +5,8 @@ from __future__ import annotations
 from generators.draw import Call, Draw, Handle
 from generators.graph import DTYPES, INTEGRAL, SIGNED
 from generators.operators.registry import Rounding
-from generators.operators.torch import REGISTRY
 from generators.operators.torch.common import ANY, DISCRETE, REAL, divisor, literal
+from generators.operators.torch.registry import REGISTRY
 
 operator = REGISTRY.operator
 
@@ -37,9 +37,12 @@ def shift(draw: Draw) -> Call:
     width = 8 * DTYPES[x.dtype].itemsize
     # Shifting by the width or more, or a sign into existence, is undefined in C++; torch says nothing of it.
     high = width - 2 if x.dtype in SIGNED else width - 1
+    left = draw.target == "torch.bitwise_left_shift"
     if draw.flag(0.3):
-        return draw.call(x, draw.integer(0, high))
-    return draw.call(x, draw.indices(draw.broadcast_shape(x.shape), 0, min(high, 9), dtypes=x.dtype))
+        return draw.call(x, draw.integer(0, high if left else 2))
+    return draw.call(
+        x, draw.indices(draw.broadcast_shape(x.shape), 0, min(high, 9) if left or draw.flag(0.3) else 1, dtypes=x.dtype)
+    )
 
 
 @operator("torch.gcd", "torch.lcm", family="integers", rounding=Rounding.EXACT, weight=0.5)
@@ -77,5 +80,4 @@ def isin(draw: Draw) -> Call:
     low, high = x.bounds
     low, high = max(low, -100.0), min(high, 100.0)
     wanted = draw.indices((draw.integer(1, 4),), int(min(low, high)), int(max(low, high)), dtypes=x.dtype)
-    kwargs = {"invert": True} if draw.flag(0.3) else {}
-    return draw.call(x, wanted, **kwargs)
+    return draw.call(x, wanted, invert=True) if draw.flag(0.3) else draw.call(x, wanted)

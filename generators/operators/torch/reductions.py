@@ -8,8 +8,8 @@ from typing import Any
 from generators.draw import Call, Draw, Handle
 from generators.graph import FLOATING, INTEGRAL, DType
 from generators.operators.registry import Rounding
-from generators.operators.torch import REGISTRY
-from generators.operators.torch.common import ANY, REAL, axis_or_scalar, complex_too, extent, untied
+from generators.operators.torch.common import ANY, REAL, axis_or_scalar, complex_too, long_axis, untied
+from generators.operators.torch.registry import REGISTRY
 
 operator = REGISTRY.operator
 
@@ -84,9 +84,7 @@ def extremes_with_indices(draw: Draw) -> Call:
     x = draw.value(dtypes=ANY, minimum=1, where=_no_nan)
     if draw.flag(0.25):
         return draw.call(x)
-    axis = axis_or_scalar(draw, x)
-    if x.dtype == "bool" and extent(x, axis) == 1:
-        draw.reject("a single bool")
+    axis = long_axis(draw, x)
     return draw.call(x, axis, keepdim=draw.flag()) if draw.flag(0.7) else draw.call(x, axis)
 
 
@@ -96,9 +94,7 @@ def positions(draw: Draw) -> Call:
     x = draw.value(dtypes=REAL, minimum=1, where=_no_nan)
     if draw.flag(0.2):
         return draw.call(x)
-    axis = axis_or_scalar(draw, x)
-    if x.size > 1 and extent(x, axis) == 1:
-        axis = max(range(x.rank), key=x.shape.__getitem__)
+    axis = long_axis(draw, x)
     return draw.call(x, dim=axis, keepdim=draw.flag()) if draw.flag(0.7) else draw.call(x, axis)
 
 

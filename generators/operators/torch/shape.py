@@ -5,8 +5,8 @@ from __future__ import annotations
 from generators.draw import MAX_ELEMENTS, Call, Draw, Handle
 from generators.graph import Symbol
 from generators.operators.registry import Rounding
-from generators.operators.torch import REGISTRY
 from generators.operators.torch.common import ANY, complex_too, product
+from generators.operators.torch.registry import REGISTRY
 
 operator = REGISTRY.operator
 EXACT = Rounding.EXACT
@@ -18,7 +18,7 @@ def _any(draw: Draw, low: int = 0, high: int = 5, minimum: int = 0) -> Handle:
 
 
 def factors(draw: Draw, size: int, *, rank: int = 5) -> tuple[int, ...]:
-    """A random shape with that many elements: prime factors dealt to up to ``rank`` extents, extents of 1 among them."""
+    """A random shape with that many elements: prime factors dealt to up to ``rank`` extents, 1 among them."""
     extents = [1] * draw.integer(0 if size == 1 else 1, rank)
     if size == 0:
         return (*(draw.integer(1, 3) for _ in extents[1:]), 0)
@@ -102,7 +102,7 @@ def unsqueeze(draw: Draw) -> Call:
 
 @operator("torch.Tensor.expand", "torch.broadcast_to", "torch.Tensor.expand_as", family="shape", rounding=EXACT)
 def expand(draw: Draw) -> Call:
-    x = draw.value(dtypes=complex_too(draw, ANY), where=lambda x: x.rank < 5 or 1 in x.shape)
+    x = draw.value(dtypes=complex_too(draw, ANY), where=lambda x: (x.rank < 5 or 1 in x.shape) and x.size > 1)
     shape = [draw.integer(1, 4) if n == 1 else n for n in x.shape]
     leading = (
         [draw.integer(1, 3) for _ in range(draw.integer(0 if 1 in x.shape else 1, min(2, 5 - x.rank)))]
