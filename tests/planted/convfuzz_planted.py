@@ -1,7 +1,7 @@
 """Subjects with planted defects, registered through entry points like any other plugin.
 
-Converters hand a graph on as the identity does, runtimes interpret it; each misbehaves in its own way whenever its guilty
-operator is met. What a subject does to a graph inside a campaign it also does to a plain torch module in a
+Converters hand a graph on as the identity does, runtimes interpret it; each misbehaves in its own way whenever its
+guilty operator is met. What a subject does to a graph inside a campaign it also does to a plain torch module in a
 reproducer, where a function mode stands in for the graph.
 """
 
@@ -232,10 +232,11 @@ class PlantedRuntime(Interpreter):
     """A runtime that changes what the guilty operator returns."""
 
     packages: ClassVar[tuple[str, ...]] = ("convfuzz_planted",)
+    guilty: ClassVar[str] = GUILTY
     deed: ClassVar[str] = ""
 
     def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
-        if self.deed and GUILTY in session.operators():
+        if self.deed and self.guilty in session.operators():
             DEEDS[self.deed]()
         torch_frontend = frontend("torch")
         values: dict[str, Any] = {
@@ -244,7 +245,7 @@ class PlantedRuntime(Interpreter):
         values.update((constant.name, torch_frontend.to_native(constant.data)) for constant in session.constants)
         for node in session.nodes:
             outputs, _ = torch_frontend.call(node, values)
-            if node.target == GUILTY:
+            if node.target == self.guilty:
                 outputs = [self.change(output) for output in outputs]
             values.update(zip((value.name for value in node.outputs), outputs, strict=True))
         return [torch_frontend.to_array(values[name]).copy() for name in session.outputs]
@@ -270,7 +271,8 @@ class OffByOne(PlantedRuntime):
 
 
 class RuntimeSegfault(PlantedRuntime):
-    name, deed = "planted-segfault", "segfault"
+    # Another operator than the other runtimes' one: where this one dies, nothing else is seen.
+    name, deed, guilty = "planted-segfault", "segfault", PAIR
 
 
 class RuntimeCorrect(PlantedRuntime):
@@ -332,5 +334,5 @@ def run(name: str, model: Any, inputs: Sequence[torch.Tensor]) -> list[Array]:
             DEEDS[runtime.deed]()
         return runtime.change(result)
 
-    with _Mode(GUILTY, change):
+    with _Mode(runtime.guilty, change):
         return [output.numpy() for output in _outputs(model(*inputs))]

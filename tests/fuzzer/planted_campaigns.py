@@ -1,0 +1,67 @@
+"""Campaigns over the planted subjects of ``tests/planted``, run as a user's would be: in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
+
+#: Runs or resumes a campaign: arguments are corpus, seed, graphs, routes (comma-separated) and, to resume, an id.
+SCRIPT = """
+import sys
+from corpus.store import Store
+from fuzzer.campaign import run
+from fuzzer.config import CampaignConfig
+from tests.fuzzer.planted_campaigns import Silent
+
+corpus, seed, graphs, routes, *resumed = sys.argv[1:]
+config = CampaignConfig(
+    seed=int(seed), graphs=int(graphs), routes=tuple(routes.split(",")), nodes=6, pack=8, workers=2,
+    deadline_seconds=12, memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
+)
+with Store.open(corpus, create=True) as store:
+    campaign = resumed[0] if resumed else store.create_campaign(config.seed, config.to_builtins(), {}).id
+    print(campaign, flush=True)
+    run(store, campaign, config, Silent())
+"""
+
+
+class Silent:
+    """A listener that shows nothing but what goes wrong."""
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *_: None
+
+    def log(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+def environment() -> dict[str, str]:
+    """The environment with the planted plugin installed."""
+    path = os.pathsep.join([str(TESTS / "planted"), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def start(corpus: Path, *, seed: int, graphs: int, routes: list[str], resume: str = "") -> subprocess.Popen[str]:
+    """Start a campaign (or resume one) in a process and a session of its own."""
+    arguments = [str(corpus), str(seed), str(graphs), ",".join(routes), *([resume] if resume else [])]
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=corpus.parent,
+    )
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 600) -> str:
+    """Wait for a campaign and return its id. AssertionError with its standard error when it fails."""
+    output, errors = process.communicate(timeout=seconds)
+    assert process.returncode == 0, errors
+    return output.split()[0]
