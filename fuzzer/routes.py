@@ -50,15 +50,15 @@ def problem(converter: str, runtime: str) -> tuple[str, str] | None:
 
 
 def select(patterns: Sequence[str]) -> list[Route]:
-    """The available routes that the patterns name, all of them without patterns, sorted.
+    """The available routes that the patterns name, sorted; without patterns all of converters used by default.
 
     A pattern is the name of a converter (``tflite``), of a route (``torch:torch.onnx-dynamo:onnxruntime``), or either
     with the wildcards ``*`` and ``?``. UsageError for a pattern that matches nothing, or nothing that can be used.
     """
     usable = routes()
     if not patterns:
-        if usable:
-            return usable
+        if chosen_by_default := [route for route in usable if converters()[route.converter].default]:
+            return chosen_by_default
         raise UsageError("no route is available", "`convfuzz doctor` says what to install")
     chosen: set[Route] = set()
     for pattern in patterns:
