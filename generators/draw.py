@@ -7,6 +7,7 @@ A sampler is a function ``(draw: Draw) -> Call``. It looks only at what :class:`
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -213,7 +214,9 @@ class Draw:
 
     def dtype(self, dtypes: Sequence[str] = ANY_DTYPE) -> str:
         """One of the dtypes, common ones more often."""
-        return self.weighted({name: _DTYPE_WEIGHTS.get(name, 0.5) for name in dtypes})
+        cumulative = _dtype_weights(tuple(dtypes))
+        index = bisect.bisect(cumulative, self.choices.fraction() * cumulative[-1])
+        return dtypes[min(index, len(dtypes) - 1)]
 
     def scalar(self, dtype: str) -> bool | int | float:
         """A Python number of a dtype's kind: zero, one, negatives, fractions and awkward ones among them."""
@@ -231,7 +234,9 @@ class Draw:
 
     def shape(self, ranks: Sequence[int] = range(6), *, minimum: int = 0, maximum: int = 8) -> tuple[int, ...]:
         """A random shape of one of the ranks: extents of 1 are common, 0 rare and only where ``minimum`` is 0."""
-        rank = self.weighted({rank: (2, 3, 4, 4, 3, 1.5)[min(rank, 5)] for rank in ranks})
+        cumulative = _rank_weights(tuple(ranks))
+        index = bisect.bisect(cumulative, self.choices.fraction() * cumulative[-1])
+        rank = ranks[min(index, len(ranks) - 1)]
         extents: list[int] = []
         budget = MAX_ELEMENTS // 4
         for _ in range(rank):
@@ -360,7 +365,7 @@ class Draw:
             fitting = [handle for handle in self._handles if handle.shape == shape and handle.dtype in dtypes]
             if fitting and self.flag(0.7):
                 return self.choices.pick(fitting)
-        if np.prod(shape, dtype=np.int64) > MAX_ELEMENTS:
+        if math.prod(shape) > MAX_ELEMENTS:
             self.reject("too many elements")
         dtype = self.dtype(dtypes)
         profile = elements if isinstance(elements, str) else self._profiles.pick(self.choices)
@@ -388,7 +393,7 @@ class Draw:
             if fitting:
                 return self.choices.pick(fitting)
         shape = self.broadcast_shape(other.shape)
-        if np.prod(np.broadcast_shapes(shape, other.shape), dtype=np.int64) > MAX_ELEMENTS:
+        if math.prod(np.broadcast_shapes(shape, other.shape)) > MAX_ELEMENTS:
             shape = other.shape
         return self.tensor(shape, wanted, reuse=False)
 
@@ -412,7 +417,7 @@ class Draw:
         """A fresh integer tensor with elements from ``low`` to ``high`` inclusive, repeated ones unless ``unique``;
         ``ordered`` sorts them along the last axis. Rejects an empty range."""
         shape = tuple(shape)
-        size = int(np.prod(shape, dtype=np.int64))
+        size = math.prod(shape)
         if high < low or (unique and size > high - low + 1):
             self.reject("no indices in range")
 
@@ -469,6 +474,16 @@ class Draw:
         self.fresh.constants = [item for item in self.fresh.constants if item.name != handle.name]
         self.fresh.handles = [item for item in self.fresh.handles if item is not handle]
         self.fresh.profiles.pop(handle.name, None)
+
+
+@functools.cache
+def _dtype_weights(dtypes: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(itertools.accumulate(_DTYPE_WEIGHTS.get(name, 0.5) for name in dtypes))
+
+
+@functools.cache
+def _rank_weights(ranks: tuple[int, ...]) -> tuple[float, ...]:
+    return tuple(itertools.accumulate((2, 3, 4, 4, 3, 1.5)[min(rank, 5)] for rank in ranks))
 
 
 def spread(low: float, high: float) -> Callable[[np.random.Generator, tuple[int, ...], str], Array]:
