@@ -1,29 +1,41 @@
 """Keeping what the dynamo exporter rebuilds in every call.
 
-``torch.onnx.export`` starts by building its registry of about a thousand ONNX functions, inferring the signature of
-each one: about a second, and the same every time. The registry is a dictionary of lists of entries; the exporter
-changes the dictionary and the lists (``custom_translation_table``, removal of entries above the opset), never an
-entry. So each call gets a copy of dictionary and lists, and the entries are shared.
+Two things are the same in every conversion and cost more than converting a small graph:
+
+- ``torch.onnx.export`` builds its registry of about a thousand ONNX functions, inferring the signature of each one.
+  The registry is a dictionary of lists of entries; the exporter changes the dictionary and the lists
+  (``custom_translation_table``, removal of entries above the opset), never an entry. So each call gets a copy of
+  dictionary and lists, and the entries are shared.
+- ``torch.export`` looks every operator of the C++ dispatcher up in ``torch.ops``, dozens of times in a conversion, to
+  have them all materialised. That is done again here only when the dispatcher knows others than the time before.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 _lock = threading.RLock()
 _pristine: dict[int, Any] = {}
+_materialised: list[str] = []
 
 
 @contextmanager
 def warm_registry() -> Iterator[None]:
-    """While active, ``ONNXRegistry.from_torchlib`` copies a registry built once per opset and process.
+    """While active, ``ONNXRegistry.from_torchlib`` copies a registry built once per opset and process, and operators
+    are materialised once.
 
-    Does nothing on a torch whose exporter is laid out differently: conversions are then as slow as torch makes them.
-    Not for use while another thread exports.
+    Leaves out what it does not find: on a torch that is laid out differently, conversions are as slow as torch makes
+    them. Not for use while another thread exports.
     """
+    with _lock, _shared_registry(), _materialising_once():
+        yield
+
+
+@contextmanager
+def _shared_registry() -> Iterator[None]:
     try:
         from torch.onnx._internal.exporter._registration import ONNXRegistry
 
@@ -38,12 +50,36 @@ def warm_registry() -> Iterator[None]:
             _pristine[opset_version] = build.__func__(ONNXRegistry, opset_version)
         return _copy(cls, _pristine[opset_version])
 
-    with _lock:
-        ONNXRegistry.from_torchlib = classmethod(from_torchlib)
-        try:
-            yield
-        finally:
-            ONNXRegistry.from_torchlib = build
+    ONNXRegistry.from_torchlib = classmethod(from_torchlib)
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = build
+
+
+@contextmanager
+def _materialising_once() -> Iterator[None]:
+    try:
+        import torch
+        from torch._export import utils
+
+        materialise: Callable[[], None] = utils._materialize_cpp_cia_ops
+        registered: Callable[[str], list[str]] = torch._C._dispatch_get_registrations_for_dispatch_key
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    def materialise_new() -> None:
+        known = registered("CompositeImplicitAutograd")
+        if known != _materialised:
+            materialise()
+            _materialised[:] = known
+
+    utils._materialize_cpp_cia_ops = materialise_new
+    try:
+        yield
+    finally:
+        utils._materialize_cpp_cia_ops = materialise
 
 
 def _copy(cls: type[Any], registry: Any) -> Any:
