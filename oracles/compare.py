@@ -9,7 +9,7 @@ has consequences (``atan2``, ``1/x``, ``copysign``) those are judged as any othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -70,15 +70,15 @@ def compare_one(output: int, expected: Array, actual: Array) -> Mismatch | None:
         message = f"output {output}: {kind.dtype} of shape {shapes[0]} expected, got {shapes[1]}"
         return Mismatch(Kind.SHAPE, output, message, expected=shapes[0], actual=shapes[1])
     if kind.dtype not in ROUNDED:
-        return _exact(output, kind, expected, actual)
+        return _exact(output, expected, actual)
     error = differences(expected, actual)
     relative = relative_errors(error, expected)
     odd = classes(expected) != classes(actual)
     if odd.any():
-        return _mismatch(Kind.NONFINITE, output, kind, expected, actual, odd, odd.astype(np.float64), error, relative)
+        return _mismatch(Kind.NONFINITE, output, expected, actual, odd, odd.astype(np.float64), error, relative)
     far = exceeds_custom(expected, actual)
     if far.any():
-        return _mismatch(Kind.VALUE, output, kind, expected, actual, far, np.where(far, error, -1.0), error, relative)
+        return _mismatch(Kind.VALUE, output, expected, actual, far, np.where(far, error, -1.0), error, relative)
     return None
 
 
@@ -136,19 +136,18 @@ def classes(array: Array) -> Array:
     return np.asarray(np.where(np.isneginf(values), 3, codes)).astype(np.int8)
 
 
-def _exact(output: int, kind: TensorType, expected: Array, actual: Array) -> Mismatch | None:
+def _exact(output: int, expected: Array, actual: Array) -> Mismatch | None:
     error = differences(expected, actual)
     odd = np.asarray(expected != actual)  # not error > 0: that is rounded
     if not odd.any():
         return None
     relative = relative_errors(error, expected)
-    return _mismatch(Kind.VALUE, output, kind, expected, actual, odd, np.where(odd, error, -1.0), error, relative)
+    return _mismatch(Kind.VALUE, output, expected, actual, odd, np.where(odd, error, -1.0), error, relative)
 
 
 def _mismatch(
     kind: Kind,
     output: int,
-    declared: TensorType,
     expected: Array,
     actual: Array,
     elements: Array,
@@ -157,26 +156,39 @@ def _mismatch(
     relative: Array,
 ) -> Mismatch:
     worst = tuple(int(axis) for axis in np.unravel_index(int(np.argmax(badness)), badness.shape))
-    texts = element_text(expected, worst), element_text(actual, worst)
-    count = int(elements.sum())
-    largest = float(error.max(initial=0.0))
-    where = f" element {worst}" if worst else ""
-    shown = f"{largest:.3g}" if declared.dtype in ROUNDED else f"{largest:.0f}"
-    details = f"{count} of {elements.size} elements"
-    if kind is Kind.VALUE:
-        details = f"max error {shown}, {details}"
-    message = f"output {output}: {declared}{where}: expected {texts[0]}, got {texts[1]} ({details})"
-    return Mismatch(
+    bare = Mismatch(
         kind,
         output,
-        message,
-        worst,
-        *texts,
-        max_absolute=largest,
+        "",
+        max_absolute=float(error.max(initial=0.0)),
         max_relative=float(relative.max(initial=0.0)),
-        fraction=count / elements.size,
+        fraction=int(elements.sum()) / elements.size,
         elements=elements,
     )
+    return at_element(bare, kind, worst, expected, actual)
+
+
+def at_element(mismatch: Mismatch, kind: Kind, element: tuple[int, ...], expected: Array, actual: Array) -> Mismatch:
+    """The mismatch as shown by another of its elements, and of the kind that it has there."""
+    texts = element_text(expected, element), element_text(actual, element)
+    message = _message(mismatch.output, type_of(expected), kind, element, texts, mismatch)
+    return replace(mismatch, kind=kind, message=message, element=element, expected=texts[0], actual=texts[1])
+
+
+def _message(
+    output: int,
+    declared: TensorType,
+    kind: Kind,
+    element: tuple[int, ...],
+    texts: tuple[str, str],
+    mismatch: Mismatch,
+) -> str:
+    where = f" element {element}" if element else ""
+    error = mismatch.max_absolute
+    details = f"{int(mismatch.elements.sum())} of {mismatch.elements.size} elements"
+    if kind is Kind.VALUE:
+        details = f"max error {error:.{3 if declared.dtype in ROUNDED else 17}g}, {details}"
+    return f"output {output}: {declared}{where}: expected {texts[0]}, got {texts[1]} ({details})"
 
 
 def element_text(array: Array, index: tuple[int, ...]) -> str:

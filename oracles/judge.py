@@ -23,7 +23,7 @@ import numpy as np
 
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, dtype_name
-from oracles.compare import Mismatch, classes, compare, differences, exceeds_custom, wide
+from oracles.compare import Mismatch, at_element, classes, compare, differences, exceeds_custom, wide
 from oracles.noise import FEW, MANY, Bound, bounds
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
@@ -33,7 +33,7 @@ _STRUCTURE = frozenset({Kind.COUNT, Kind.DTYPE, Kind.SHAPE})
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A mismatch with its verdict, BUG or INCONCLUSIVE.
+    """A mismatch with its verdict, BUG or INCONCLUSIVE. That of a bug shows an element that rounding cannot explain.
 
     ``note`` says what a reader should know: why it is inconclusive, or that eager mode is the less accurate side.
     ``numbers`` holds, where they are known, at the worst element ``error``, ``tolerance`` (the customary one),
@@ -106,7 +106,8 @@ def _decide(mismatch: Mismatch, expected: Array, actual: Array, bound: Bound) ->
         reference_error=float(reference_error[element]),
     )
     if wrong.any():
-        return Judged(mismatch, Verdict.BUG, "", numbers)
+        kind = Kind.NONFINITE if odd.any() else Kind.VALUE
+        return Judged(at_element(mismatch, kind, element, expected, actual), Verdict.BUG, "", numbers)
     if (bound.eager_error > bound.spread)[element] and reference_error[element] < bound.eager_error[element]:
         note = "eager mode is the less accurate side: double precision agrees with the converted model"
     else:
@@ -135,7 +136,7 @@ def _decide_exact(
         reference=float(bound.reference[element]),
     )
     if bad.any():
-        return Judged(mismatch, Verdict.BUG, "", numbers)
+        return Judged(at_element(mismatch, Kind.VALUE, element, expected, actual), Verdict.BUG, "", numbers)
     return Judged(mismatch, Verdict.INCONCLUSIVE, "the element varies with rounding", numbers)
 
 

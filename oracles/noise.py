@@ -24,7 +24,9 @@ Noise is put in by the :class:`~generators.operators.registry.Rounding` class of
   a rounding of the larger of one and the argument.
 * A denormal result may be flushed to zero.
 
-In half of the samples the errors of one operator are all of one sign and size, since approximations are biased.
+The errors of one operator are all of one sign and size in half of its evaluations, since approximations are biased.
+Every other sample has all its noise times the factor of safety, and its deviations count in proportion: so the factor
+holds for discontinuities too, where a deviation does not grow with its cause.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ FEW, MANY = 8, 32
 
 _HALF = frozenset({"float16", "bfloat16"})
 _SIGNIFICAND = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+#: A relative error of eager mode within one operator above this shows that terms cancelled inside.
+_CANCELLED = 0.05
 #: Ulps of noise on inexact results.
 _RESULT_ULPS = {Rounding.BASIC: 1.0, Rounding.COMPOSITE: 2.0}
 
@@ -61,9 +65,10 @@ class Bound:
 
     ``eager`` is the result of eager mode; ``reference`` the float64 (complex128, or integer) result, in double
     precision where every operator allows it. For rounded types: ``spread`` is the largest deviation of a sample from
-    ``eager`` and ``eager_error`` that of ``reference``, both infinite where only one of them is finite; ``seen`` has
-    bit ``c`` set where a result of class ``c`` (:func:`oracles.compare.classes`) came up. For the others ``low`` and
-    ``high`` are the extremes that came up. ``problem`` is not empty when samples could not be computed: then nothing is bounded.
+    ``eager`` (divided by the sample's amplitude) and ``eager_error`` that of ``reference``, both infinite where only
+    one of them is finite; ``seen`` has bit ``c`` set where a result of class ``c`` (:func:`oracles.compare.classes`)
+    came up. For the others ``low`` and ``high`` are the extremes that came up. ``problem`` is not empty when samples
+    could not be computed: then nothing is bounded.
     """
 
     eager: Array
@@ -119,11 +124,12 @@ def bounds(
     case = with_graph(case, drop_dead(with_outputs(case.graph, names)))
     run = _Runs(frontend, case, seed)
     result = {index: _start(run.eager[name], run.reference[name]) for index, name in zip(wanted, names, strict=True)}
-    for _ in range(samples):
-        values, problem = run.sample()
+    for number in range(samples):
+        amplitude = SAFETY if number % 2 else 1.0
+        values, problem = run.sample(amplitude)
         for index, name in zip(wanted, names, strict=True):
             if name in values:
-                _include(result[index], values[name])
+                _include(result[index], values[name], amplitude)
             else:
                 result[index].problem = problem
     return NoiseAnalysis(result, tuple(run.notes))
@@ -149,12 +155,12 @@ def _start(eager: Array, reference: Array) -> Bound:
     )
 
 
-def _include(bound: Bound, sample: Array) -> None:
+def _include(bound: Bound, sample: Array, amplitude: float) -> None:
     if sample.shape != bound.eager.shape:  # a shape that depends on data
         bound.problem = f"its shape varies with rounding: {list(bound.eager.shape)}, {list(sample.shape)}"
         return
     if dtype_name(bound.eager.dtype) in ROUNDED:
-        bound.spread = np.maximum(bound.spread, _deviation(bound.eager, sample))
+        bound.spread = np.maximum(bound.spread, _deviation(bound.eager, sample) / amplitude)
         bound.seen = bound.seen | np.left_shift(1, classes(sample).astype(np.int64))
     else:
         bound.low = np.minimum(bound.low, _integers(sample))
@@ -185,12 +191,14 @@ class _Runs:
         self.notes: dict[str, None] = {}
         self.eager = {name: np.array(array, copy=True) for name, array in frontend.run(case.graph, case.feeds).items()}
         self._roundings = [frontend.registry().rounding(node.target) for node in case.graph.nodes]
-        self._probes: dict[int, Sensitivity] = {}
+        self._probes: dict[int, tuple[Sensitivity, list[Array]]] = {}
+        self._amplitude = 1.0
         self.reference = self._in_double()
 
-    def sample(self) -> tuple[dict[str, Array], str]:
-        """Values of a noisy run by name, and why some are lacking."""
+    def sample(self, amplitude: float) -> tuple[dict[str, Array], str]:
+        """Values of a run with noise of so many times its usual size, by name, and why some are lacking."""
         graph = self._case.graph
+        self._amplitude = amplitude
         values = {value.name: self._flush(self._case.feeds[value.name]) for value in graph.inputs}
         values.update((constant.name, self._flush(constant.data)) for constant in graph.constants)
         problem = ""
@@ -254,9 +262,9 @@ class _Runs:
         rounding = self._roundings[index]
         if rounding is Rounding.EXACT:
             return self._copied(node, inputs)
-        sensitivity = Sensitivity()
+        sensitivity, cancelled = Sensitivity(), []
         if rounding is Rounding.COMPOSITE:
-            sensitivity = self._sensitivity(index, node)
+            sensitivity, cancelled = self._measured(index, node)
             inputs = self._disturbed(node, inputs, sensitivity)
         outputs = self._copied(node, inputs)
         exact = self._double(node, {name: widen(array) for name, array in inputs.items()})
@@ -269,6 +277,7 @@ class _Runs:
                 _RESULT_ULPS[rounding] * np.sqrt(sensitivity.fan_in),
                 inner,
                 simple,
+                cancelled[number] if cancelled else None,
             )
             for number, array in enumerate(outputs)
         ]
@@ -276,10 +285,18 @@ class _Runs:
     def _copied(self, node: Node, inputs: Mapping[str, Array]) -> list[Array]:
         return [np.array(array, copy=True) for array in self._frontend.evaluate(node, inputs)]
 
-    def _sensitivity(self, index: int, node: Node) -> Sensitivity:
+    def _measured(self, index: int, node: Node) -> tuple[Sensitivity, list[Array]]:
+        """How the operator depends on its arguments, and where terms cancelled inside it in eager mode."""
         if index not in self._probes:
             inputs = {name: self.eager[name] for name in set(node.references())}
-            self._probes[index] = probe(lambda arrays: self._double(node, arrays), inputs)
+            sensitivity = probe(lambda arrays: self._double(node, arrays), inputs)
+            exact = self._double(node, {name: widen(array) for name, array in inputs.items()})
+            cancelled = []
+            for value, reference in zip(node.outputs, exact or [], strict=bool(exact)):
+                eager = self.eager[value.name]
+                error = _deviation(eager, reference)
+                cancelled.append(np.asarray((error > _CANCELLED * np.abs(wide(eager))) & np.isfinite(error)))
+            self._probes[index] = sensitivity, cancelled
         return self._probes[index]
 
     def _disturbed(self, node: Node, inputs: dict[str, Array], sensitivity: Sensitivity) -> dict[str, Array]:
@@ -314,14 +331,22 @@ class _Runs:
         largest = np.where(np.isfinite(largest), np.abs(largest), 0.0)
         return np.asarray(np.maximum(largest, 1.0) if half else np.where(largest < 1, 1.0, 0.0))
 
-    def _rounded(self, array: Array, exact: Array | None, ulps: float, inner: Array | None, simple: bool) -> Array:
+    def _rounded(
+        self,
+        array: Array,
+        exact: Array | None,
+        ulps: float,
+        inner: Array | None,
+        simple: bool,
+        cancelled: Array | None,
+    ) -> Array:
         """A result with noise where it is inexact. ``exact`` is the result in double precision (None: unknown)."""
         name = dtype_name(array.dtype)
         if name not in ROUNDED or array.size == 0:
             return array
         values = wide(array)
         finite = classes(array) == 0
-        unit = unit_roundoff(name)
+        unit = self._amplitude * unit_roundoff(name)
         with np.errstate(all="ignore"):
             scale = ulps * 2 * unit * np.abs(values)
             if inner is not None and _broadcasts(inner, values):
@@ -336,6 +361,9 @@ class _Runs:
                 error = np.abs(exact - values)
                 scale = np.where(inexact & np.isfinite(error), np.maximum(scale, error), scale)
             noisy = np.where(inexact, values + self._unit(array) * scale, values)
+            if cancelled is not None and cancelled.shape == array.shape:
+                # What is left of terms that cancelled may be nothing at all in another order of operations.
+                noisy = np.where(cancelled & (self._random.random(array.shape) < 0.25), 0.0, noisy)
             if exact is not None:
                 # Overflow (or an invalid operation) inside an operator: others may compute it differently.
                 odd = classes(array) != classes(exact.astype(array.dtype))
@@ -346,7 +374,8 @@ class _Runs:
         """The array with a relative error of that many ulps on every element."""
         values = wide(array)
         with np.errstate(all="ignore"):
-            noisy = values + self._unit(array) * (ulps * 2 * unit_roundoff(dtype_name(array.dtype)) * np.abs(values))
+            unit = self._amplitude * unit_roundoff(dtype_name(array.dtype))
+            noisy = values + self._unit(array) * (ulps * 2 * unit * np.abs(values))
             return np.asarray(np.where(classes(array) == 0, noisy, values)).astype(array.dtype)
 
     def _unit(self, array: Array) -> Array:
