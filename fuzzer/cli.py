@@ -188,7 +188,7 @@ def replay(
 @app.command()
 def doctor(as_json: Json = False, debug: Debug = False) -> None:
     """List converters, runtimes and routes: versions, what is missing, and how to get it."""
-    commands.doctor(as_json)
+    raise typer.Exit(commands.doctor(as_json))
 
 
 @app.command()
@@ -266,6 +266,8 @@ def _fail(status: int, message: str, remedy: str) -> int:
 
 def main() -> None:
     """The entry point of the command ``convfuzz``."""
+    # TensorFlow greets on standard error as soon as it is imported; worker processes inherit this.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from corpus.records import Campaign, Finding
     from corpus.store import Store
     from fuzzer.config import CampaignConfig
+    from fuzzer.converters.base import Converter
+    from fuzzer.runtimes.base import Runtime
     from fuzzer.tasks import CaseResult, Seen
 
 
@@ -150,13 +152,14 @@ def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: flo
 
 def replay(corpus: Path, database: str, as_json: bool, prefix: str, index: int) -> bool:
     """Generate and judge a batch again and print what is seen. Returns whether any bug was."""
-    from fuzzer import campaign as campaigns
     from fuzzer.screen import PlainLines, listener_for, to_json
 
     console = _console()
     with _open(corpus, database, write=False) as store:
         campaign = store.load_campaign(prefix)
         batch = store.batch(campaign.id, index)
+        from fuzzer import campaign as campaigns  # only now: what is asked for exists
+
         _warn_of_other_versions(campaign, _versions_of(batch.issued.converter))
         listener = listener_for(console, store.directory, as_json=True) if as_json else PlainLines(console, corpus)
         result = campaigns.replay(store, campaign.id, index, listener)
@@ -174,16 +177,18 @@ def replay(corpus: Path, database: str, as_json: bool, prefix: str, index: int) 
     return bugs > 0
 
 
-def doctor(as_json: bool) -> None:
-    """Print what is installed and what is missing."""
-    from fuzzer import doctor as checks
+def doctor(as_json: bool) -> int:
+    """Print what is installed and what is missing; the exit status."""
+    from fuzzer.doctor import exit_status, report, table
     from fuzzer.screen import to_json
 
-    found = checks.report()
+    rows = report()
     if as_json:
-        print(to_json(found))
+        for row in rows:
+            print(to_json(row))
     else:
-        _console().print(found.table() if hasattr(found, "table") else found)
+        _console().print(table(rows))
+    return exit_status(rows)
 
 
 def operators(counts: bool, as_json: bool) -> None:
@@ -220,9 +225,15 @@ def operators(counts: bool, as_json: bool) -> None:
 def _console() -> Console:
     from rich.console import Console
 
+    class PipeConsole(Console):
+        """Leaves a reader that went away to the command line, where rich would exit with a status of its own."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    console = PipeConsole(highlight=False)
     # Not on a terminal: wide enough that no path is broken over two lines.
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=160)
+    return console if console.is_terminal else PipeConsole(highlight=False, width=160)
 
 
 def _open(corpus: Path, database: str, *, create: bool = False, write: bool = True) -> Store:
@@ -258,8 +269,8 @@ def _versions_of(*names: str) -> dict[str, str]:
         "convfuzz": importlib.metadata.version("convfuzz"),
         "python": ".".join(map(str, sys.version_info[:3])),
     }
-    subjects = [*converters().items(), *runtimes().items()]
-    for name, subject in subjects:
+    subjects: dict[str, Converter | Runtime] = {**converters(), **runtimes()}
+    for name, subject in subjects.items():
         if name in names:
             versions.update(subject.availability().versions)
     return versions

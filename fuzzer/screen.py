@@ -59,11 +59,11 @@ class LiveScreen:
         self._console = console
         self._directory = directory
         self._title = Text()
-        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
         self._snapshot: Snapshot | None = None
         self._rate = Rate()
         self._speed = 0.0
         self._findings: dict[str, Finding] = {}
+        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
 
     def started(self, campaign: Campaign, config: CampaignConfig, routes: Sequence[str]) -> None:
         self._title = Text(
