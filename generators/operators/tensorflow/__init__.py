@@ -8,7 +8,26 @@ REGISTRY = Registry("tensorflow")
 
 from generators.operators.tensorflow import activations as activations
 from generators.operators.tensorflow import arithmetic as arithmetic
+from generators.operators.tensorflow import blocks as blocks
+from generators.operators.tensorflow import casts as casts
 from generators.operators.tensorflow import comparison as comparison
+from generators.operators.tensorflow import complex_numbers as complex_numbers
+from generators.operators.tensorflow import convolution as convolution
+from generators.operators.tensorflow import creation as creation
+from generators.operators.tensorflow import cumulative as cumulative
 from generators.operators.tensorflow import elementwise as elementwise
+from generators.operators.tensorflow import images as images
+from generators.operators.tensorflow import indexing as indexing
+from generators.operators.tensorflow import integers as integers
+from generators.operators.tensorflow import linalg as linalg
+from generators.operators.tensorflow import matmul as matmul
+from generators.operators.tensorflow import normalization as normalization
+from generators.operators.tensorflow import padding as padding
+from generators.operators.tensorflow import pooling as pooling
+from generators.operators.tensorflow import quantization as quantization
 from generators.operators.tensorflow import reductions as reductions
+from generators.operators.tensorflow import resize as resize
+from generators.operators.tensorflow import scatter as scatter
+from generators.operators.tensorflow import selection as selection
 from generators.operators.tensorflow import shape as shape
+from generators.operators.tensorflow import sorting as sorting
