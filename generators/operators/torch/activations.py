@@ -48,7 +48,7 @@ def exponential_linear(draw: Draw) -> Call:
     return draw.call(x, alpha=draw.choice((0.5, 1.0, 2.0, 1.673, -0.5, 0.1)))
 
 
-@operator(F + "leaky_relu", family="activation")
+@operator(F + "leaky_relu", family="activation", rounding=Rounding.BASIC)
 def leaky_relu(draw: Draw) -> Call:
     x = draw.value(dtypes=FLOATING)
     return draw.call(x, **some(draw, negative_slope=draw.choice((0.01, 0.2, -0.5, 0.0, 1.5))))
@@ -63,7 +63,7 @@ def rrelu(draw: Draw) -> Call:
     )
 
 
-@operator(F + "prelu", family="activation")
+@operator(F + "prelu", family="activation", rounding=Rounding.BASIC)
 def prelu(draw: Draw) -> Call:
     x = draw.value(dtypes=FLOATING, ranks=range(1, 6))
     channels = x.shape[1] if x.rank > 1 else 1
@@ -129,6 +129,12 @@ def normalize(draw: Draw) -> Call:
     return draw.call(
         x, p=draw.choice((2.0, 1.0, 3.0, 0.5, float("inf"))), dim=axis, eps=draw.choice((1e-12, 1e-3, 0.5))
     )
+
+
+@operator(F + "dropout", F + "alpha_dropout", family="activation", rounding=Rounding.EXACT, weight=0.2)
+def dropout(draw: Draw) -> Call:
+    # Outside training the identity, which optimizers remove.
+    return draw.call(draw.value(dtypes=FLOATING), p=draw.choice((0.5, 0.1, 0.0)), training=False)
 
 
 @operator("torch.special.expit", "torch.special.log_softmax", family="activation", weight=0.3)

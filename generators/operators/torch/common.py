@@ -33,12 +33,18 @@ def literal(draw: Draw, dtype: str) -> bool | int | float:
     """A Python number to stand for an operand: of the dtype's kind mostly, else one that promotes or converts."""
     if draw.flag(0.85):
         return draw.scalar(dtype)
-    return draw.scalar(draw.choice(("float32", "int8", "bool")))
+    # No negative number for uint8: it wraps around in some operators and is compared as such in others.
+    return draw.scalar(draw.choice(("float32", "bool") if dtype == "uint8" else ("float32", "int8", "bool")))
 
 
 def other(draw: Draw, x: Handle, dtypes: Sequence[str], *, promote: float = 0.15) -> Handle:
-    """A value that broadcasts with ``x``, of the same dtype or, with probability ``promote``, any of ``dtypes``."""
-    return draw.broadcastable(x, dtypes if draw.flag(promote) or x.dtype not in dtypes else x.dtype)
+    """A value that broadcasts with ``x``, of the same dtype or, with probability ``promote``, any of ``dtypes``;
+    seldom ``x`` itself, of which many operators make zeros or ones."""
+    wanted = dtypes if draw.flag(promote) or x.dtype not in dtypes else (x.dtype,)
+    y = draw.broadcastable(x, wanted)
+    if y is x and draw.flag(0.8):
+        y = draw.tensor(draw.broadcast_shape(x.shape), wanted, reuse=False)
+    return y
 
 
 def third(draw: Draw, x: Handle, y: Handle, dtypes: str | Sequence[str]) -> Handle:

@@ -48,7 +48,7 @@ def linspace(draw: Draw) -> Call:
 def full(draw: Draw) -> Call:
     dtype = draw.dtype(ANY)
     fill = draw.scalar(dtype)
-    return draw.call(_small(draw), fill, **({"dtype": DType(dtype)} if draw.flag() else {}))
+    return draw.call(_small(draw), fill, dtype=DType(dtype)) if draw.flag() else draw.call(_small(draw), fill)
 
 
 def _small(draw: Draw) -> tuple[int, ...]:
@@ -120,5 +120,5 @@ def combinations(draw: Draw) -> Call:
 
 @operator("torch.vander", family="creation", weight=0.3)
 def vander(draw: Draw) -> Call:
-    x = draw.value(dtypes=REAL, ranks=(1,), minimum=1, where=lambda x: x.within(-20.0, 20.0))
-    return draw.call(x, N=draw.integer(1, 4), increasing=draw.flag())
+    x = draw.value(dtypes=REAL, ranks=(1,), minimum=2, where=lambda x: x.within(-20.0, 20.0))
+    return draw.call(x, N=draw.integer(2, 4), increasing=draw.flag())

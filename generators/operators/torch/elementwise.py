@@ -134,10 +134,14 @@ def _wide(x: Handle) -> bool:
     return x.size < 2 or not high - low < 1.5
 
 
-@operator("torch.round", family="elementwise", rounding=Rounding.EXACT, weight=1.5)
+@operator("torch.round", family="elementwise", rounding=Rounding.EXACT)
 def round_half_even(draw: Draw) -> Call:
-    if draw.flag(0.5):
-        return draw.call(draw.value(dtypes=FLOATING if draw.flag(0.8) else REAL, where=_wide))
+    return draw.call(draw.value(dtypes=FLOATING if draw.flag(0.8) else REAL, where=_wide))
+
+
+# As a method, so that its arithmetic (it scales by a power of ten, rounds, and scales back) is judged apart.
+@operator("torch.Tensor.round", family="elementwise", weight=0.8)
+def round_decimals(draw: Draw) -> Call:
     # Powers of ten past float16's range make infinities.
     x = draw.value(dtypes=FLOATING, where=lambda x: _wide(x) and x.within(-120.0, 120.0))
     return draw.call(x, decimals=draw.integer(-1, 2))
@@ -230,12 +234,16 @@ def _small_exponents(draw: Draw) -> str:
     return "fractions" if draw.flag() else "ties"
 
 
-@operator("torch.atan2", "torch.copysign", family="elementwise")
-def two_arguments(draw: Draw) -> Call:
+@operator("torch.atan2", family="elementwise")
+def atan2(draw: Draw) -> Call:
     x = draw.value(dtypes=ANY)
-    if draw.target == "torch.copysign" and draw.flag(0.25):
-        return draw.call(x, literal(draw, x.dtype))
     return draw.call(x, other(draw, x, ANY))
+
+
+@operator("torch.copysign", family="elementwise", rounding=Rounding.EXACT)
+def copysign(draw: Draw) -> Call:
+    x = draw.value(dtypes=ANY)
+    return draw.call(x, operand(draw, x, ANY))
 
 
 @operator("torch.hypot", "torch.logaddexp", "torch.logaddexp2", family="elementwise", weight=0.6)

@@ -22,8 +22,8 @@ def index_dtype(draw: Draw) -> str:
 
 
 def bounds(draw: Draw, n: int) -> tuple[int | None, int | None, int | None]:
-    """Start, stop and step of a slice of ``n`` elements, mostly not an empty one: absent, negative and exceeding bounds and
-    steps among them (torch has no negative steps)."""
+    """Start, stop and step of a slice of ``n`` elements, mostly not an empty one: absent, negative and exceeding
+    bounds and steps among them (torch has no negative steps)."""
     start = draw.integer(0, max(n - 1, 0))
     stop = draw.integer(min(start + 1, n), n)
     step = draw.weighted({1: 5, 2: 2, 3: 1})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from generators.draw import Call, Draw, Handle
-from generators.graph import DTYPES, INTEGRAL, SIGNED
+from generators.graph import DTYPES, INTEGRAL, SIGNED, Array
 from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, DISCRETE, REAL, divisor, literal
 from generators.operators.torch.registry import REGISTRY
@@ -77,7 +79,10 @@ def rounded_division(draw: Draw) -> Call:
 @operator("torch.isin", family="integers", rounding=Rounding.EXACT, weight=0.4)
 def isin(draw: Draw) -> Call:
     x = draw.value(dtypes=INTEGRAL, minimum=1)
-    low, high = x.bounds
-    low, high = max(low, -100.0), min(high, 100.0)
-    wanted = draw.indices((draw.integer(1, 4),), int(min(low, high)), int(max(low, high)), dtypes=x.dtype)
+    flat = x.array.reshape(-1)
+
+    def some_of_them(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+        return np.asarray(flat[rng.integers(0, flat.size, shape)])
+
+    wanted = draw.tensor((draw.integer(1, 4),), x.dtype, some_of_them)
     return draw.call(x, wanted, invert=True) if draw.flag(0.3) else draw.call(x, wanted)

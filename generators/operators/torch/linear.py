@@ -8,6 +8,7 @@ import numpy as np
 
 from generators.draw import MAX_ELEMENTS, Call, Draw, Handle
 from generators.graph import FLOATING, INTEGRAL, Array
+from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, REAL, complex_too, product
 from generators.operators.torch.registry import REGISTRY
 
@@ -74,13 +75,13 @@ def dot(draw: Draw) -> Call:
     return draw.call(a, _factor(draw, a.shape, a.dtype))
 
 
-@operator("torch.outer", family="linear", weight=0.5)
+@operator("torch.outer", family="linear", rounding=Rounding.BASIC, weight=0.5)
 def outer(draw: Draw) -> Call:
     a = draw.value(dtypes=complex_too(draw, ANY), ranks=(1,))
     return draw.call(a, draw.tensor((draw.integer(1, 5),), a.dtype))
 
 
-@operator("torch.kron", family="linear", weight=0.4)
+@operator("torch.kron", family="linear", rounding=Rounding.BASIC, weight=0.4)
 def kron(draw: Draw) -> Call:
     def fits(x: Handle) -> bool:
         return x.size <= 256 and bool(x.native.is_contiguous())  # it views its operands
@@ -267,7 +268,7 @@ def cdist(draw: Draw) -> Call:
     b = draw.tensor((*batch, draw.integer(1, 6), a.shape[-1]), a.dtype)
     modes = ("use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
     options: dict[str, Any] = {"compute_mode": draw.choice(modes)} if draw.flag(0.4) else {}
-    return draw.call(a, b, p=draw.choice((2.0, 1.0, 0.0, 3.0, 1.5, float("inf"))), **options)
+    return draw.call(a, b, p=draw.weighted({2.0: 2, 1.0: 1, 0.0: 0.2, 3.0: 1, 1.5: 1, float("inf"): 1}), **options)
 
 
 @operator("torch.cosine_similarity", F + "pairwise_distance", family="linear", weight=0.6)

@@ -119,6 +119,15 @@ def expand(draw: Draw) -> Call:
     return draw.call(x, (*leading, *shape))
 
 
+@operator("torch.broadcast_tensors", family="shape", rounding=EXACT, weight=0.5)
+def broadcast_tensors(draw: Draw) -> Call:
+    x = draw.value(where=lambda x: x.size > 1)
+    y = draw.broadcastable(x, ANY)
+    if y.size == 1:  # its broadcast would be nothing but one element repeated
+        y = draw.tensor(x.shape[-1:], ANY)
+    return draw.call(x, y) if draw.flag() else draw.call(y, x, x)
+
+
 @operator("torch.permute", "torch.Tensor.permute", family="shape", rounding=EXACT, weight=1.5)
 def permute(draw: Draw) -> Call:
     x = _any(draw, 2)
