@@ -1,0 +1,140 @@
+"""Workers that die: what killed them is known, and every case gets a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from fuzzer.converters.base import Converter
+from fuzzer.supervisor import Limits, Worker, WorkerDied
+from fuzzer.survival import RemoteTester, judge_numbers, signature_of
+from fuzzer.tasks import BatchTask, JudgeTask, Subject, ValuesTask
+from generators.graph import Case, Graph, Input, Node, Ref, TensorType, Value
+from generators.serial import dumps
+from oracles.outcome import Kind, Signature, Stage
+from tests.fuzzer.planted_campaigns import environment
+
+F32 = TensorType("float32", (3,))
+LIMITS = Limits(deadline=4, memory=2000)
+
+
+def chain(*targets: str) -> Case:
+    """A graph that calls the targets one after the other on a vector of three."""
+    nodes = tuple(
+        Node(target, (Ref(f"v{index}"),), (), (Value(f"v{index + 1}", F32),)) for index, target in enumerate(targets)
+    )
+    graph = Graph("torch", (Input("v0", F32),), (), nodes, (f"v{len(targets)}",))
+    return Case(graph, {"v0": np.array([0.5, -1.5, 2.0], np.float32)})
+
+
+def subject(converter: str, *variants: tuple[str, str]) -> Subject:
+    return Subject("torch", converter, {}, variants or (("interpreter", "eager"),))
+
+
+class Planted:
+    """Stands for the planted converter on this side, where its plugin is not installed."""
+
+    stages: dict[str, Stage] = {}
+
+
+PLANTED: Converter = Planted()  # type: ignore[assignment]
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    worker = Worker(LIMITS, environment=environment())
+    yield worker
+    worker.close()
+
+
+def judge(worker: Worker, converter: str, *cases: Case) -> list[list[Signature]]:
+    trials = RemoteTester(worker, subject(converter), PLANTED).test(cases)
+    return [[seen.signature for seen in trial.observations] for trial in trials]
+
+
+@pytest.mark.parametrize(
+    ("converter", "kind", "detail"),
+    [
+        ("planted.segfault", Kind.SIGNAL, "SIGSEGV"),
+        ("planted.abort", Kind.SIGNAL, "SIGABRT"),
+        ("planted.hang", Kind.HANG, ""),
+        ("planted.memory", Kind.MEMORY, ""),
+        ("planted.exit", Kind.EXIT, "status 3"),
+    ],
+)
+def test_a_death_is_told_of_the_guilty_case_alone(worker: Worker, converter: str, kind: Kind, detail: str) -> None:
+    seen = judge(worker, converter, chain("torch.sin"), chain("torch.sin", "torch.neg"), chain("torch.cos"))
+    assert seen == [[], [Signature(Stage.CONVERT, converter, kind, detail)], []]
+
+
+def test_what_a_subject_prints_is_told_of_the_guilty_case_alone(worker: Worker) -> None:
+    seen = judge(worker, "planted.prints", chain("torch.sin"), chain("torch.neg"))
+    assert [[signature.kind for signature in signatures] for signatures in seen] == [[], [Kind.STDOUT]]
+
+
+def test_a_worker_goes_on_after_it_was_ended(worker: Worker) -> None:
+    starts = worker.starts
+    judge(worker, "planted.exit", chain("torch.neg"))
+    assert judge(worker, "planted.correct", chain("torch.neg")) == [[]]
+    assert worker.starts == starts + 1
+
+
+def test_the_announced_step_and_case_survive_the_worker(worker: Worker) -> None:
+    blob = dumps(chain("torch.neg"))
+    with pytest.raises(WorkerDied) as caught:
+        worker.call(JudgeTask(subject("planted.segfault"), ((7, blob),)))
+    death = caught.value
+    assert (death.step.name, death.step.component, death.step.cases) == ("convert", "planted.segfault", (7,))
+    assert death.step.case
+    assert any("segfault" in frame for frame in death.frames)
+    assert signature_of(death, PLANTED).kind is Kind.SIGNAL
+
+
+def test_a_runtime_that_dies_is_told_apart_from_its_converter(worker: Worker) -> None:
+    pair = Case(
+        Graph(
+            "torch",
+            (Input("v0", F32),),
+            (),
+            (
+                Node(
+                    "torch.aminmax",
+                    (Ref("v0"),),
+                    (),
+                    (Value("a", TensorType("float32", ())), Value("b", TensorType("float32", ()))),
+                    True,
+                ),
+            ),
+            ("a", "b"),
+        ),
+        {"v0": np.array([0.5, -1.5, 2.0], np.float32)},
+    )
+    tester = RemoteTester(worker, subject("identity.torch", ("planted-segfault", "eager")), PLANTED)
+    [trial] = tester.test([pair])
+    [seen] = trial.observations
+    assert seen.signature == Signature(Stage.INFERENCE, "planted-segfault", Kind.SIGNAL, "SIGSEGV")
+    assert seen.settings == "eager"
+
+
+def test_a_batch_is_a_pure_function_of_its_task(worker: Worker) -> None:
+    task = BatchTask(subject("planted.raises"), 11, 4, (0, 1, 2, 3, 4, 5), 6)
+    first = judge_numbers(worker, task.cases, lambda numbers: BatchTask(task.subject, 11, 4, numbers, 6), PLANTED)
+    worker.close()
+    second = judge_numbers(worker, task.cases, lambda numbers: BatchTask(task.subject, 11, 4, numbers, 6), PLANTED)
+    assert first.results == second.results
+    assert [result.number for result in first.results] == list(task.cases)
+
+
+def test_values_come_back_exact(worker: Worker) -> None:
+    case = chain("torch.sin", "torch.neg")
+    values = RemoteTester(worker, subject("planted.correct"), PLANTED).values(case)
+    assert values["v0"].tobytes() == case.feeds["v0"].tobytes()
+    np.testing.assert_array_equal(values["v2"], -values["v1"])
+
+
+def test_eager_mode_refusing_a_case_is_an_error_of_the_case(worker: Worker) -> None:
+    with pytest.raises(ValueError, match="no_such_function"):
+        RemoteTester(worker, subject("planted.correct"), PLANTED).values(chain("torch.no_such_function"))
+    assert worker.call(ValuesTask("torch", dumps(chain("torch.sin"))))
