@@ -262,7 +262,8 @@ class _Runs:
         rounding = self._roundings[index]
         if rounding is Rounding.EXACT:
             return self._copied(node, inputs)
-        sensitivity, cancelled = Sensitivity(), []
+        sensitivity = Sensitivity()
+        cancelled: list[Array] = []
         if rounding is Rounding.COMPOSITE:
             sensitivity, cancelled = self._measured(index, node)
             inputs = self._disturbed(node, inputs, sensitivity)
@@ -291,7 +292,7 @@ class _Runs:
             inputs = {name: self.eager[name] for name in set(node.references())}
             sensitivity = probe(lambda arrays: self._double(node, arrays), inputs)
             exact = self._double(node, {name: widen(array) for name, array in inputs.items()})
-            cancelled = []
+            cancelled: list[Array] = []
             for value, reference in zip(node.outputs, exact or [], strict=bool(exact)):
                 eager = self.eager[value.name]
                 error = _deviation(eager, reference)
@@ -376,7 +377,7 @@ class _Runs:
         with np.errstate(all="ignore"):
             unit = self._amplitude * unit_roundoff(dtype_name(array.dtype))
             noisy = values + self._unit(array) * (ulps * 2 * unit * np.abs(values))
-            return np.asarray(np.where(classes(array) == 0, noisy, values)).astype(array.dtype)
+            return np.asarray(np.where((classes(array) == 0) & (values != 0), noisy, values)).astype(array.dtype)
 
     def _unit(self, array: Array) -> Array:
         """Numbers of magnitude 0.6 to 1 and random sign: never so small that they round to nothing."""
@@ -395,7 +396,7 @@ class _Runs:
             return array
         with np.errstate(all="ignore"):
             denormal = np.abs(array.astype(np.float64)) < smallest_normal(name)
-        return np.where(denormal, np.zeros_like(array), array) if denormal.any() else array
+        return np.where(denormal, np.copysign(np.zeros_like(array), array), array) if denormal.any() else array
 
 
 def _simple(array: Array) -> Array:
