@@ -38,6 +38,8 @@ def bounds(draw: Draw, n: int) -> tuple[int | None, int | None, int | None]:
 
 @operator("operator.getitem", family="indexing", rounding=EXACT, weight=5)
 def getitem(draw: Draw) -> Call:
+    if draw.flag(0.04):
+        return _masked(draw)
     x = draw.value(dtypes=complex_too(draw, ANY))
     items: list[Any] = []
     if x.rank == 0:
@@ -78,15 +80,14 @@ def _index(draw: Draw, n: int, shape: tuple[int, ...]) -> Handle:
     return draw.indices(own, -n if draw.flag(0.6) else 0, n - 1, dtypes=index_dtype(draw))
 
 
-@operator("torch.Tensor.__getitem__", family="indexing", rounding=EXACT, weight=0.3)
-def masked(draw: Draw) -> Call:
+def _masked(draw: Draw) -> Call:
     """``x[mask]``: the shape of the result depends on the mask, which is a constant."""
     x = draw.value(dtypes=ANY, ranks=range(1, 6), minimum=1)
     rank = draw.integer(1, min(2, x.rank))
     mask = draw.tensor(x.shape[:rank], "bool", constant=True)
     if not mask.array.any():
         draw.reject("nothing is selected")
-    return draw.call(x, mask, target="operator.getitem")
+    return draw.call(x, mask)
 
 
 @operator("torch.index_select", family="indexing", rounding=EXACT, weight=1.2)
