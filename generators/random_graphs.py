@@ -74,12 +74,7 @@ def grow(
     for a small share. Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is
     found.
     """
-    weights = weights or Weights.of(frontend)
-    nonfinite = choices.fraction() < 0.12
-    profile_weights = {**WEIGHTS, "special": 3.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
-    if not nonfinite and choices.fraction() < 0.15:
-        profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
-    growth = _Growth(frontend, choices, weights, Profiles(profile_weights, nonfinite=nonfinite), avoid, announce)
+    growth = begin(frontend, choices, weights=weights, avoid=avoid, announce=announce)
     for _ in range(nodes * PATIENCE):
         if len(growth.nodes) >= nodes:
             break
@@ -87,7 +82,26 @@ def grow(
     return growth.finish()
 
 
-class _Growth:
+def begin(
+    frontend: Frontend,
+    choices: Choices,
+    *,
+    weights: Weights | None = None,
+    avoid: frozenset[str] = frozenset(),
+    announce: Callable[[str], None] | None = None,
+) -> Growth:
+    """An empty graph to be grown, its value profiles drawn; arguments as for :func:`grow`."""
+    weights = weights or Weights.of(frontend)
+    nonfinite = choices.fraction() < 0.12
+    profile_weights = {**WEIGHTS, "special": 3.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
+    if not nonfinite and choices.fraction() < 0.15:
+        profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
+    return Growth(frontend, choices, weights, Profiles(profile_weights, nonfinite=nonfinite), avoid, announce)
+
+
+class Growth:
+    """A graph while it grows, one attempted operator at a time."""
+
     def __init__(
         self,
         frontend: Frontend,

@@ -108,7 +108,7 @@ def _decide(mismatch: Mismatch, expected: Array, actual: Array, bound: Bound) ->
     if wrong.any():
         kind = Kind.NONFINITE if odd.any() else Kind.VALUE
         return Judged(at_element(mismatch, kind, element, expected, actual), Verdict.BUG, "", numbers)
-    if (bound.eager_error > bound.spread)[element] and reference_error[element] < bound.eager_error[element]:
+    if reference_error[element] < 0.1 * bound.eager_error[element]:
         note = "eager mode is the less accurate side: double precision agrees with the converted model"
     else:
         note = "rounding explains the difference"
