@@ -1,0 +1,151 @@
+"""Which findings are one defect: the bucket of a minimized case, and its title.
+
+A bucket key is made of the signature and of the minimized case in a form that forgets what two findings of one defect
+may differ in. What is kept was chosen by what merges best without merging different defects:
+
+* For everything: stage, component, kind and detail, and the guilty operators as a sorted set. Two operators with the
+  same complaint mostly are two entries missing in a table, and are fixed one by one.
+* For exceptions, refusals of a validator and other failures before there is a model that runs, nothing more: the
+  normalised message and the subject's own innermost frame already say where the defect is, while arguments, element
+  types and ranks vary with the road that led there. An exception without a frame and message is kept apart by the
+  structure below.
+* For mismatches and for the end of the process, where the detail is empty or says next to nothing, also: which keywords
+  and how many arguments are given (after minimization only needed ones are), each argument's class (sign of a number,
+  uniform or mixed tuple; never its size, which axes and shapes make arbitrary), how the operators are connected, the
+  *kind* of the element types (float, half, integer, unsigned, boolean, complex) and whether special values are needed.
+  Exact types and ranks stay out: most defects hold for several, and which one a minimization ends with depends on the
+  graph it began with. Half precision is a kind of its own, since converters widen it on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from generators.frontends.printing import argument as argument_text
+from generators.graph import Argument, Case, DType, Graph, Node, Ref, Slice, Symbol, digest_of
+from generators.transforms import canonical
+from oracles.minimize import needs_special
+from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Signature
+
+__all__ = ["bucket_key", "needs_special", "structure", "title"]
+
+Form: TypeAlias = "bool | int | str | list[Form] | dict[str, Form] | None"
+
+
+def bucket_key(signature: Signature, case: Case) -> str:
+    """Identity of the defect that a minimized case shows: 32 hexadecimal digits."""
+    form: dict[str, Form] = {
+        "stage": str(signature.stage),
+        "component": signature.component,
+        "kind": str(signature.kind),
+        "detail": signature.detail,
+        "operators": list[Form](sorted(set(case.graph.operators()))),
+    }
+    if signature.kind in MISMATCH | DEADLY or not signature.detail:
+        form["structure"] = structure(case)
+        form["special"] = needs_special(case)
+    return digest_of(json.dumps(form, sort_keys=True).encode())
+
+
+def structure(case: Case) -> Form:
+    """The canonical form of a case without sizes, ranks and data: operators, argument classes, connections and kinds of
+    element types."""
+    graph = canonical(case).graph
+    kinds = {name: _kind(value.dtype) for name, value in graph.types().items()}
+    roles = {value.name: "input" for value in graph.inputs} | {item.name: "constant" for item in graph.constants}
+    producers = graph.producers()
+    names = {
+        name: f"{roles[name]} {kinds[name]}" if name in roles else f"node {producers[name]} {kinds[name]}"
+        for name in kinds
+    }
+    return [_node(node, names) for node in graph.nodes]
+
+
+def title(case: Case, observation: Observation) -> str:
+    """One line such as ``unfold(x0, kernel_size=2, dilation=(2, 1)) float32[1,1,3,2]: expected 2.0, got 1.5``.
+
+    Nested calls for a few nodes, a chain of operator names for more. The end is what the observation says, without the
+    output's number and type, at most 160 characters.
+    """
+    graph = case.graph
+    types = graph.types()
+    first = next((types[name] for node in graph.nodes for name in node.references() if name in types), None)
+    head = f"{_calls(graph)} {first}" if first else _calls(graph)
+    seen = " ".join(observation.message.split())
+    if observation.signature.kind in MISMATCH:
+        _, found, tail = seen.partition("expected ")
+        seen = found + tail.partition(" (")[0] if found else seen
+    elif observation.signature.kind is not Kind.EXCEPTION and not seen.startswith(str(observation.signature.kind)):
+        seen = f"{observation.signature.kind}: {seen}" if seen else str(observation.signature.kind)
+    seen = seen if len(seen) <= 160 else seen[:159] + "…"
+    return f"{head}: {seen}" if seen else head
+
+
+def _calls(graph: Graph) -> str:
+    if len(graph.nodes) > 3:
+        return " → ".join(_short(node.target) for node in graph.nodes[:8]) + (" → …" if len(graph.nodes) > 8 else "")
+    return "; ".join(_call(node) for node in graph.nodes)
+
+
+def _call(node: Node) -> str:
+    def text(value: Argument) -> str:
+        return "body" if isinstance(value, Graph) else argument_text(value, lambda name: name, lambda name: name)
+
+    parts = [*(text(value) for value in node.args), *(f"{key}={text(value)}" for key, value in node.kwargs)]
+    made = f"{', '.join(value.name for value in node.outputs)} = " if len(node.outputs) > 1 else ""
+    return f"{made}{_short(node.target)}({', '.join(parts)})"
+
+
+def _short(target: str) -> str:
+    """``unfold`` of ``torch.nn.functional.unfold``; the overload of an aten operator stays with its name."""
+    if target.startswith("aten."):
+        return target.removeprefix("aten.")
+    return target.rpartition(".")[2]
+
+
+def _node(node: Node, names: Mapping[str, str]) -> Form:
+    keywords = sorted(node.kwargs, key=lambda item: item[0])
+    return {
+        "target": node.target,
+        "args": [_class(value, names) for value in node.args],
+        "kwargs": [[key, _class(value, names)] for key, value in keywords],
+    }
+
+
+def _class(value: Argument, names: Mapping[str, str]) -> Form:
+    """The class of an argument: what it is, not how large."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Ref):
+        return names.get(value.name, "captured")
+    if isinstance(value, (int, float)):
+        sign = "negative" if value < 0 else "zero" if value == 0 else "positive" if value > 0 else "nan"
+        return f"{'number' if isinstance(value, int) else 'real'} {sign}"
+    if isinstance(value, DType):
+        return f"dtype {_kind(value.name)}"
+    if isinstance(value, Symbol):
+        return value.path
+    if isinstance(value, Slice):
+        return [_class(item, names) for item in (value.start, value.stop, value.step)]
+    if isinstance(value, tuple):
+        if any(isinstance(item, (Ref, tuple, Slice)) for item in value):
+            return [_class(item, names) for item in value]
+        classes: list[Form] = list(sorted({json.dumps(_class(item, names)) for item in value}))
+        return {"tuple": classes, "mixed": len({repr(item) for item in value}) > 1}
+    if isinstance(value, Graph):
+        return [_node(node, names) for node in value.nodes]
+    return repr(value)
+
+
+def _kind(dtype: str) -> str:
+    """``half``, ``float``, ``integer``, ``unsigned``, ``bool`` or ``complex``; eight-bit floats are as they are."""
+    if dtype in ("float16", "bfloat16"):
+        return "half"
+    if dtype in ("float32", "float64"):
+        return "float"
+    for prefix, kind in (("complex", "complex"), ("int", "integer"), ("uint", "unsigned")):
+        if dtype.startswith(prefix):
+            return kind
+    return dtype

@@ -1,0 +1,345 @@
+"""The stand-alone script that shows a defect: written from a case, and run in fresh processes.
+
+A script imports nothing of ours. It exits 1 when the defect shows, 0 when it does not and 2 when something else
+happens, such as another exception than the recorded one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from packaging.requirements import Requirement
+
+from generators.graph import Case
+from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
+from oracles.tensor_source import UNPACK, tensor_source
+from oracles.tolerances import ROUNDED, TOLERANCES, Tolerance
+
+#: Seconds that a child may take before it hangs, where the observation does not tell the deadline.
+HANG_SECONDS = 60
+#: MiB that a child may hold, where the observation does not tell the limit.
+MEMORY_MIB = 4096
+#: What a subject prints or how it exits is seen from outside, as is its death.
+_CHILD = DEADLY | {Kind.STDOUT}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of running a script.
+
+    ``failures`` counts the runs that exited 1. ``statuses`` holds the exit status of each run (negative for a signal,
+    None when it was over the deadline), ``outputs`` what it wrote, to standard error too.
+    """
+
+    runs: int
+    failures: int
+    outputs: tuple[str, ...] = ()
+    statuses: tuple[int | None, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Share of the runs in which the defect showed."""
+        return self.failures / self.runs if self.runs else 0.0
+
+
+def render(
+    case: Case,
+    observation: Observation,
+    *,
+    frontend_source: str,
+    frontend: str,
+    converter_name: str,
+    convert_script: str,
+    runtime_script: str | None = None,
+    versions: Sequence[str] = (),
+    title: str = "",
+    tolerance: Tolerance | None = None,
+) -> str:
+    """The script for one observation of a case.
+
+    ``frontend_source`` defines ``class Model``. ``convert_script`` goes from ``model`` and ``inputs`` to ``artifact``;
+    ``runtime_script`` from ``artifact`` and ``feeds`` to ``actual``; it is needed for mismatches and for failures in
+    the runtime. ``versions`` are distributions (requirement strings will do) whose versions are printed. A value counts
+    as wrong when its error is above both the tolerance (default: the customary one of the element type) and the noise
+    bound recorded with the observation. ValueError when a needed runtime script is missing or the frontend is unknown.
+    """
+    if frontend not in ("torch", "tensorflow"):
+        raise ValueError(f"no reproducers for the frontend {frontend!r}")
+    kind = observation.signature.kind
+    in_runtime = observation.signature.stage in (Stage.RUNTIME_LOAD, Stage.INFERENCE)
+    if runtime_script is None and (kind in MISMATCH or in_runtime):
+        raise ValueError(f"a {kind} in the {observation.signature.stage} stage needs a runtime script")
+    imports = ["importlib.metadata", "os", "sys"]
+    if kind in _CHILD:
+        imports += ["signal", "subprocess"] + (["contextlib", "time"] if kind is Kind.MEMORY else [])
+    types = case.graph.types()
+    dtypes = [types[name].dtype for name in case.graph.outputs]
+    inputs = [tensor_source(case.feeds[value.name], frontend, value.layout) for value in case.graph.inputs]
+    constants = [
+        (repr(item.name), tensor_source(item.data, frontend))
+        for item in case.graph.constants
+        if f"CONSTANTS[{item.name!r}]" in frontend_source
+    ]
+    unpack = any("unpack(" in text for text in (*inputs, *(text for _, text in constants)))
+    if unpack:
+        imports += ["base64", "zlib"]
+    scripts = convert_script.rstrip() + (
+        "\n\n" + runtime_script.rstrip() if runtime_script and _runs(observation) else ""
+    )
+    body = _body(case, observation, convert_script, runtime_script, tolerance, scripts)
+    packages = {"torch" if frontend == "torch" else "tensorflow as tf"}
+    if unpack or frontend == "tensorflow" or "np." in body:
+        packages.add("numpy as np")
+    if kind is Kind.INVALID and _is_onnx(convert_script, converter_name):
+        packages.add("onnx")
+    input_bits = [value.type.dtype for value in case.graph.inputs]
+    if frontend == "torch" and any(_extended(name) for name in (*input_bits, *dtypes)):
+        packages.add("ml_dtypes")
+    return _tidy(
+        _environment()
+        .get_template("reproducer.py.j2")
+        .render(
+            title=_comment(title) or "A converter defect",
+            summary=_comment(
+                f"{symptom_of(kind)} · {observation.signature.stage} · {converter_name}"
+                f"{' · ' + observation.settings if observation.settings else ''}"
+            ),
+            imports=sorted(imports),
+            packages=sorted(packages),
+            child=kind in _CHILD,
+            kind=str(kind),
+            status=-_signal_number(observation.signature.detail) if kind is Kind.SIGNAL else 0,
+            deadline=_recorded(observation, r"over ([\d.]+) s\b", HANG_SECONDS),
+            limit=_recorded(observation, r"over ([\d.]+) MiB", MEMORY_MIB),
+            unpack=UNPACK if unpack else "",
+            constants=constants,
+            model=frontend_source.strip(),
+            torch=frontend == "torch",
+            inputs=_list(inputs),
+            input_bits=input_bits,
+            output_bits=dtypes,
+            to_numpy=_to_numpy,
+            sequence=len(dtypes) != 1,
+            versions=repr(tuple(_distributions(versions, frontend))),
+            body=body,
+        )
+    )
+
+
+def verify(
+    script: str,
+    runs: int = 3,
+    *,
+    deadline: float = 300.0,
+    python: str = sys.executable,
+    env: Mapping[str, str] | None = None,
+) -> Verification:
+    """Run the script ``runs`` times, each in a fresh process and an empty temporary directory.
+
+    ``deadline`` is in seconds for one run; a process over it is killed with all its children. ``env`` replaces the
+    environment of the process.
+    """
+    results = [_run(script, deadline, python, env) for _ in range(runs)]
+    return Verification(
+        runs,
+        sum(status == 1 for status, _ in results),
+        tuple(output for _, output in results),
+        tuple(status for status, _ in results),
+    )
+
+
+def _run(script: str, deadline: float, python: str, env: Mapping[str, str] | None) -> tuple[int | None, str]:
+    with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
+        path = Path(directory) / "reproducer.py"
+        path.write_text(script, encoding="utf-8")
+        with open(Path(directory) / "output", "w+b") as output:
+            process = subprocess.Popen(
+                [python, str(path)],
+                cwd=directory,
+                env=None if env is None else dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            status: int | None
+            try:
+                status = process.wait(timeout=deadline)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                _kill(process)
+            output.seek(0)
+            return status, output.read().decode(errors="replace")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the process and whatever it left running in its session."""
+    with contextlib.suppress(ProcessLookupError):  # all have ended
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("oracles"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # Python, not HTML
+    )
+
+
+def _body(
+    case: Case,
+    observation: Observation,
+    convert_script: str,
+    runtime_script: str | None,
+    tolerance: Tolerance | None,
+    scripts: str,
+) -> str:
+    """The part from the conversion on."""
+    signature = observation.signature
+    kind = signature.kind
+    if kind in _CHILD:
+        ending = "\n\nsys.stdout.flush()\nos._exit(99)  # reached the end" if kind is Kind.EXIT else ""
+        return scripts + ending
+    if kind in (Kind.EXCEPTION, Kind.UNSUPPORTED):
+        guarded = runtime_script if _runs(observation) else convert_script
+        exception, words = _exception(signature.detail)
+        return _template(
+            "exception",
+            before=convert_script.rstrip() + "\n" if _runs(observation) else "",
+            lines=textwrap.indent((guarded or "").rstrip(), "    "),
+            exception=repr(exception),
+            words=repr(words),
+        )
+    if kind is Kind.INVALID:
+        return _template("invalid", before=scripts, onnx=_is_onnx(convert_script, signature.component))
+    types = case.graph.types()
+    names = {types[name].dtype for name in case.graph.outputs}
+    rounded = sorted(names & ROUNDED)
+    custom = tolerance or (
+        max((TOLERANCES[name] for name in rounded), key=lambda item: item.relative) if rounded else None
+    )
+    return _template(
+        "mismatch",
+        before=scripts,
+        complex=any(name.startswith("complex") for name in names),
+        extended=any(_extended(name) for name in names),
+        kind=str(kind),
+        rounded=bool(rounded),
+        relative=repr(custom.relative) if custom else "0",
+        absolute=repr(custom.absolute) if custom else "0",
+        bound=_bound(observation),
+    )
+
+
+def _template(name: str, **values: object) -> str:
+    return _environment().get_template(f"{name}.py.j2").render(**values)
+
+
+def _runs(observation: Observation) -> bool:
+    """Whether the failure needs the runtime."""
+    signature = observation.signature
+    return signature.kind in MISMATCH or signature.stage in (Stage.RUNTIME_LOAD, Stage.INFERENCE)
+
+
+def _exception(detail: str) -> tuple[str, list[str]]:
+    """Type name and telling words of ``ExcType: normalised message @ module.function``.
+
+    Runs of letters survive normalisation unchanged, so that each is part of the original message.
+    """
+    text = detail.rsplit(" @ ", 1)[0]
+    name, _, message = text.partition(":")
+    words = [word for word in dict.fromkeys(re.findall(r"[A-Za-z]{4,}", message))]
+    return name.strip(), words[:8]
+
+
+def _signal_number(detail: str) -> int:
+    """Of ``SIGSEGV`` or ``signal 11``. ValueError for anything else."""
+    match = re.search(r"\b(SIG[A-Z0-9]+)\b|signal (\d+)", detail)
+    if match is None:
+        raise ValueError(f"no signal is named in {detail!r}")
+    return int(signal.Signals[match[1]]) if match[1] else int(match[2])
+
+
+def _bound(observation: Observation) -> str:
+    """The noise bound as text, empty when none above zero was recorded."""
+    bound = float(observation.numbers.get("bound", 0.0))
+    return repr(bound) if bound > 0 and math.isfinite(bound) else ""
+
+
+def _recorded(observation: Observation, pattern: str, default: float) -> str:
+    match = re.search(pattern, observation.message)
+    return f"{float(match[1]) if match else default:g}"
+
+
+def _is_onnx(convert_script: str, converter_name: str) -> bool:
+    return "onnx" in converter_name or "onnx" in convert_script
+
+
+def _extended(name: str) -> bool:
+    return name.startswith(("bfloat", "float8"))
+
+
+def _to_numpy(variable: str, dtypes: Sequence[str]) -> str:
+    """A torch tensor as NumPy. torch hands bfloat16 and float8 over only as integers of the same width."""
+    plain = (
+        f"{variable}.detach().resolve_conj().resolve_neg().numpy()"
+        if any(name.startswith("complex") for name in dtypes)
+        else f"{variable}.detach().numpy()"
+    )
+    extended = sorted({name for name in dtypes if _extended(name)})
+    if not extended:
+        return plain
+    bits = {name: "torch.int16" if name == "bfloat16" else "torch.uint8" for name in extended}
+    text = plain
+    for name in extended:
+        bit = f"{variable}.detach().contiguous().view({bits[name]}).numpy().view(ml_dtypes.{name})"
+        text = f"{bit} if {variable}.dtype is torch.{name} else {text}" if len(set(dtypes)) > 1 else bit
+    return f"({text})" if len(set(dtypes)) > 1 else text
+
+
+def _distributions(versions: Sequence[str], frontend: str) -> list[str]:
+    names = [frontend if frontend == "torch" else "tensorflow", *(Requirement(text).name for text in versions), "numpy"]
+    return list(dict.fromkeys(names))
+
+
+def _list(items: Sequence[str]) -> str:
+    """The items of a list, one a line where they do not fit into one."""
+    joined = ", ".join(items)
+    if len(joined) <= 100 and "\n" not in joined:
+        return joined
+    return "\n" + "".join(f"    {textwrap.indent(item, '    ').lstrip()},\n" for item in items)
+
+
+def _comment(text: str) -> str:
+    """Text of others in one line that stays a comment."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())[:400]
+
+
+def _tidy(text: str) -> str:
+    """Single blank lines, none at the end, and no top-level import twice."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(("import ", "from ")) and line in lines:
+            continue
+        if line.strip() or (lines and lines[-1]):
+            lines.append(line.rstrip())
+    return "\n".join(lines).strip() + "\n"
