@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def subject(converter: str, *variants: tuple[str, str]) -> Subject:
 class Planted:
     """Stands for the planted converter on this side, where its plugin is not installed."""
 
-    stages: dict[str, Stage] = {}
+    stages: ClassVar[dict[str, Stage]] = {}
 
 
 PLANTED: Converter = Planted()  # type: ignore[assignment]
@@ -57,16 +58,19 @@ def judge(worker: Worker, converter: str, *cases: Case) -> list[list[Signature]]
 @pytest.mark.parametrize(
     ("converter", "kind", "detail"),
     [
-        ("planted.segfault", Kind.SIGNAL, "SIGSEGV"),
         ("planted.abort", Kind.SIGNAL, "SIGABRT"),
         ("planted.hang", Kind.HANG, ""),
         ("planted.memory", Kind.MEMORY, ""),
         ("planted.exit", Kind.EXIT, "status 3"),
     ],
 )
-def test_a_death_is_told_of_the_guilty_case_alone(worker: Worker, converter: str, kind: Kind, detail: str) -> None:
-    seen = judge(worker, converter, chain("torch.sin"), chain("torch.sin", "torch.neg"), chain("torch.cos"))
-    assert seen == [[], [Signature(Stage.CONVERT, converter, kind, detail)], []]
+def test_every_death_is_told(worker: Worker, converter: str, kind: Kind, detail: str) -> None:
+    assert judge(worker, converter, chain("torch.neg")) == [[Signature(Stage.CONVERT, converter, kind, detail)]]
+
+
+def test_a_death_is_told_of_the_guilty_case_alone(worker: Worker) -> None:
+    seen = judge(worker, "planted.segfault", chain("torch.sin"), chain("torch.sin", "torch.neg"), chain("torch.cos"))
+    assert seen == [[], [Signature(Stage.CONVERT, "planted.segfault", Kind.SIGNAL, "SIGSEGV")], []]
 
 
 def test_what_a_subject_prints_is_told_of_the_guilty_case_alone(worker: Worker) -> None:
