@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from generators.draw import Call, Draw
+from generators.graph import DType
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import magnitudes, moderate
@@ -30,7 +31,7 @@ def angle(draw: Draw) -> Call:
 
 @operator("tf.raw_ops.ComplexAbs", family="complex", weight=0.2)
 def magnitude(draw: Draw) -> Call:
-    return draw.call(x=draw.value(dtypes=("complex64",)))
+    return draw.call(x=draw.value(dtypes=("complex64",)), Tout=DType("float32"))
 
 
 @operator("tf.signal.rfft", family="complex", weight=0.3)

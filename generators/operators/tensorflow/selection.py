@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from generators.draw import Call, Draw
 from generators.graph import FLOATING, INTEGRAL
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
-from generators.operators.tensorflow.common import ANY, REAL, moderate, partner_shape
+from generators.operators.tensorflow.common import ANY, REAL, moderate
 
 operator = REGISTRY.operator
 
@@ -16,8 +18,11 @@ def where(draw: Draw) -> Call:
     """All three operands broadcast; either branch may be a Python number."""
     x = draw.value(dtypes=ANY)
     condition = draw.broadcastable(x, "bool")
-    full = x if x.size >= condition.size else condition
-    y = draw.scalar(x.dtype) if draw.flag(0.2) else draw.tensor(partner_shape(draw, full.shape), x.dtype)
+    full = np.broadcast_shapes(x.shape, condition.shape)
+    shape = tuple(1 if draw.flag(0.15) else extent for extent in full)
+    if draw.flag(0.15):
+        shape = shape[draw.integer(0, len(shape)) :]
+    y = draw.scalar(x.dtype) if draw.flag(0.2) else draw.tensor(shape, x.dtype)
     return draw.call(condition, *((x, y) if draw.flag() else (y, x)))
 
 
