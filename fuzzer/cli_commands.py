@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +185,8 @@ def doctor(as_json: bool) -> int:
     from fuzzer.doctor import exit_status, report, table
     from fuzzer.screen import to_json
 
-    rows = report()
+    with _quiet():
+        rows = report()
     if as_json:
         for row in rows:
             print(to_json(row))
@@ -199,7 +203,8 @@ def operators(counts: bool, as_json: bool) -> None:
 
     listing: dict[str, dict[str, list[str]]] = {}
     for name in sorted(entry.name for entry in entry_points(group="convfuzz.frontends")):
-        registry = frontend(name).registry()
+        with _quiet():
+            registry = frontend(name).registry()
         families = listing.setdefault(name, {})
         for target in registry.targets():
             families.setdefault(registry[target].family, []).append(target)
@@ -220,6 +225,21 @@ def operators(counts: bool, as_json: bool) -> None:
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing on the process' standard error: TensorFlow's native code greets there, whatever its log level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _console() -> Console:
