@@ -157,7 +157,7 @@ def _run_stage(runtime: Runtime, error: BaseException) -> Stage:
     return Stage.UNKNOWN
 
 
-_DTYPE = r"\b(?:q?u?int(?:2|4|8|16|32|64)|b?float(?:8\w*|16|32|64)|complex(?:64|128)|bf16|[fiu](?:8|16|32|64))\b"
+_DTYPE = r"(?i:\b(?:kTfLite)?(?:q?u?int(?:2|4|8|16|32|64)|b?float(?:8\w*|16|32|64)|complex(?:64|128)|bf16|[fiu](?:8|16|32|64))\b)"
 _NUMBER = r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"
 _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     # MLIR puts the place before the complaint.

@@ -16,12 +16,22 @@ PARTS = {"complex64": "float32", "complex128": "float64"}
 
 def input_names(graph: Graph) -> tuple[str, ...]:
     """A name for each graph input, by position. Value names may be any string, and serve no purpose in an artifact."""
-    return tuple(f"input_{index}" for index in range(len(graph.inputs)))
+    prefix = _unused_prefix(graph, "input_")
+    return tuple(f"{prefix}{index}" for index in range(len(graph.inputs)))
 
 
 def output_names(graph: Graph) -> tuple[str, ...]:
     """A name for each graph output, by position."""
-    return tuple(f"output_{index}" for index in range(len(graph.outputs)))
+    prefix = _unused_prefix(graph, "output_")
+    return tuple(f"{prefix}{index}" for index in range(len(graph.outputs)))
+
+
+def _unused_prefix(graph: Graph, prefix: str) -> str:
+    """The prefix, lengthened until no constant has it: exporters keep the names of constants, and torch.onnx renames
+    an input to a name that is taken without a word, which makes the model a wrong one."""
+    while any(constant.name.startswith(prefix) for constant in graph.constants):
+        prefix += "_"
+    return prefix
 
 
 def declared_type(value: onnx.ValueInfoProto) -> tuple[str, tuple[int | None, ...] | None]:

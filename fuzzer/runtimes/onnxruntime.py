@@ -187,7 +187,7 @@ session = onnxruntime.InferenceSession(artifact, options, providers=['PROVIDER']
 bits = {'bfloat16': ('uint16', 16), 'float8_e4m3fn': ('uint8', 17), 'float8_e5m2': ('uint8', 19)}
 given = {}
 for position, value in enumerate(session.get_inputs()):
-    number = int(value.name[6:]) if value.name.startswith('input_') else position  # unused inputs are gone
+    number = int(value.name[6:]) if value.name.startswith('input_') else position  # unused inputs may be gone
     feed = feeds[number]
     if feed.dtype.name in bits:
         view, code = bits[feed.dtype.name]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fuzzer.converters.torch_onnx_dynamo import TorchOnnxDynamo
+from fuzzer.failures import MESSAGE_LENGTH, Refusal, causes, describe_exception, normalise, recognising, root_cause
+from fuzzer.formats import Unsupported
+from oracles.outcome import Stage
+
+
+def raised(code: str, module: str, cause: BaseException | None = None) -> BaseException:
+    """An exception whose innermost frame is function ``work`` of ``module``."""
+    namespace: dict[str, Any] = {"__name__": module, "cause": cause}
+    exec(f"def work():\n    {code}\n", namespace)
+    with pytest.raises(Exception) as caught:  # noqa: PT011  (the caller says which)
+        namespace["work"]()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "cannot reshape tensor v12 of shape [2, 3] at 0x7f01ab",
+            "cannot reshape tensor v7 of shape [4, 1, 6] at 0xdead",
+        ),
+        ("node 'node_add_3' failed", "node 'node_add_17' failed"),
+        ("failed in /usr/lib/python3/thing.py:12", "failed in /home/me/thing.py:345"),
+        (
+            "loc(\"x\":1:2): error: 'tf.Cos' op on tensor<2x3xf32>",
+            "loc(\"y\":9:9): error: 'tf.Cos' op on tensor<7xf32>",
+        ),
+        ("got 1.5e-05 and -3", "got 22.0 and 4"),
+        ("sizes (3,) and (1, 2)", "sizes (4, 5) and (6,)"),
+    ],
+)
+def test_messages_that_differ_in_accidents_are_the_same(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("no kernel for int16", "no kernel for int32"),
+        ("Type INT16 is unsupported", "Type INT32 is unsupported"),
+        ("type == kTfLiteInt8 was not true", "type == kTfLiteInt64 was not true"),
+        ("tensor(float16) is invalid", "tensor(float) is invalid"),
+        ("'tfl.add' op failed", "'tfl.mul' op failed"),
+        ("element type f32", "element type f64"),
+    ],
+)
+def test_messages_that_differ_in_substance_stay_apart(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+def test_a_message_is_its_first_line_and_short() -> None:
+    assert normalise("\n  first\nsecond") == "first"
+    assert normalise("what follows:\n  the reason\nmore") == "what follows: the reason"
+    assert len(normalise("word " * 200)) <= MESSAGE_LENGTH
+    assert normalise("") == ""
+
+
+def test_the_root_cause_is_the_innermost_explicit_one() -> None:
+    inner = raised("raise TypeError('inner 3')", "onnxscript.values")
+    outer = raised("raise RuntimeError('outer') from cause", "torch.onnx._internal.exporter._core", inner)
+    assert root_cause(outer) is inner
+    assert causes(outer) == [outer, inner]
+    implicit = raised("raise ValueError('while handling')", "torch.onnx")
+    implicit.__context__ = inner
+    assert root_cause(implicit) is implicit
+
+
+def test_description_names_type_message_and_the_innermost_frame_of_the_subject() -> None:
+    inner = raised("raise TypeError('got 3 values')", "onnxscript.function_libs.torch_lib.ops.core")
+    outer = raised("raise RuntimeError('outer') from cause", "torch.onnx._internal.exporter._core", inner)
+    stage, detail = describe_exception(TorchOnnxDynamo(), outer)
+    assert stage is Stage.CONVERT
+    assert detail == "TypeError: got # values @ onnxscript.function_libs.torch_lib.ops.core.work"
+
+
+def test_frames_of_others_are_left_out() -> None:
+    stage, detail = describe_exception(TorchOnnxDynamo(), raised("raise KeyError('x')", "somebody.else"))
+    assert stage is Stage.UNKNOWN
+    assert detail == "KeyError: 'x'"
+
+
+def test_the_longest_prefix_decides_the_stage() -> None:
+    error = raised("raise IndexError('list index out of range')", "torch.onnx._internal.exporter._capture_strategies")
+    assert describe_exception(TorchOnnxDynamo(), error)[0] is Stage.LOAD
+    error = raised("raise IndexError('list index out of range')", "torch.onnx._internal.exporter._building")
+    assert describe_exception(TorchOnnxDynamo(), error)[0] is Stage.CONVERT
+    error = raised("raise IndexError('list index out of range')", "onnxscript.rewriter._matcher")
+    assert describe_exception(TorchOnnxDynamo(), error)[0] is Stage.OPTIMIZE
+
+
+def test_only_refusals_become_unsupported() -> None:
+    refusals = (Refusal(r"no way to export '(\S+)'", r"\1", "ValueError"),)
+    with pytest.raises(Unsupported) as caught, recognising(refusals):
+        raise ValueError("there is no way to export 'aten::special_i1e'")
+    assert caught.value.what == "aten::special_i1e"
+    with pytest.raises(IndexError), recognising(refusals):
+        raise IndexError("there is no way to export 'aten::sin'")
+    with pytest.raises(ValueError, match="other"), recognising(refusals):
+        raise ValueError("other")
