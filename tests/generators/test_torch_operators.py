@@ -14,7 +14,7 @@ import torch
 
 from generators.choices import SeededChoices
 from generators.frontends.base import Frontend, frontend
-from generators.graph import Array, DType, Node, Ref, Slice, TensorType, check_case
+from generators.graph import COMPLEX, FLOATING, INTEGRAL, Array, DType, Node, Ref, Slice, TensorType, check_case
 from generators.operators.registry import Rounding
 from generators.random_graphs import Grown, Weights, grow
 
@@ -254,6 +254,17 @@ def _convolutions(node: Node) -> Iterator[str]:
         if max(value if isinstance(value, tuple) else (value,)) > usual:
             yield name
     yield "bias" if "bias" in options else "no bias"
+
+
+def test_single_elements_are_not_dilated_in_half_precision() -> None:
+    for name in (F + "conv1d", F + "conv2d", F + "conv3d"):
+        for node, values in nodes_of(name):
+            weight = value_of(node.args[1], values)
+            dilation = keywords(node).get("dilation", 1)
+            kernel = weight.shape[2:]
+            steps = dilation if isinstance(dilation, tuple) else (dilation,) * len(kernel)
+            if weight.dtype == np.float16:
+                assert all(step == 1 for step, size in zip(steps, kernel, strict=True) if size == 1)
 
 
 def test_convolutions_draw_all_of_their_arguments() -> None:

@@ -64,6 +64,10 @@ def convolution(draw: Draw) -> Call:
             options["padding"] = listed(draw, padding)
         if draw.flag(0.6):
             options["stride"] = listed(draw, [draw.integer(1, 3) for _ in spatial])
+    if x.dtype == "float16":
+        # oneDNN crashes (torch 2.13, CPUs with AMX) on a dilated kernel of one element in float16: it reads past
+        # the input when a stride steps over it. Dilation means nothing to a single element.
+        dilation = [step if size > 1 else 1 for step, size in zip(dilation, kernel, strict=True)]
     if any(step > 1 for step in dilation) or draw.flag(0.2):
         options["dilation"] = listed(draw, dilation)
     if groups > 1 or draw.flag(0.1):

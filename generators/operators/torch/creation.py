@@ -112,12 +112,6 @@ def combined(draw: Draw) -> Call:
     return draw.call(x, *others)
 
 
-@operator("torch.combinations", family="creation", rounding=EXACT, weight=0.2)
-def combinations(draw: Draw) -> Call:
-    x = draw.value(dtypes=(*FLOATING, *INTEGRAL), ranks=(1,), minimum=2)
-    return draw.call(x, r=2, with_replacement=draw.flag())
-
-
 @operator("torch.vander", family="creation", weight=0.3)
 def vander(draw: Draw) -> Call:
     x = draw.value(dtypes=REAL, ranks=(1,), minimum=2, where=lambda x: x.within(-20.0, 20.0))
