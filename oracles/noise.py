@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from generators.frontends.base import WIDER, EvaluationError, Frontend
-from generators.graph import DTYPES, Array, Case, Node, dtype_name
+from generators.graph import DTYPES, Array, Case, Node, Value, dtype_name
 from generators.operators.registry import Rounding
 from generators.transforms import drop_dead, widen, with_graph, with_outputs
 from oracles.compare import classes, wide
@@ -193,6 +193,7 @@ class _Runs:
         self._roundings = [frontend.registry().rounding(node.target) for node in case.graph.nodes]
         self._probes: dict[int, tuple[Sensitivity, list[Array]]] = {}
         self._amplitude = 1.0
+        self._only_eager: set[tuple[Value, ...]] = set()
         self.reference = self._in_double()
 
     def sample(self, amplitude: float) -> tuple[dict[str, Array], str]:
@@ -229,10 +230,13 @@ class _Runs:
 
     def _double(self, node: Node, inputs: Mapping[str, Array]) -> list[Array] | None:
         """Results of a node in double precision, in the widened types of its eager results; None if that fails."""
+        if node.outputs in self._only_eager:
+            return None
         try:
             outputs = self._frontend.evaluate(node, inputs, double=True)
         except EvaluationError as error:
             self.notes.setdefault(f"{node.target}: not in double precision: {_first_line(error)}")
+            self._only_eager.add(node.outputs)
             return None
         if len(outputs) != len(node.outputs):
             return None

@@ -103,8 +103,8 @@ def every_argument() -> Case:
     hostile = ["x y", "'\"`", "a\nb\tc\0", "ünï→✓", "\ud800", "__metadata__", "None", "{}", "../../etc", "t0"]
     arguments = (
         None, True, False, 0, -1, 2**70, -(2**63), 0.0, -0.0, 1e-320, float("inf"), float("-inf"), float("nan"),
-        complex(-0.0, float("inf")), "text", "%", "", ..., Ref("x y"), DType("float8_e5m2"), Symbol("torch.channels_last"),
-        (Slice(1, None, -1), Slice(Ref("ünï→✓")), ((),)), 1, 1.0,
+        complex(-0.0, float("inf")), "text", "%", "", ..., Ref("x y"), DType("float8_e5m2"),
+        Symbol("torch.channels_last"), (Slice(1, None, -1), Slice(Ref("ünï→✓")), ((),)), 1, 1.0,
     )  # fmt: skip
     random = np.random.default_rng(5)
     feeds: dict[str, Array] = {}
