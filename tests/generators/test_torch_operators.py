@@ -14,7 +14,7 @@ import torch
 
 from generators.choices import SeededChoices
 from generators.frontends.base import Frontend, frontend
-from generators.graph import COMPLEX, FLOATING, INTEGRAL, Array, DType, Node, Ref, Slice, TensorType, check_case
+from generators.graph import Array, DType, Node, Ref, Slice, TensorType, check_case
 from generators.operators.registry import Rounding
 from generators.random_graphs import Grown, Weights, grow
 
@@ -300,6 +300,7 @@ def _pads(node: Node) -> Iterator[str]:
     assert isinstance(amounts, tuple)
     yield str(keywords(node).get("mode", "constant"))
     if min(amounts) < 0:  # type: ignore[type-var]
+        assert keywords(node).get("mode") != "circular"  # it leaves memory uninitialised
         yield "negative"
     if amounts[0] != amounts[1]:
         yield "asymmetric"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from generators.draw import Call, Draw
-from generators.graph import FLOATING, INTEGRAL, DType
+from generators.graph import FLOATING, DType
 from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, REAL
 from generators.operators.torch.registry import REGISTRY
