@@ -282,7 +282,8 @@ class _Run:
             index = self.next_index
             self.next_index += 1
             converter = self.plan.subjects[index % len(self.plan.subjects)][0].name
-            issued = self.plan.batch(index, self.quarantines.setdefault(converter, Quarantine()).avoid())
+            quarantine = self.quarantines.setdefault(converter, Quarantine())
+            issued = self.plan.batch(index, quarantine.avoid(), quarantine.pack)
             self.store.issue(self.campaign.id, [issued])
             batch = Batch(self.campaign.id, issued, BatchState.ISSUED)
         self._under_way[batch.issued.index] = batch.issued.cases
@@ -295,7 +296,7 @@ class _Run:
     def _worker(self, slot: _Slot, frontend: str) -> Worker:
         if frontend not in slot.workers:
             limits = Limits(self.config.deadline_seconds, self.config.memory_limit_mb)
-            slot.workers[frontend] = Worker(limits, stopped=self.stop.now)
+            slot.workers[frontend] = Worker(limits, stopped=lambda: self.stop.now() or time.monotonic() > self._until())
         return slot.workers[frontend]
 
     # -- batches -------------------------------------------------------------------------------------------------

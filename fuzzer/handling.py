@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from oracles.bucket import bucket_key, title
-from oracles.reproducer import render, verify
-
 from corpus.records import Batch, Finding, FindingState, Finish, NewFinding
 from corpus.store import Store
 from fuzzer.config import CampaignConfig
@@ -22,8 +19,10 @@ from fuzzer.survival import RemoteTester
 from fuzzer.tasks import RenderResult, RenderTask, Subject
 from generators.graph import Case
 from generators.serial import dumps, loads
+from oracles.bucket import bucket_key, title
 from oracles.minimize import Budget, Minimized, Unreproducible, minimize
 from oracles.outcome import Kind, Observation, Stage, symptom_of
+from oracles.reproducer import render, verify
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,14 @@ class Plan:
             variants = tuple((runtime, variant) for runtime in chosen for variant in runtimes()[runtime].variants)
             self.subjects.append((converters()[name], frontend, variants))
 
-    def batch(self, index: int, avoid: tuple[str, ...]) -> IssuedBatch:
-        """The batch of that index, with what quarantine knows of its converter now."""
+    def batch(self, index: int, avoid: tuple[str, ...], bearable: int) -> IssuedBatch:
+        """The batch of that index, with what quarantine knows of its converter now: kinds of node to avoid and how
+        many graphs in a pack are bearable given how many are refused."""
         converter, frontend, variants = self.subjects[index % len(self.subjects)]
         turn = index // len(self.subjects)
         nodes = max(1, round(self._nodes * _SIZES[turn % len(_SIZES)]))
         # Small graphs are packed more densely: what costs is nodes and calls, not graphs.
-        pack = self._pack or min(32, converter.pack * max(1, self._nodes // nodes))
+        pack = self._pack or min(32, bearable, converter.pack * max(1, self._nodes // nodes))
         settings = sample_settings(converter, SeededChoices(self._seed, index, _SETTINGS_STREAM))
         return IssuedBatch(index, frontend, converter.name, settings, pack, nodes, variants, avoid)
 

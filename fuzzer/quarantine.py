@@ -17,6 +17,9 @@ from collections.abc import Iterable, Mapping
 #: decides is then an argument or a value.
 _MOSTLY = 0.8
 _ENOUGH = 5
+#: Weight of the latest case in the running share of refused cases, and that share before anything is known.
+_WEIGHT = 0.03
+_EXPECTED = 0.25
 
 
 class Quarantine:
@@ -30,24 +33,32 @@ class Quarantine:
         self._open: list[tuple[frozenset[str], str]] = []
         self._passed_targets: Counter[str] = Counter()
         self._found: dict[str, str] = {}
+        self._share = _EXPECTED
+
+    @property
+    def pack(self) -> int:
+        """Graphs in a pack beyond which splitting it costs more than packing saves: a pack is split when one of its
+        graphs is refused, so about one refusal in every two packs is borne."""
+        return max(1, round(0.5 / max(self._share, 0.01)))
 
     def passed(self, keys: Iterable[str]) -> None:
         """A case with these keys was refused by nobody."""
         keys = tuple(keys)
+        self._share *= 1 - _WEIGHT
         self._passed.update(keys)
         self._passed_targets.update({_target(key) for key in keys})
 
     def refused(self, keys: Iterable[str], reason: str) -> None:
         """A case with these keys was refused; ``reason`` is the subject's, with its name in front."""
         keys = frozenset(keys)
-        named = _named(keys, reason)
-        if named:
-            if not self._passed_targets[named]:
-                self._found[named] = reason
-                return
+        self._share += _WEIGHT * (1 - self._share)
+        for target, whole in _named(keys, reason).items():
+            if whole and not self._passed_targets[target]:
+                self._found[target] = reason
+                continue
             # It takes the operator with other dtypes.
             for key in keys:
-                if _target(key) == named and not self._passed[key]:
+                if _target(key) == target and not self._passed[key]:
                     self._found[key] = reason
         self._refused.update(keys)
         self._open.append((keys, reason))
@@ -85,9 +96,12 @@ def _target(key: str) -> str:
     return key.partition("(")[0]
 
 
-def _named(keys: Iterable[str], reason: str) -> str:
-    """The only target among the keys whose name the reason holds as a word, case and underscores apart; else ``""``."""
-    words = {word.replace("_", "") for word in re.findall(r"[a-z][a-z0-9_]*", reason.partition(": ")[2].lower())}
-    targets = {_target(key) for key in keys}
-    hits = {target for target in targets if target.rpartition(".")[2].lower().replace("_", "") in words}
-    return hits.pop() if len(hits) == 1 else ""
+def _named(keys: Iterable[str], reason: str) -> dict[str, bool]:
+    """The targets among the keys whose names the reason holds as words, case and underscores apart; whether the
+    reason speaks of the operator as such and not of it with certain types, as ``Sin(bfloat16)`` does."""
+    words = {
+        word.replace("_", ""): not typed
+        for word, typed in re.findall(r"([a-z][a-z0-9_]*)(\(?)", reason.partition(": ")[2].lower())
+    }
+    names = {_target(key): _target(key).rpartition(".")[2].lower().replace("_", "") for key in keys}
+    return {target: words[name] for target, name in names.items() if name in words}

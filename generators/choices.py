@@ -88,7 +88,7 @@ class RecordedChoices:
         try:
             return next(self._record)
         except StopIteration as error:
-            raise IndexError("the recorded choices are used up: the generator differs from the recording one") from error
+            raise IndexError("the recorded choices are used up: another generator made the record") from error
 
     def integer(self, low: int, high: int) -> int:
         return min(max(int(self._next()), low), high)

@@ -31,7 +31,22 @@ _EXTENDED = (
     "uint4",
     "float4_e2m1fn",
 )
-_NATIVE = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+_NATIVE = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
 
 #: Every element type a value may have, by name, as the NumPy (or ml_dtypes) type that holds it.
 DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -117,8 +132,8 @@ class Slice:
 
 
 Argument: TypeAlias = (
-    "None | bool | int | float | complex | str | EllipsisType | Ref | DType | Symbol | Slice | Graph"
-    " | tuple[Argument, ...]"
+    "bool | int | float | complex | str | EllipsisType | Ref | DType | Symbol | Slice | Graph"
+    " | tuple[Argument, ...] | None"
 )
 
 
@@ -331,11 +346,11 @@ def check(graph: Graph, *, outer: frozenset[str] = frozenset(), where: str = "gr
             raise GraphError(f"{place}: value {name!r} has shape {kind.shape!r}; extents are integers from 0")
         defined.add(name)
 
-    for index, value in enumerate(graph.inputs):
+    for index, entry in enumerate(graph.inputs):
         place = f"{where}, input {index}"
-        define(value.name, value.type, place)
-        if value.layout and sorted(value.layout) != list(range(value.type.rank)):
-            raise GraphError(f"{place}: layout {value.layout!r} is no permutation of {value.type.rank} dimensions")
+        define(entry.name, entry.type, place)
+        if entry.layout and sorted(entry.layout) != list(range(entry.type.rank)):
+            raise GraphError(f"{place}: layout {entry.layout!r} is no permutation of {entry.type.rank} dimensions")
     for index, constant in enumerate(graph.constants):
         define(constant.name, constant.type, f"{where}, constant {index}")
     for index, node in enumerate(graph.nodes):

@@ -70,8 +70,8 @@ def grow(
     """A random graph of up to ``nodes`` nodes with its feeds.
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
-    ``avoid`` are targets and keys (see :func:`node_key`) that quarantine makes rare: a draw that matches is dropped, but
-    for a small share. Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is
+    ``avoid`` are targets and keys (see :func:`node_key`) that quarantine makes rare: a draw that matches is dropped,
+    but for a small share. Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is
     found.
     """
     growth = begin(frontend, choices, weights=weights, avoid=avoid, announce=announce)

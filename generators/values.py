@@ -21,11 +21,11 @@ _Draw = Callable[[np.random.Generator, tuple[int, ...], np.dtype[Any]], Array]
 
 
 def _typical(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.standard_normal(shape)
+    return np.asarray(rng.standard_normal(shape))
 
 
 def _integers(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.integers(-8, 9, shape).astype(np.float64)
+    return np.asarray(rng.integers(-8, 9, shape).astype(np.float64))
 
 
 def _large(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -108,14 +108,14 @@ def _to_float(data: Array, kind: np.dtype[Any]) -> Array:
     """Round to a floating dtype, out-of-range finite numbers to its largest."""
     data = np.asarray(data)
     if kind.itemsize < 4:
-        limit = float(ml_dtypes.finfo(kind).max)
+        limit = float(ml_dtypes.finfo(kind).max)  # type: ignore[no-untyped-call]
         data = np.where(np.isfinite(data), np.clip(data, -limit, limit), data)
     with np.errstate(all="ignore"):
         return np.asarray(data.astype(kind))
 
 
 def _draw_integers(rng: np.random.Generator, shape: tuple[int, ...], kind: np.dtype[Any], profile: str) -> Array:
-    info = ml_dtypes.iinfo(kind)
+    info = ml_dtypes.iinfo(kind)  # type: ignore[no-untyped-call]
     low, high = int(info.min), int(info.max)
     if profile in {"integer_extremes", "special"}:
         choices = [low, low + 1, high, high - 1, 0, 1, high // 2]
