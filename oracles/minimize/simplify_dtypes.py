@@ -47,9 +47,11 @@ def cast(array: Array, dtype: str) -> Array:
         if np.issubdtype(kind, np.integer):
             info = np.iinfo(kind)
             if array.dtype.kind in "iub":
-                return np.asarray(np.clip(array.astype(object), int(info.min), int(info.max)).astype(kind))
-            # Python integers are exact where the largest int64 has no float64.
-            numbers = np.nan_to_num(array.astype(np.float64), posinf=1e30, neginf=-1e30).reshape(-1).tolist()
+                numbers = array.reshape(-1).tolist()
+            else:
+                wide = np.nan_to_num(array.astype(np.float64).reshape(-1), posinf=1e30, neginf=-1e30)
+                numbers = wide.tolist()
+            # Python integers, since the largest int64 has no float64.
             whole = [min(max(int(number), int(info.min)), int(info.max)) for number in numbers]
             return np.array(whole, kind).reshape(array.shape)
         if dtype in _FLOATS and kind.itemsize < 4:

@@ -80,7 +80,7 @@ def _small(array: Array) -> Array:
     """Integers kept between -9 and 9 by dropping all but the last digit."""
     if array.dtype.kind not in "iu":
         return array
-    return _like(np.fmod(array.astype(object), 10), array)
+    return np.asarray(np.fmod(array, array.dtype.type(10)))
 
 
 def _ordinary(array: Array) -> Array:
@@ -88,8 +88,7 @@ def _ordinary(array: Array) -> Array:
     if not is_special(array):
         return array
     if array.dtype.kind in "iu":
-        wide = array.astype(object)
-        return _like(np.where(np.abs(wide) > 100, np.fmod(wide, 10), wide), array)
+        return np.where(np.abs(array.astype(np.float64)) > 100, _small(array), array)
     wide = _wide(array)
     return _like(np.where(np.isfinite(wide), wide, np.arange(array.size).reshape(array.shape) % 7 - 2), array)
 

@@ -1,0 +1,122 @@
+"""The minimizer as a whole: budgets, resuming, other bugs met on the way, what is asked and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from generators.graph import Case, TensorType
+from oracles.minimize import Budget, Unreproducible, minimize
+from oracles.minimize.question import digest
+from oracles.minimize.simplicity import simplicity
+from oracles.outcome import Kind, Observation, Signature, Trial, Verdict
+from tests.quality.subjects import CRASH, WRONG, Defect, PlantedTester, link, miscompiled, plant, refused
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return plant(link("torch.transpose", 0, 1), seed=21, nodes=24)
+
+
+def test_a_budget_of_conversions_ends_with_what_was_reached(case: Case) -> None:
+    result = minimize(case, CRASH, PlantedTester(refused("torch.transpose")), budget=Budget(conversions=4))
+    assert not result.complete
+    assert result.conversions <= 12  # the last question may be split
+    assert PlantedTester(refused("torch.transpose")).test([result.case])[0].shows(CRASH)
+
+
+def test_a_budget_of_time_is_read_from_the_clock(case: Case) -> None:
+    ticks = iter(range(10**6))
+    budget = Budget(seconds=8.0, clock=lambda: float(next(ticks)))
+    result = minimize(case, CRASH, PlantedTester(refused("torch.transpose")), budget=budget)
+    assert not result.complete
+    assert result.seconds >= 8
+
+
+def test_no_budget_at_all_finds_nothing(case: Case) -> None:
+    with pytest.raises(Unreproducible):
+        minimize(case, WRONG, PlantedTester(miscompiled("torch.transpose")), budget=Budget(conversions=0))
+
+
+def test_every_improvement_is_saved_and_work_goes_on_from_it(case: Case) -> None:
+    saved: list[Case] = []
+    full = minimize(case, WRONG, PlantedTester(miscompiled("torch.transpose")), on_improvement=saved.append)
+    assert [simplicity(item) for item in saved] == sorted((simplicity(item) for item in saved), reverse=True)
+    for item in (saved[0], saved[len(saved) // 2], saved[-1]):
+        again = minimize(item, WRONG, PlantedTester(miscompiled("torch.transpose")))
+        assert digest(again.case) == digest(full.case)
+
+
+def test_the_result_is_a_fixed_point(case: Case) -> None:
+    tester = PlantedTester(miscompiled("torch.transpose"))
+    result = minimize(case, WRONG, tester)
+    again = minimize(result.case, WRONG, PlantedTester(miscompiled("torch.transpose")))
+    assert digest(again.case) == digest(result.case)
+    assert again.conversions <= 2
+
+
+def test_nothing_is_asked_twice(case: Case) -> None:
+    asked: Counter[str] = Counter()
+
+    class Counting(PlantedTester):
+        def test(self, cases):
+            # The control that goes along with each pack is the one exception.
+            asked.update({digest(item) for item in cases[: max(len(cases) - 1, 1)]})
+            return super().test(cases)
+
+    tester = Counting(refused("torch.transpose"))
+    minimize(case, CRASH, tester)
+    assert max(asked.values()) == 1
+
+
+def test_other_bugs_are_collected_and_never_mixed_up() -> None:
+    """Two operators with two kinds of failure: minimizing one never turns into the other, which is kept."""
+    links = (link("torch.transpose", 0, 1), link("torch.cumsum", 0))
+    case = plant(*links, seed=22, nodes=20, type=TensorType("float32", (2, 3)))
+    other = Signature(WRONG.stage, WRONG.component, Kind.DTYPE)
+
+    class Two(PlantedTester):
+        def test(self, cases):
+            return [
+                replace(trial, observations=(*trial.observations, *self._dtype(trial))) for trial in super().test(cases)
+            ]
+
+        def _dtype(self, trial: Trial) -> tuple[Observation, ...]:
+            guilty = trial.case is not None and "torch.cumsum" in trial.case.graph.operators()
+            return (Observation(other, Verdict.BUG, "dtype"),) if guilty else ()
+
+    result = minimize(case, WRONG, Two(miscompiled("torch.transpose")))
+    assert result.case.graph.operators() == ("torch.transpose",)
+    ((kept, seen),) = [pair for pair in result.others if pair[1].signature == other]
+    assert kept.graph.operators() == ("torch.cumsum",)
+    assert seen.message == "dtype"
+
+
+def test_a_second_guilty_operator_with_the_same_signature_is_kept() -> None:
+    links = (link("torch.transpose", 0, 1), link("torch.cumsum", 0))
+    case = plant(*links, seed=23, nodes=20, type=TensorType("float32", (2, 3)))
+    both = Defect(miscompiled=lambda graph, index, types: graph.nodes[index].target in {item[0] for item in links})
+    result = minimize(case, WRONG, PlantedTester(both))
+    found = {result.case.graph.operators(), *(other.graph.operators() for other, _ in result.others)}
+    assert found == {("torch.transpose",), ("torch.cumsum",)}
+
+
+def test_statistics_add_up(case: Case) -> None:
+    tester = PlantedTester(miscompiled("torch.transpose"))
+    result = minimize(case, WRONG, tester)
+    assert result.conversions == tester.conversions
+    assert sum(item.conversions for item in result.passes.values()) == result.conversions
+    assert result.passes["isolate"].successes >= 1
+    assert result.passes["shapes"].tries >= result.passes["shapes"].successes >= 1
+    assert not result.needs_special
+
+
+def test_special_values_go_when_they_are_not_needed() -> None:
+    feed = np.array([[np.nan, 1.0], [np.inf, 2.0]], np.float32)
+    case = plant(link("torch.transpose", 0, 1), seed=24, nodes=8, type=TensorType("float32", (2, 2)), feed=feed)
+    result = minimize(case, WRONG, PlantedTester(miscompiled("torch.transpose")))
+    assert not result.needs_special
+    assert all(np.isfinite(array).all() for array in result.case.feeds.values())
