@@ -7,9 +7,7 @@ import json
 import os
 import secrets
 import signal
-import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from corpus.records import Campaign, Finding
+    from corpus.records import Campaign
     from corpus.store import Store
     from fuzzer.config import CampaignConfig
     from fuzzer.converters.base import Converter
@@ -130,6 +128,8 @@ def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
 
 def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: float) -> bool:
     """Run a finding's reproducer in fresh processes, its output shown. Returns whether the defect showed in any."""
+    from fuzzer.cli_text import clean
+
     with _open(corpus, database, write=False) as store:
         finding = store.find(prefix)
         if not finding.reproducer_object:
@@ -138,17 +138,15 @@ def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: flo
                 f"`convfuzz resume {finding.campaign}` goes on with it",
             )
         script = store.objects.get(finding.reproducer_object)
+    from oracles.reproducer import verify
+
     shown = 0
-    with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
-        # A copy, run from an empty directory: the script has to stand alone.
-        path = Path(directory) / "reproducer.py"
-        path.write_bytes(script)
-        for number in range(1, runs + 1):
-            print(f"--- run {number} of {runs}", flush=True)
-            status = _run_script(path, deadline)
-            shows, words = _meaning(finding, status)
-            shown += shows
-            print(f"--- {words}", flush=True)
+    for number in range(1, runs + 1):
+        print(f"--- run {number} of {runs}", flush=True)
+        done = verify(script.decode(), 1, deadline=deadline)
+        shown += done.failures
+        print("".join(clean(output) for output in done.outputs).rstrip(), flush=True)
+        print(f"--- {_meaning(done.statuses[0])}", flush=True)
     print(f"the defect showed in {shown} of {runs} runs")
     return shown > 0
 
@@ -306,27 +304,15 @@ def _warn_of_other_versions(campaign: Campaign, now: dict[str, str]) -> None:
         print(f"warning: versions changed since campaign {campaign.id} began: {', '.join(changed)}", file=sys.stderr)
 
 
-def _run_script(path: Path, deadline: float) -> int | None:
-    """Exit status of the script (negative: a signal), None when it did not end in time."""
-    try:
-        return subprocess.run([sys.executable, str(path)], cwd=path.parent, timeout=deadline, check=False).returncode
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _meaning(finding: Finding, status: int | None) -> tuple[bool, str]:
-    """Whether a run of the reproducer that ended so shows the defect, and that in words."""
-    from oracles.outcome import Kind
-
-    kind = finding.signature.kind
+def _meaning(status: int | None) -> str:
+    """What it means that a reproducer ended so, in words."""
     if status is None:
-        return kind is Kind.HANG, "did not end in time" + (": the defect shows" if kind is Kind.HANG else "")
+        return "did not end in time: nothing shown"
     if status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        return kind is Kind.SIGNAL, f"killed by {name}" + (": the defect shows" if kind is Kind.SIGNAL else "")
-    if status == 1:
-        return True, "exit status 1: the defect shows"
-    return False, "exit status 0: the defect does not show" if status == 0 else f"the script failed: status {status}"
+        return f"killed by {name}: nothing shown"
+    words = {0: "the defect does not show", 1: "the defect shows"}
+    return f"exit status {status}: {words.get(status, 'something else went wrong, as the output says')}"
 
 
 def _case_record(case: CaseResult) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich import box
@@ -116,17 +116,18 @@ def funnel_table(rows: Sequence[FunnelRow]) -> Table:
     return table
 
 
-def unsupported_lines(items: Sequence[UnsupportedCount]) -> Iterable[Text]:
+def unsupported_lines(items: Sequence[UnsupportedCount]) -> Iterator[Text]:
     """What each component said that it does not support, the most frequent first."""
     by_component: dict[str, list[UnsupportedCount]] = {}
     for item in items:
         by_component.setdefault(item.component, []).append(item)
     for component, entries in by_component.items():
         entries.sort(key=lambda item: -item.count)
-        listed = ", ".join(f"{one_line(item.what, 60)} ({item.count})" for item in entries[:_UNSUPPORTED_LISTED])
         more = len(entries) - _UNSUPPORTED_LISTED
-        rest = f", {more} more" if more > 0 else ""
-        yield Text(f"  {component}: {sum(item.count for item in entries)} cases: {listed}{rest}")
+        rest = f", and {more} more" if more > 0 else ""
+        lines = [f"  {component}: {sum(item.count for item in entries)} cases; most often{rest}:"]
+        lines += [f"    {item.count:>4}  {one_line(item.what, 400)}" for item in entries[:_UNSUPPORTED_LISTED]]
+        yield from (Text(line, no_wrap=True, overflow="ellipsis") for line in lines)
 
 
 def summary(result: Summary, directory: Path) -> RenderableType:
@@ -139,7 +140,7 @@ def summary(result: Summary, directory: Path) -> RenderableType:
     if result.funnel:
         parts.append(funnel_table(result.funnel))
     if result.unsupported:
-        parts.append(Text("not supported (no bugs):"))
+        parts.append(Text("not supported, which is no bug:"))
         parts.extend(unsupported_lines(result.unsupported))
         parts.append(Text())
     parts.append(

@@ -167,7 +167,11 @@ class PlainLines:
         speed = self._rate.add(snapshot.elapsed, snapshot.graphs)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _INTERVAL
-            self._print(status_line(snapshot, speed))
+            line = status_line(snapshot, speed)
+            if not snapshot.batches:
+                # The first batch has to wait for the imports of the frameworks; say so instead of nothing.
+                line += "".join(f" · {_worker_line(worker)}" for worker in snapshot.workers)
+            self._print(line)
 
     def log(self, line: str) -> None:
         self._print(line)
@@ -258,4 +262,5 @@ def finding_line(finding: Finding) -> str:
 
 
 def _worker_line(worker: WorkerState) -> str:
-    return f"{worker.name}: {worker.step} {worker.component} ({worker.seconds:.0f} s)"
+    doing = " ".join(part for part in (worker.step, worker.component) if part)
+    return f"{worker.name}: {doing} ({worker.seconds:.0f} s)"

@@ -84,7 +84,7 @@ def test_plain_lines(told: Told) -> None:
     assert f"{told.verified.id}/reproducer.py" in text
     assert "1 defect with a verified reproducer; 1 raw finding left to minimize (`convfuzz resume`), 1 flaky" in text
     assert f"convfuzz show {told.verified.id[:6]}" in text
-    assert "Foo (1)" in text
+    assert "       1  Foo" in text
 
 
 def test_live_screen(told: Told) -> None:
