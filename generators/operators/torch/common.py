@@ -61,7 +61,9 @@ def operand(draw: Draw, x: Handle, dtypes: Sequence[str], *, number: float = 0.2
 
 def element(draw: Draw, x: Handle) -> Any:
     """One of the elements of a non-empty value, as a Python number; rejects an empty one."""
-    return x.array.reshape(-1)[draw.integer(0, x.size - 1)].item()
+    value = x.array.reshape(-1)[draw.integer(0, x.size - 1)].item()
+    # A literal carries no sign or payload of a NaN.
+    return math.nan if value != value else value
 
 
 def mixed(x: Handle) -> bool:
