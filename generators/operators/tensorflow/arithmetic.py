@@ -78,7 +78,7 @@ def divisor(draw: Draw, x: Handle) -> Handle | int | float:
         draw,
         x,
         where=lambda y: nonzero(y) and not (risky and bool((y.array == -1).any())),
-        otherwise=integers(1 if x.dtype == "uint8" else -8, 9, exclude=exclude),
+        otherwise=integers(1 if x.dtype == "uint8" else -4, 4, exclude=exclude),
     )
     assert not isinstance(result, bool)
     return result

@@ -23,16 +23,14 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 DILATED_FLOATS = ("float16", "bfloat16", "float32")
 
 
-def _image(draw: Draw, spatial: int, dtypes: Sequence[str]) -> Handle:
+def _image(draw: Draw, spatial: int, dtypes: Sequence[str], largest: int = MAX_ELEMENTS // 2) -> Handle:
     """An input (batch, spatial..., channels) small enough for products not to overflow."""
     limit = 40.0
     return draw.value(
         dtypes=dtypes,
         ranks=(spatial + 2,),
         minimum=1,
-        where=lambda x: (
-            x.size <= MAX_ELEMENTS // 2 and (draw.nonfinite or moderate(x, limit if x.dtype == "float16" else 1e6))
-        ),
+        where=lambda x: x.size <= largest and (draw.nonfinite or moderate(x, limit if x.dtype == "float16" else 1e6)),
         otherwise="typical" if draw.flag() else None,
     )
 
@@ -224,7 +222,7 @@ def atrous_conv2d(draw: Draw) -> Call:
 def _transposed(
     draw: Draw, spatial: int, *, explicit: bool, dilated: bool
 ) -> tuple[Handle, Handle, Window, tuple[int, ...]]:
-    x = _image(draw, spatial, DILATED_FLOATS if dilated else FLOATS)
+    x = _image(draw, spatial, DILATED_FLOATS if dilated else FLOATS, MAX_ELEMENTS // 16)
     extents = x.shape[1:-1]
     window = Window(draw, extents, explicit=explicit, dilated=dilated, transposed=True)
     outputs = draw.integer(1, 3)
@@ -235,8 +233,9 @@ def _transposed(
 
 @operator("tf.nn.conv2d_transpose", family="convolution")
 def conv2d_transpose(draw: Draw) -> Call:
+    # oneDNN, which alone has a dilated kernel, is not called for explicit paddings.
     dilated = draw.flag(0.3)
-    x, filters, window, shape = _transposed(draw, 2, explicit=True, dilated=dilated)
+    x, filters, window, shape = _transposed(draw, 2, explicit=not dilated, dilated=dilated)
     kwargs: dict[str, Any] = {}
     if max(window.dilations) > 1:
         kwargs["dilations"] = window.argument(draw, window.dilations)

@@ -71,8 +71,8 @@ def one_hot(draw: Draw) -> Call:
     dtype = draw.dtype(ANY)
     kwargs: dict[str, Any] = {"dtype": DType(dtype)}
     if dtype == "bool":
-        on = draw.flag()
-        kwargs |= {"on_value": on, "off_value": not on}
+        flag = draw.flag()
+        kwargs |= {"on_value": flag, "off_value": not flag}
     elif draw.flag(0.5) and dtype != "complex64":
         on, off = draw.scalar(dtype), draw.scalar(dtype)
         if on != off:

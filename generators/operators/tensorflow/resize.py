@@ -40,14 +40,17 @@ def _size(draw: Draw, x: Handle) -> tuple[int, int]:
 @operator("tf.image.resize", family="resize", weight=2)
 def resize(draw: Draw) -> Call:
     x = _image(draw, (3, 4))
+    size = _size(draw, x)
     kwargs: dict[str, Any] = {}
     if draw.flag(0.9):
         kwargs["method"] = draw.choice(METHODS)
     if draw.flag(0.4):
         kwargs["antialias"] = draw.flag(0.7)
-    if draw.flag(0.2):
+    height, width = x.shape[-3:-1]
+    ratio = min(size[0] / height, size[1] / width)
+    if min(height, width) * ratio >= 0.6 and draw.flag(0.25):  # less would be rounded to no pixel at all
         kwargs["preserve_aspect_ratio"] = draw.flag(0.8)
-    return draw.call(x, _size(draw, x), **kwargs)
+    return draw.call(x, size, **kwargs)
 
 
 @operator("tf.raw_ops.ResizeBilinear", "tf.raw_ops.ResizeBicubic", family="resize", weight=0.8)
