@@ -13,6 +13,8 @@ from fuzzer.formats import Unsupported
 from fuzzer.runtimes.base import Runtime
 from oracles.outcome import Stage
 
+#: Functions that check a condition for their caller, whose failure it is.
+_RAISING_FOR_CALLER = frozenset({"make_sure"})
 #: Length that a normalised message is cut to.
 MESSAGE_LENGTH = 160
 
@@ -113,7 +115,11 @@ def describe_exception(subject: Converter | Runtime, error: BaseException) -> tu
     """
     root = root_cause(error)
     way = frames(error)
-    own = [frame for frame in way if _belongs(frame.module, _packages(subject))]
+    own = [
+        frame
+        for frame in way
+        if _belongs(frame.module, _packages(subject)) and frame.function not in _RAISING_FOR_CALLER
+    ]
     text = type(root).__name__
     message = normalise(str(root))
     if message:
@@ -157,12 +163,16 @@ def _run_stage(runtime: Runtime, error: BaseException) -> Stage:
     return Stage.UNKNOWN
 
 
-_DTYPE = r"(?i:\b(?:kTfLite)?(?:q?u?int(?:2|4|8|16|32|64)|b?float(?:8\w*|16|32|64)|complex(?:64|128)|bf16|[fiu](?:8|16|32|64))\b)"
-_NUMBER = r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"
+_DTYPE = (
+    r"(?i:\b(?:kTfLite)?"
+    r"(?:q?u?int(?:2|4|8|16|32|64)|b?float(?:8\w*|16|32|64)|complex(?:64|128)|bf16|[fiu](?:8|16|32|64))\b)"
+)
+_NUMBER = r"(?<![A-Za-z_])[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"
 _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     # MLIR puts the place before the complaint.
     (re.compile(r"^.*?\berror: ", re.DOTALL), ""),
     (re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "), ""),
+    (re.compile(r"^Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: "), r"\1: "),
     (re.compile(r"\s*\[Caused by the value '.*", re.DOTALL), ""),
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "0x#"),

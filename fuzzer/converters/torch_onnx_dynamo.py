@@ -23,6 +23,11 @@ REFUSALS = (
     ),
     Refusal(r"No ONNX function found for <OpOverload\(op='([\w.:]+)', overload='(\w*)'\)>", r"\1.\2", "DispatchError"),
     Refusal(r"No ONNX function found for (.+?)\. Failure message", r"\1", "DispatchError"),
+    # What ONNX functions of torchlib check before they build anything.
+    *(
+        Refusal(r"^([^\n]*\b(?:only|not)\b[^\n]*\b(?:supported|implemented)\b[^\n]*)", r"\1", kind, scrub=True)
+        for kind in ("AssertionError", "NotImplementedError", "ValueError")
+    ),
     # torch.export's documented limits: shapes or branches that depend on the elements of a tensor.
     Refusal(r"", "data-dependent expression", "GuardOnDataDependentSymNode"),
     Refusal(r"", r"data-dependent output shape", "DynamicOutputShapeException"),

@@ -32,6 +32,11 @@ def raised(code: str, module: str, cause: BaseException | None = None) -> BaseEx
             "loc(\"x\":1:2): error: 'tf.Cos' op on tensor<2x3xf32>",
             "loc(\"y\":9:9): error: 'tf.Cos' op on tensor<7xf32>",
         ),
+        (
+            "Non-zero status code returned while running Add node. Name:'/Add' Status Message: no",
+            "Non-zero status code returned while running Add node. Name:'a_1' Status Message: no",
+        ),
+        ("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : no", "[ONNXRuntimeError] : 1 : FAIL : no"),
         ("got 1.5e-05 and -3", "got 22.0 and 4"),
         ("sizes (3,) and (1, 2)", "sizes (4, 5) and (6,)"),
     ],
@@ -49,6 +54,7 @@ def test_messages_that_differ_in_accidents_are_the_same(one: str, other: str) ->
         ("tensor(float16) is invalid", "tensor(float) is invalid"),
         ("'tfl.add' op failed", "'tfl.mul' op failed"),
         ("element type f32", "element type f64"),
+        ("max_pool2d failed", "max_pool3d failed"),
     ],
 )
 def test_messages_that_differ_in_substance_stay_apart(one: str, other: str) -> None:
@@ -104,3 +110,13 @@ def test_only_refusals_become_unsupported() -> None:
         raise IndexError("there is no way to export 'aten::sin'")
     with pytest.raises(ValueError, match="other"), recognising(refusals):
         raise ValueError("other")
+
+
+def test_a_function_that_checks_for_its_caller_is_not_the_place() -> None:
+    namespace: dict[str, Any] = {"__name__": "torch.onnx.checks"}
+    exec("def make_sure():\n    raise ValueError('no')\n", namespace)
+    caller: dict[str, Any] = {"__name__": "torch.onnx.work", "make_sure": namespace["make_sure"]}
+    exec("def convert():\n    make_sure()\n", caller)
+    with pytest.raises(ValueError, match="no") as caught:
+        caller["convert"]()
+    assert describe_exception(TorchOnnxDynamo(), caught.value)[1] == "ValueError: no @ torch.onnx.work.convert"
