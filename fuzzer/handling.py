@@ -34,8 +34,8 @@ class Handled:
 
 
 class Handler:
-    """Handles the findings of a campaign. ``stopping`` tells that the campaign ends: minimization then returns with what
-    it has. ``until`` is the monotonic time after which no minimization goes on."""
+    """Handles the findings of a campaign. ``stopping`` tells that the campaign ends: minimization then returns with
+    what it has. ``until`` is the monotonic time after which no minimization goes on."""
 
     def __init__(
         self, store: Store, config: CampaignConfig, stopping: Callable[[], bool], until: Callable[[], float]

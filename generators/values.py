@@ -29,7 +29,7 @@ def _integers(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _large(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.uniform(60, 120, shape) * rng.choice([-1.0, 1.0], shape)
+    return np.asarray(rng.uniform(60, 120, shape) * rng.choice([-1.0, 1.0], shape))
 
 
 def _tiny(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

@@ -33,6 +33,12 @@ class TorchFrontend(Frontend):
 
     name = "torch"
 
+    def __init__(self) -> None:
+        # oneDNN compiles a kernel for every new shape of a convolution, and crashes on some of them in half precision
+        # (a kernel of extent 1 with a dilation). The reference is torch's own arithmetic, which is plainer.
+        torch.backends.mkldnn.enabled = False
+        torch.set_num_threads(1)
+
     def registry(self) -> Registry:
         from generators.operators.torch import REGISTRY
 
