@@ -75,7 +75,8 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     """What a batch consists of: with the campaign's seed, these fields are all that its cases depend on.
 
     ``settings`` are those of the converter, ``variants`` pairs of a runtime and its variant, ``cases`` how many cases
-    are generated, ``nodes`` the wanted size of each, ``avoid`` the keys that quarantine makes rare.
+    are generated, ``nodes`` the wanted size of each, ``avoid`` the keys that quarantine makes rare, ``operators``
+    the patterns of the targets to draw (all when empty).
     """
 
     index: int
@@ -86,6 +87,7 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     nodes: int
     variants: tuple[tuple[str, str], ...] = ()
     avoid: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
 
 
 class NewFinding(msgspec.Struct, frozen=True):

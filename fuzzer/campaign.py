@@ -37,13 +37,16 @@ from fuzzer.stopping import Stop, stopping_on_signals
 from fuzzer.supervisor import Limits, Stopped, Worker
 from fuzzer.survival import judge_numbers
 from fuzzer.tasks import BatchResult
+from oracles.outcome import DEADLY
 
 #: Share of the slots' time that handling findings may take while batches could run.
 _HANDLING_SHARE = 0.6
 #: Seconds past the end of a campaign that handling a finding may still use.
 _GRACE = 20.0
-#: Findings of one signature beyond this many wait until no batch is to be run.
+#: Findings of one signature that are handled in one run of a campaign; more of them wait for the next run, since they
+#: are most likely the same defect. Each question about a deadly one costs the start of a worker.
 _PER_SIGNATURE = 6
+_PER_DEADLY_SIGNATURE = 2
 _TICK = 0.25
 
 
@@ -105,7 +108,7 @@ class _Run:
         self.listener = listener
         self.stop = stop
         self.routes = select(config.routes)
-        self.plan = Plan(campaign.seed, self.routes, config.nodes, config.pack)
+        self.plan = Plan(campaign.seed, self.routes, config.nodes, config.pack, config.operators)
         self.versions = campaign.versions
         self.lock = threading.Lock()
         self.events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -244,7 +247,7 @@ class _Run:
             over = (self.end is not None and now >= self.end) or (
                 self.config.graphs is not None and self._promised() >= self.config.graphs
             )
-            finding = self._next_finding(only_fresh=not over)
+            finding = self._next_finding()
             total = sum(self.spent.values())
             crowded = total > 0 and self.spent["findings"] / total > _HANDLING_SHARE
             if finding is not None and (over or not crowded):
@@ -261,9 +264,9 @@ class _Run:
         """Cases judged and under way."""
         return self.graphs + sum(self._under_way.values())
 
-    def _next_finding(self, *, only_fresh: bool) -> Finding | None:
-        """The pending finding whose signature has been handled least, small ones first; with ``only_fresh`` none whose
-        signature has been handled often."""
+    def _next_finding(self) -> Finding | None:
+        """The pending finding whose signature has been handled least, small ones first; None when all that are left
+        have a signature that has been handled often."""
         free = [finding for finding in self.pending.values() if finding.id not in self.handled_now]
         if not free:
             return None
@@ -271,7 +274,8 @@ class _Run:
             free,
             key=lambda item: (self.per_signature[_kind_of(item)], item.nodes, item.created, item.id),
         )
-        if only_fresh and self.per_signature[_kind_of(best)] >= _PER_SIGNATURE:
+        limit = _PER_DEADLY_SIGNATURE if best.signature.kind in DEADLY else _PER_SIGNATURE
+        if self.per_signature[_kind_of(best)] >= limit:
             return None
         return best
 

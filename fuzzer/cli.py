@@ -84,6 +84,12 @@ def fuzz(
         typer.Option(help="Use this route, or the routes through this converter; repeat for more. Default: all."),
     ] = None,
     nodes: Annotated[int, typer.Option(min=1, max=1000, help="Wanted nodes of a graph.")] = 10,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Make graphs of the operators that match this pattern (`convfuzz operators`); repeat for more."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Jobs at a time, each in processes of its own.")] = 2,
     pack: Annotated[
         int | None, typer.Option(min=1, max=256, help="Graphs in one conversion; default by converter.")
@@ -106,6 +112,7 @@ def fuzz(
         minutes=minutes,
         graphs=graphs,
         routes=tuple(route or ()),
+        operators=tuple(operator or ()),
         nodes=nodes,
         workers=workers,
         pack=pack,

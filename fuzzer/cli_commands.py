@@ -41,10 +41,33 @@ def fuzz(corpus: Path, database: str, as_json: bool, *, seed: int | None, **sett
     from fuzzer.routes import select
 
     config = CampaignConfig(seed=secrets.randbelow(2**32) if seed is None else seed, **settings)
-    select(config.routes)  # an unknown route is refused before anything is made on the disk
+    selected = select(config.routes)  # an unknown route is refused before anything is made on the disk
+    if config.operators:
+        _check_operators(config.operators, {route.frontend for route in selected})
     with _open(corpus, database, create=True) as store:
         campaign = store.create_campaign(config.seed, config.to_builtins(), _versions(config.routes))
         return _run(store, campaign, config, as_json)
+
+
+def _check_operators(patterns: tuple[str, ...], frontends: set[str]) -> None:
+    """UsageError for a pattern that matches no operator, and for a frontend that no operator is left of."""
+    from fnmatch import filter as matching
+
+    from generators.frontends.base import frontend
+
+    targets: dict[str, tuple[str, ...]] = {}
+    for name in sorted(frontends):
+        with _quiet():
+            targets[name] = frontend(name).registry().targets()
+    for pattern in patterns:
+        if not any(matching(names, pattern) for names in targets.values()):
+            raise UsageError(f"no operator matches {pattern!r}", "`convfuzz operators` lists them; * is a wildcard")
+    for name, names in targets.items():
+        if not any(matching(names, pattern) for pattern in patterns):
+            raise UsageError(
+                f"no operator of {name} matches {' or '.join(map(repr, patterns))}",
+                f"name the routes to use with --route, or add --operator for {name}",
+            )
 
 
 def resume(corpus: Path, database: str, as_json: bool, prefix: str, minutes: float | None, workers: int | None) -> bool:

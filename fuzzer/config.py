@@ -15,7 +15,8 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     the wanted size of a graph, ``pack`` the graphs in one conversion (None: learnt from measurement), ``workers`` the
     processes beside this one. ``deadline_seconds`` is what a single step of a worker may take, ``memory_limit_mb`` its
     resident memory. One finding's minimization may take ``minimize_seconds`` and ``minimize_conversions``; its
-    reproducer is run ``verify_runs`` times, each in a fresh process.
+    reproducer is run ``verify_runs`` times, each in a fresh process. ``operators`` are patterns of the targets that
+    graphs are made of, all targets when empty.
     """
 
     seed: int
@@ -30,6 +31,7 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     minimize_seconds: float = 120.0
     minimize_conversions: int = 150
     verify_runs: int = 3
+    operators: tuple[str, ...] = ()
 
     def to_builtins(self) -> dict[str, Any]:
         """As it is stored with the campaign."""

@@ -109,5 +109,3 @@ class Unsupported(Exception):
 
 class InvalidModel(Exception):
     """A validator refuses the artifact that a converter made."""
-
-

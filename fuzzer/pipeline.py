@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from oracles.judge import judge
-
 from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, normalise
@@ -26,6 +24,7 @@ from generators.graph import Array, Case, GraphError
 from generators.random_graphs import Weights, grow, node_keys
 from generators.serial import dumps, loads
 from generators.transforms import retype, union
+from oracles.judge import judge
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
 #: Kinds of mismatch in the order in which they hide each other.
@@ -87,7 +86,7 @@ class Pipeline:
 
     def batch(self, task: BatchTask) -> BatchResult:
         """Generate the batch's cases and judge them."""
-        weights = Weights.of(self.frontend)
+        weights = Weights.of(self.frontend, only=task.operators)
         avoid = frozenset(task.avoid)
         cases: list[tuple[int, Case]] = []
         refused: list[CaseResult] = []

@@ -26,8 +26,11 @@ class Plan:
     it was issued, which the issued batch records.
     """
 
-    def __init__(self, seed: int, routes: Sequence[Route], nodes: int, pack: int | None) -> None:
+    def __init__(
+        self, seed: int, routes: Sequence[Route], nodes: int, pack: int | None, operators: tuple[str, ...] = ()
+    ) -> None:
         self._seed = seed
+        self._operators = operators
         self._nodes = nodes
         self._pack = pack
         self.subjects: list[tuple[Converter, str, tuple[tuple[str, str], ...]]] = []
@@ -48,7 +51,7 @@ class Plan:
         # Small graphs are packed more densely: what costs is nodes and calls, not graphs.
         pack = self._pack or min(32, bearable, converter.pack * max(1, self._nodes // nodes))
         settings = sample_settings(converter, SeededChoices(self._seed, index, _SETTINGS_STREAM))
-        return IssuedBatch(index, frontend, converter.name, settings, pack, nodes, variants, avoid)
+        return IssuedBatch(index, frontend, converter.name, settings, pack, nodes, variants, avoid, self._operators)
 
 
 def sample_settings(converter: Converter, choices: SeededChoices) -> dict[str, bool | int | float | str]:
@@ -70,4 +73,4 @@ def subject_of(batch: IssuedBatch) -> Subject:
 
 def task_of(seed: int, batch: IssuedBatch, numbers: tuple[int, ...]) -> BatchTask:
     """The task that generates and judges some of the batch's cases."""
-    return BatchTask(subject_of(batch), seed, batch.index, numbers, batch.nodes, batch.avoid)
+    return BatchTask(subject_of(batch), seed, batch.index, numbers, batch.nodes, batch.avoid, batch.operators)

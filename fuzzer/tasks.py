@@ -30,6 +30,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     cases: tuple[int, ...]
     nodes: int
     avoid: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import fnmatch
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,17 +31,19 @@ class Weights:
     cumulative: tuple[float, ...]
 
     @classmethod
-    def of(cls, frontend: Frontend, factors: Mapping[str, float] | None = None) -> Weights:
-        """The frontend's operators at their base weights times the factors. ValueError when nothing is left."""
+    def of(cls, frontend: Frontend, factors: Mapping[str, float] | None = None, *, only: Sequence[str] = ()) -> Weights:
+        """The frontend's operators at their base weights times the factors; with ``only``, those whose target matches
+        one of its patterns (``*`` and ``?`` are wildcards). ValueError when nothing is left."""
         registry = frontend.registry()
         factors = factors or {}
         weighted = {
             target: registry[target].weight * factors.get(target, 1.0)
             for target in registry.targets()
             if factors.get(target, 1.0) > 0
+            and (not only or any(fnmatch.fnmatchcase(target, pattern) for pattern in only))
         }
         if not weighted:
-            raise ValueError(f"no operator of {frontend.name} has a weight above zero")
+            raise ValueError(f"no operator of {frontend.name} is left to draw from")
         return cls(tuple(weighted), tuple(itertools.accumulate(weighted.values())))
 
     def pick(self, choices: Choices) -> str:

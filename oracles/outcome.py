@@ -124,9 +124,7 @@ class Trial:
 
     def shows(self, signature: Signature) -> bool:
         """Whether a bug of that signature was observed."""
-        return any(
-            seen.verdict is Verdict.BUG and seen.signature == signature for seen in self.observations
-        )
+        return any(seen.verdict is Verdict.BUG and seen.signature == signature for seen in self.observations)
 
 
 class Tester(Protocol):

@@ -71,7 +71,7 @@ class TorchFrontend(Frontend):
         if name in _FROM_NUMPY:
             array: Array = tensor.numpy()
             return array
-        carrier, carried = _CARRIERS[tensor.element_size()]
+        _, carried = _CARRIERS[tensor.element_size()]
         return np.asarray(tensor.contiguous().view(carried).numpy().view(DTYPES[name]))
 
     def is_tensor(self, value: Any) -> bool:
@@ -97,8 +97,7 @@ class TorchFrontend(Frontend):
         exec(compile(text, "<printed graph>", "exec"), namespace)
         module = namespace["Model"]().eval()
         arguments = tuple(
-            self.to_native(feed, value.layout)
-            for value, feed in zip(case.graph.inputs, feeds_of(case), strict=True)
+            self.to_native(feed, value.layout) for value, feed in zip(case.graph.inputs, feeds_of(case), strict=True)
         )
         return LoadedModel(case.graph, text, module, arguments)
 
@@ -120,7 +119,7 @@ class TorchFrontend(Frontend):
 
 
 _FROM_NUMPY = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()  # noqa: SIM905
 )
 
 
@@ -138,7 +137,9 @@ def _resolve(target: str) -> Any:
     first, _, rest = target.partition(".")
     found: Any = {"torch": torch, "aten": torch.ops.aten}.get(first)
     if found is None:
-        raise EvaluationError(f"torch has no operator {target!r}: targets start with torch., aten. or are operator.getitem")
+        raise EvaluationError(
+            f"torch has no operator {target!r}: targets start with torch., aten. or are operator.getitem"
+        )
     for part in rest.split("."):
         try:
             found = getattr(found, part)

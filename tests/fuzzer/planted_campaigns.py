@@ -16,18 +16,47 @@ import sys
 from corpus.store import Store
 from fuzzer.campaign import run
 from fuzzer.config import CampaignConfig
-from tests.fuzzer.planted_campaigns import Silent
+from tests.fuzzer.planted_campaigns import OPERATORS, Silent
 
 corpus, seed, graphs, routes, *resumed = sys.argv[1:]
 config = CampaignConfig(
     seed=int(seed), graphs=int(graphs), routes=tuple(routes.split(",")), nodes=6, pack=8, workers=2,
-    deadline_seconds=12, memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
+    deadline_seconds=6, memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
+    operators=OPERATORS,
 )
 with Store.open(corpus, create=True) as store:
     campaign = resumed[0] if resumed else store.create_campaign(config.seed, config.to_builtins(), {}).id
     print(campaign, flush=True)
     run(store, campaign, config, Silent())
 """
+
+
+#: Few enough that the guilty ones are in every batch, and enough that they are in few graphs of it.
+OPERATORS = (
+    "torch.neg",
+    "torch.unbind",
+    "torch.sin",
+    "torch.cos",
+    "torch.add",
+    "torch.mul",
+    "torch.transpose",
+    "torch.flip",
+    "torch.cat",
+    "torch.sub",
+    "torch.abs",
+    "torch.tanh",
+    "torch.sum",
+    "torch.reshape",
+    "torch.sort",
+    "torch.where",
+    "torch.maximum",
+    "torch.sigmoid",
+    "torch.permute",
+    "torch.unsqueeze",
+    "torch.roll",
+    "torch.stack",
+    "torch.matmul",
+)
 
 
 class Silent:

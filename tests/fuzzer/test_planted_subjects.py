@@ -11,7 +11,7 @@ from corpus.store import Store
 from oracles.outcome import Kind, Stage
 from tests.fuzzer.planted_campaigns import finish, start
 
-GUILTY, PAIR = "torch.neg", "torch.aminmax"
+GUILTY, PAIR = "torch.neg", "torch.unbind"
 
 #: Converter to what its bucket has to say.
 CONVERTERS = {
@@ -41,13 +41,14 @@ def buckets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Bucket]]
     corpus = tmp_path_factory.mktemp("planted") / "corpus"
     routes = [f"torch:{name}:interpreter" for name in [*CONVERTERS, "planted.correct"]]
     routes += [f"torch:identity.torch:{name}" for name in [*RUNTIMES, "planted-correct", "interpreter"]]
-    campaign = finish(start(corpus, seed=3, graphs=15 * 32, routes=routes))
+    campaign = finish(start(corpus, seed=3, graphs=15 * 24, routes=routes))
     found: dict[str, list[Bucket]] = {}
     with Store.open(corpus) as store:
         for bucket in store.summary(campaign).buckets:
             found.setdefault(bucket.representative.signature.component, []).append(bucket)
         for finding in store.list_findings(campaign=campaign):
-            assert finding.state in {FindingState.VERIFIED, FindingState.DUPLICATE}, (finding.state, finding.message)
+            # Those whose signature has been handled often enough wait for another run.
+            assert finding.state in {FindingState.VERIFIED, FindingState.DUPLICATE, FindingState.RAW}, finding
     return found
 
 

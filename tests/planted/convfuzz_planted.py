@@ -26,8 +26,8 @@ from generators.graph import Array, DType, Graph, Node, Ref, TensorType, Value
 from oracles.outcome import Stage
 
 GUILTY = "torch.neg"
-#: Two outputs of the same type, for the subject that swaps them.
-PAIR = "torch.aminmax"
+#: Several outputs of the same type, for the subject that swaps them.
+PAIR = "torch.unbind"
 
 
 def segfault() -> None:
@@ -139,13 +139,12 @@ class Raises(Deed):
 
 
 class Drops(Planted):
-    """Loses the last output when the guilty operator makes it."""
+    """Loses the last output."""
 
     name = "planted.drops"
 
     def rewrite(self, graph: Graph) -> Graph:
-        outputs = tuple(name for name in graph.outputs if name not in made_by(graph, self.guilty))
-        return Graph(graph.frontend, graph.inputs, graph.constants, graph.nodes, outputs)
+        return Graph(graph.frontend, graph.inputs, graph.constants, graph.nodes, graph.outputs[:-1])
 
     def after(self, result: Any) -> Any:
         return ()
@@ -172,30 +171,30 @@ class Swaps(Planted):
 class After(Planted):
     """Appends a call to the guilty operator's result where that is an output of the model."""
 
-    target: ClassVar[str]
+    appended: ClassVar[str]
     arguments: ClassVar[tuple[Any, ...]]
 
     def rewrite(self, graph: Graph) -> Graph:
         guilty = made_by(graph, self.guilty)
         extra = tuple(
-            Node(self.target, (Ref(name), *self.arguments), (), (Value(f"{name} after", TensorType("float32", ())),))
+            Node(self.appended, (Ref(name), *self.arguments), (), (Value(f"{name} after", TensorType("float32", ())),))
             for name in sorted(guilty & set(graph.outputs))
         )
         outputs = tuple(f"{name} after" if name in guilty else name for name in graph.outputs)
         return Graph(graph.frontend, graph.inputs, graph.constants, (*graph.nodes, *extra), outputs)
 
     def after(self, result: Any) -> Any:
-        return frontend("torch").resolve(self.target)(
+        return frontend("torch").resolve(self.appended)(
             result, *(frontend("torch").native_argument(argument, {}) for argument in self.arguments)
         )
 
 
 class Retypes(After):
-    name, target, arguments = "planted.retypes", "torch.Tensor.to", (DType("complex128"),)
+    name, appended, arguments = "planted.retypes", "torch.Tensor.to", (DType("complex128"),)
 
 
 class Reshapes(After):
-    name, target, arguments = "planted.reshapes", "torch.unsqueeze", (0,)
+    name, appended, arguments = "planted.reshapes", "torch.unsqueeze", (0,)
 
 
 class TurnsNaN(Planted):
