@@ -37,7 +37,7 @@ from fuzzer.stopping import Stop, stopping_on_signals
 from fuzzer.supervisor import Limits, Stopped, Worker
 from fuzzer.survival import judge_numbers
 from fuzzer.tasks import BatchResult
-from oracles.outcome import DEADLY
+from oracles.outcome import DEADLY, MISMATCH
 
 #: Share of the slots' time that handling findings may take while batches could run.
 _HANDLING_SHARE = 0.6
@@ -265,19 +265,26 @@ class _Run:
         return self.graphs + sum(self._under_way.values())
 
     def _next_finding(self) -> Finding | None:
-        """The pending finding whose signature has been handled least, small ones first; None when all that are left
-        have a signature that has been handled often."""
-        free = [finding for finding in self.pending.values() if finding.id not in self.handled_now]
-        if not free:
-            return None
-        best = min(
+        """The pending finding whose signature has been handled least, wrong models and small ones first.
+
+        None when all that are left have a signature that has been handled often.
+        """
+        free = [
+            finding
+            for finding in self.pending.values()
+            if finding.id not in self.handled_now and self.per_signature[_kind_of(finding)] < _limit(finding)
+        ]
+        return min(
             free,
-            key=lambda item: (self.per_signature[_kind_of(item)], item.nodes, item.created, item.id),
+            key=lambda finding: (
+                self.per_signature[_kind_of(finding)],
+                finding.signature.kind not in MISMATCH,
+                finding.nodes,
+                finding.created,
+                finding.id,
+            ),
+            default=None,
         )
-        limit = _PER_DEADLY_SIGNATURE if best.signature.kind in DEADLY else _PER_SIGNATURE
-        if self.per_signature[_kind_of(best)] >= limit:
-            return None
-        return best
 
     def _next_batch(self) -> Batch:
         if self.waiting:
@@ -377,3 +384,10 @@ class _Run:
 
 def _kind_of(finding: Finding) -> str:
     return f"{finding.frontend} {finding.signature}"
+
+
+def _limit(finding: Finding) -> float:
+    """How many findings of its signature are handled in one run."""
+    if finding.signature.kind in MISMATCH:
+        return float("inf")  # mismatches of a subject all share their signature until they are minimized
+    return _PER_DEADLY_SIGNATURE if finding.signature.kind in DEADLY else _PER_SIGNATURE

@@ -177,6 +177,9 @@ _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "0x#"),
     (re.compile(r"(?:[A-Za-z]:)?(?:/[\w.+@~-]+){2,}/([\w.+@-]+)"), r"\1"),
+    # Names of nodes are made up by the converter and differ with the node's place.
+    (re.compile(r",? ?node name: [^),]*"), ""),
+    (re.compile(r"\b(?:Node )?[Nn]ame: ?'?[^'\s,)]+'?"), "Name"),
     # Shapes: [2, 3], (2, 3), {2,3}, 2x3xf32.
     (re.compile(r"([\[({])\s*(?:-?\d+|\?|None)(?:\s*,\s*(?:-?\d+|\?|None))*\s*,?\s*([\])}])"), r"\1#\2"),
     (re.compile(r"\b(?:(?:\d+|\?)x)+(?=[a-z])"), "#x"),
