@@ -61,7 +61,8 @@ def measure(name: str, nodes: int, graphs: int) -> str:
         drawn += grown.accepted + sum(grown.dropped.values())
     ratio = statistics.median(growth) / statistics.median(execution)
     return (
-        f"| {name} | {nodes} | {statistics.median(growth):.2f} ms | {statistics.median(execution):.2f} ms | {ratio:.2f} "
+        f"| {name} | {nodes} | {statistics.median(growth):.2f} ms | {statistics.median(execution):.2f} ms "
+        f"| {ratio:.2f} "
         f"| {100 * valid / graphs:.2f}% | {100 * all_finite / max(valid, 1):.1f}% | {100 * accepted / drawn:.1f}% |"
     )
 

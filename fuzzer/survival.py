@@ -22,6 +22,10 @@ _STAGES = {
 }
 
 
+#: Signals that subjects do not send to themselves.
+_FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM"})
+
+
 class WorkerUnusable(RuntimeError):
     """A worker dies before it reaches any case: the frameworks cannot be imported, or our own code takes it down."""
 
@@ -35,11 +39,12 @@ def judge_numbers(
     """Have the worker perform ``task(numbers)`` and return one result per number.
 
     When the worker dies over several cases they are split in two; over a single one, its end becomes that case's
-    observation and the others are done again. A case that kills eager mode is refused. Raises WorkerUnusable.
+    observation and the others are done again; one that was killed from outside is started over once. A case that kills eager mode is refused. Raises WorkerUnusable.
     """
     gathered: list[BatchResult] = []
     waiting = [tuple(numbers)]
     failures = 0
+    killed: set[tuple[int, ...]] = set()
     while waiting:
         part = waiting.pop()
         if not part:
@@ -47,6 +52,11 @@ def judge_numbers(
         try:
             result = worker.call(task(part))
         except WorkerDied as death:
+            if death.what in _FROM_OUTSIDE and part not in killed:
+                # Somebody else's doing (a person, the kernel short of memory) until it happens twice.
+                killed.add(part)
+                waiting.append(part)
+                continue
             if not death.step.cases or death.step.name == "judge":
                 failures += 1
                 if failures > 2:

@@ -1,0 +1,46 @@
+"""The harness against itself: graphs through the identity route give no finding."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from fuzzer.converters.base import converters
+from fuzzer.planning import Plan, task_of
+from fuzzer.recording import judged_batch
+from fuzzer.routes import select
+from fuzzer.supervisor import Limits, Worker
+from fuzzer.survival import judge_numbers
+
+
+def check_identity(frontend: str, graphs: int, nodes: int) -> None:
+    """Print, execute, serialise, interpret and judge that many random graphs; AssertionError for any difference."""
+    plan = Plan(2026, select([f"identity.{frontend}"]), nodes, pack=25)
+    converter = converters()[f"identity.{frontend}"]
+    worker = Worker(Limits(deadline=120))
+    judged = index = 0
+    try:
+        while judged < graphs:
+            issued = plan.batch(index, (), 25)
+            result = judge_numbers(worker, range(issued.cases), partial(task_of, 2026, issued), converter)
+            record = judged_batch("identity", issued, result, 0.0)
+            refused = [case.refused for case in result.results if case.refused]
+            assert not refused, f"batch {index}: {refused}"
+            assert not record.findings, f"batch {index}: {[str(finding.signature) for finding in record.findings]}"
+            assert record.verdicts == {"pass": issued.cases}
+            judged += record.cases
+            index += 1
+    finally:
+        worker.close()
+
+
+@pytest.mark.parametrize("frontend", ["torch", "tensorflow"])
+def test_the_identity_route_finds_nothing(frontend: str) -> None:
+    check_identity(frontend, 100, 10)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("frontend", ["torch", "tensorflow"])
+def test_the_identity_route_finds_nothing_in_five_thousand_graphs(frontend: str) -> None:
+    check_identity(frontend, 5000, 10)
