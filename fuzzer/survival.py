@@ -39,7 +39,8 @@ def judge_numbers(
     """Have the worker perform ``task(numbers)`` and return one result per number.
 
     When the worker dies over several cases they are split in two; over a single one, its end becomes that case's
-    observation and the others are done again; one that was killed from outside is started over once. A case that kills eager mode is refused. Raises WorkerUnusable.
+    observation and the others are done again. A worker that was killed from outside starts over once. A case that kills
+    eager mode is refused. Raises WorkerUnusable.
     """
     gathered: list[BatchResult] = []
     waiting = [tuple(numbers)]

@@ -44,7 +44,7 @@ from oracles.compare import classes, wide
 from oracles.probes import Sensitivity, probe
 from oracles.tolerances import COMPONENT, ROUNDED, smallest_normal, unit_roundoff
 
-#: Factor on the largest deviation seen in the samples. Chosen by measurement: see docs/decisions/noise.md.
+#: Factor on the largest deviation seen in the samples. Chosen by measurement: see docs/decisions/003-noise-bound.md.
 SAFETY = 4.0
 #: Ulps of its own magnitude that an element which can vary at all is always granted.
 FLOOR_ULPS = 4.0
