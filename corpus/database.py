@@ -16,6 +16,8 @@ from corpus.errors import CorpusError, from_database_error
 from corpus.tables import SCHEMA, Base, MetaRow
 
 _BUSY_MILLISECONDS = 30_000
+#: Any number, the same in every process: "convfuzz" in ASCII.
+_ADVISORY_LOCK = int.from_bytes(b"convfuzz", "big")
 
 
 class Database:
@@ -23,19 +25,23 @@ class Database:
 
     SQLite is used in WAL mode with ``synchronous=FULL``: a transaction that has committed survives kill -9 of the
     process as well as a power cut. A batch takes seconds, a commit milliseconds. Writers take the lock when they begin
-    (BEGIN IMMEDIATE), because a reader that turns writer cannot wait for its turn.
+    (BEGIN IMMEDIATE), because a reader that turns writer cannot wait for its turn. On PostgreSQL an advisory lock does
+    the same for the writers of all machines, so that both databases see one write after the other.
     """
 
     def __init__(self, engine: Engine, where: str) -> None:
         self._engine = engine
         self._writer = engine.execution_options(convfuzz_writes=True)
+        self._reader = engine
+        if engine.dialect.name == "postgresql":
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._where = where
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session for queries. CorpusError for whatever the database has to complain about."""
         try:
-            with Session(self._engine) as session:
+            with Session(self._reader) as session:
                 yield session
         except SQLAlchemyError as error:
             raise from_database_error(error, self._where) from error
@@ -75,7 +81,7 @@ class Database:
     def check(self) -> None:
         """Check that the tables are ours, writing nothing. CorpusError otherwise."""
         try:
-            with self._engine.connect() as connection:
+            with self._reader.connect() as connection:
                 self._check(connection, set(inspect(connection).get_table_names()))
         except SQLAlchemyError as error:
             raise from_database_error(error, self._where) from error
@@ -110,12 +116,19 @@ def open_database(url: str, where: str) -> Database:
                 f"no corpus can be kept in {parsed.get_backend_name()!r}", "use an sqlite or postgresql URL"
             )
         engine = create_engine(parsed)
-    except (ArgumentError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        raise CorpusError(
+            f"the driver of the database is not installed: {error}",
+            "pip install 'convfuzz[postgresql]', for URLs like postgresql+psycopg://user@host/name",
+        ) from error
+    except ArgumentError as error:
         raise CorpusError(
             f"the database URL is not usable: {error}", "a URL looks like postgresql+psycopg://user@host/name"
         ) from error
     if engine.dialect.name == "sqlite":
         _configure_sqlite(engine)
+    else:
+        _configure_postgresql(engine)
     return Database(engine, where)
 
 
@@ -151,3 +164,10 @@ def _configure_sqlite(engine: Engine) -> None:
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("convfuzz_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _configure_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("convfuzz_writes", False):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")

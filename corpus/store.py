@@ -92,6 +92,11 @@ class Store:
         opened.prepare() if write else opened.check()
         return cls(directory, opened, Objects(objects or str(directory / "objects")))
 
+    @property
+    def dialect(self) -> str:
+        """The kind of database: ``sqlite`` or ``postgresql``."""
+        return self._database.dialect
+
     def close(self) -> None:
         """Close the connections to the database."""
         self._database.close()

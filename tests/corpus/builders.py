@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from corpus.records import FindingState, Finish, IssuedBatch, JudgedBatch, NewFinding, UnsupportedCount
 from corpus.store import Store
 from oracles.outcome import Kind, Signature, Stage, Symptom
 
 VALUE = Signature(Stage.CONVERT, "tf2onnx", Kind.VALUE)
 CRASH = Signature(Stage.INFERENCE, "onnxruntime", Kind.SIGNAL, "SIGSEGV")
+
+
+#: URL of a PostgreSQL database for the tests to fill, if there is one.
+POSTGRESQL = os.environ.get("CONVFUZZ_TEST_POSTGRESQL", "")
+
+
+def reopened(store: Store) -> Store:
+    """The corpus of a store, opened again."""
+    return Store.open(store.directory, database=POSTGRESQL if store.dialect == "postgresql" else "")
 
 
 def issued(index: int) -> IssuedBatch:

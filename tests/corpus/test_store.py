@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,18 +20,13 @@ from corpus.records import (
 )
 from corpus.store import Store
 from oracles.outcome import Signature
-from tests.corpus.builders import CRASH, VALUE, campaign, finding, issued, judged, verified
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "corpus", create=True)
+from tests.corpus.builders import CRASH, VALUE, campaign, finding, issued, judged, reopened, verified
 
 
 def test_a_campaign_comes_back_as_it_was(store: Store) -> None:
     made = store.create_campaign(2**63 - 1, {"minutes": 2.0, "routes": ["tflite"]}, {"torch": "2.13"})
     store.close()
-    again = Store.open(store.directory)
+    again = reopened(store)
     assert again.load_campaign(made.id) == made
     assert again.load_campaign(made.id[:3]) == made
     assert again.campaigns() == [made]
