@@ -49,8 +49,7 @@ sweep: $(STAMP)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m sweep $(ARGS)
 
 bench: $(STAMP)
-	@set -e; for file in benchmarks/[a-z]*.py; do \
-		name=$$(basename $$file .py); echo "benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist ./*.egg-info
