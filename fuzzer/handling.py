@@ -168,6 +168,8 @@ def variants_of(seen: Observation) -> tuple[str, ...]:
 def script_of(case: Case, seen: Observation, source: str, subject: Subject, converter: Converter) -> str:
     """The stand-alone reproducer of a minimized case."""
     runtime, settings = _runtime_of(seen, subject)
+    types = case.graph.types()
+    dtypes = {types[name].dtype for name in (*case.feeds, *case.graph.outputs)}
     packages = [*converter.requires, *(runtime.requires if runtime else ())]
     return render(
         case,
@@ -176,7 +178,7 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
         frontend=subject.frontend,
         converter_name=converter.name,
         convert_script=converter.script(subject.settings),
-        runtime_script=runtime.script(settings) if runtime else None,
+        runtime_script=runtime.script(settings, dtypes) if runtime else None,
         versions=packages,
         title=title(case, seen),
     )

@@ -111,7 +111,8 @@ class LiveScreen:
             return Group(self._title, Text("starting workers (importing the frameworks takes a while)"))
         return Group(
             self._title,
-            Text(status_line(snapshot, self._speed)),
+            # Without the phase: the lines of the workers say as much.
+            Text(status_line(msgspec.structs.replace(snapshot, phase=""), self._speed)),
             self._table(snapshot),
             *self._finding_lines(),
             *(

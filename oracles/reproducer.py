@@ -230,7 +230,12 @@ def _body(
             words=repr(words),
         )
     if kind is Kind.INVALID:
-        return _template("invalid", before=scripts, onnx=_is_onnx(convert_script, signature.component))
+        return _template(
+            "invalid",
+            before=scripts,
+            onnx=_is_onnx(convert_script, signature.component),
+            checker=signature.detail.startswith("onnx.checker"),
+        )
     types = case.graph.types()
     names = {types[name].dtype for name in case.graph.outputs}
     rounded = sorted(names & ROUNDED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from fuzzer.formats import Artifact, Availability, Format, Option, Settings, availability
@@ -41,10 +41,11 @@ class Runtime(abc.ABC):
         """Outputs in the order of the artifact's outputs; ``feeds`` in the order of the graph's inputs."""
 
     @abc.abstractmethod
-    def script(self, settings: Settings) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         """Source lines for a stand-alone reproducer: from ``artifact`` (bytes) and ``feeds`` (list of NumPy arrays in
         order of the model's inputs) to ``actual`` (list of NumPy arrays in order of its outputs). Imports included;
-        calls only the public API."""
+        calls only the public API. ``dtypes`` are the element types of the model's inputs and outputs, so that lines
+        for types that NumPy or the runtime lack can be left out; empty when they are not known."""
 
 
 def runtimes() -> dict[str, Runtime]:

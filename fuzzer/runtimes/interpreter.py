@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from fuzzer.formats import Artifact, Format, Settings
@@ -30,7 +30,7 @@ class Interpreter(Runtime):
         values = frontend(session.frontend).run(session, named)
         return [values[name].copy() for name in session.outputs]
 
-    def script(self, settings: Settings) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         # Shows a defect only if eager mode does not agree with itself: what the interpreter adds is ours.
         return (
             "outputs = model(*inputs)\n"

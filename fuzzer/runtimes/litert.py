@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -85,7 +85,7 @@ class LiteRT(Runtime):
             shapes = {detail["index"]: detail for detail in interpreter.get_output_details()}
             return [_tensor(interpreter, shapes[session.outputs[name]]) for name in artifact.outputs]
 
-    def script(self, settings: Settings) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         return _SCRIPT.replace("RESOLVER", _RESOLVERS[str(settings.get("kernels", "xnnpack"))])
 
 

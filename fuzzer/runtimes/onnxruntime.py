@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -104,10 +104,12 @@ class OnnxRuntime(Runtime):
             outputs[index] = _from_pairs(outputs[index])
         return outputs
 
-    def script(self, settings: Settings) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         level = str(settings.get("optimization", "enable_all")).upper()
         provider = str(settings.get("provider", "CPUExecutionProvider"))
-        return _SCRIPT.replace("LEVEL", level).replace("PROVIDER", provider)
+        awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
+        script = _HEAD + (_AWKWARD if awkward else _PLAIN)
+        return script.replace("LEVEL", level).replace("PROVIDER", provider)
 
 
 def _session(data: bytes, settings: Settings) -> Any:
@@ -177,13 +179,20 @@ def _from_pairs(array: Array) -> Array:
     return np.ascontiguousarray(array).view(whole)[..., 0]
 
 
-_SCRIPT = """\
-import numpy
+_HEAD = """\
 import onnxruntime
 
 options = onnxruntime.SessionOptions()
 options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_LEVEL
 session = onnxruntime.InferenceSession(artifact, options, providers=['PROVIDER'])
+"""
+_PLAIN = """\
+named = {value.name: feeds[int(value.name.removeprefix('input_'))] for value in session.get_inputs()}
+actual = session.run(None, named)
+"""
+_AWKWARD = """\
+import numpy
+
 bits = {'bfloat16': ('uint16', 16), 'float8_e4m3fn': ('uint8', 17), 'float8_e5m2': ('uint8', 19)}
 given = {}
 for position, value in enumerate(session.get_inputs()):

@@ -186,9 +186,17 @@ def test_an_invalid_onnx_model() -> None:
         "artifact = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=9)"
         ".SerializeToString()\n"
     )
-    for operator, kind, expected in (("Neg", "1", 0), ("Neg", "7", 1), ("Nonsense", "1", 1), ("IsNaN", "9", 1)):
+    checker, declared = "onnx.checker: no", "output #: declared bool[#], the graph has float32[#]"
+    for operator, kind, detail, expected in (
+        ("Neg", "1", checker, 0),
+        ("Neg", "7", checker, 1),
+        ("Nonsense", "1", checker, 1),
+        ("IsNaN", "9", checker, 0),
+        ("IsNaN", "9", declared, 1),
+        ("Neg", "1", declared, 0),
+    ):
         convert = declare.replace("OPERATOR", operator).replace("TYPE", kind)
-        text = script_for(Kind.INVALID, None, convert=convert, stage=Stage.VALIDATE, detail="onnx.checker: no")
+        text = script_for(Kind.INVALID, None, convert=convert, stage=Stage.VALIDATE, detail=detail)
         assert len(text.splitlines()) < 60
         found, output = status(text)
         assert found == expected, output

@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -252,7 +252,7 @@ class PlantedRuntime(Interpreter):
     def change(self, output: torch.Tensor) -> torch.Tensor:
         return output
 
-    def script(self, settings: Settings) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         return f"import convfuzz_planted\nactual = convfuzz_planted.run({type(self).__name__!r}, model, inputs)\n"
 
 
