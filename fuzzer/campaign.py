@@ -6,12 +6,15 @@ handle a finding. What has been done is in the store at every instant; memory ho
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from jinja2 import TemplateError
 
 from corpus.records import (
     PENDING,
@@ -34,11 +37,24 @@ from fuzzer.quarantine import Quarantine
 from fuzzer.recording import judged_batch, refusals
 from fuzzer.routes import select
 from fuzzer.stopping import Stop, stopping_on_signals
-from fuzzer.supervisor import Limits, Stopped, Worker
-from fuzzer.survival import judge_numbers
+from fuzzer.supervisor import Limits, Stopped, Worker, WorkerDefect
+from fuzzer.survival import WorkerUnusable, judge_numbers
 from fuzzer.tasks import BatchResult
 from oracles.outcome import DEADLY, MISMATCH
 
+#: What defects of our own code raise. One of them costs its batch or finding, which stays as it is in the store; the
+#: campaign goes on, unless there are many.
+_OURS = (
+    WorkerDefect,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    TemplateError,
+)
+_MOST_DEFECTS = 25
 #: Share of the slots' time that handling findings may take while batches could run.
 _HANDLING_SHARE = 0.6
 #: Seconds past the end of a campaign that handling a finding may still use.
@@ -48,6 +64,8 @@ _GRACE = 20.0
 _PER_SIGNATURE = 6
 _PER_DEADLY_SIGNATURE = 2
 _TICK = 0.25
+_LOG = logging.getLogger(__name__)
+_LOG.addHandler(logging.NullHandler())
 
 
 @dataclass
@@ -128,6 +146,7 @@ class _Run:
             finding.id: finding for finding in store.list_findings(campaign=campaign.id, states=PENDING)
         }
         self.handled_now: set[str] = set()
+        self.defects = 0
         self._under_way: dict[int, int] = {}
         judged = store.batches(campaign.id, BatchState.JUDGED)
         self.graphs = sum(batch.cases for batch in judged)
@@ -225,6 +244,8 @@ class _Run:
                         self._judge(slot, job)
                 except Stopped:
                     return
+                except _OURS as error:
+                    self._defect(job, error)
                 finally:
                     with self.lock:
                         self.spent[kind] += int(1000 * (time.monotonic() - started))
@@ -238,6 +259,22 @@ class _Run:
             slot.does("stopped")
             for worker in slot.workers.values():
                 worker.close()
+
+    def _defect(self, job: Finding | Batch, error: Exception) -> None:
+        """Tell of a defect of ours and leave its job alone for the rest of this run. Raises it when there are many."""
+        what = f"finding {job.id}" if isinstance(job, Finding) else f"batch {job.issued.index}"
+        last = str(error).strip().splitlines()[-1] if str(error).strip() else ""
+        with self.lock:
+            self.defects += 1
+            if isinstance(job, Finding):
+                self.pending.pop(job.id, None)
+            else:
+                self._under_way.pop(job.issued.index, None)
+            if self.defects > _MOST_DEFECTS or (isinstance(error, WorkerUnusable) and not self.batches):
+                raise error
+        line = f"internal error at {what}, which is left for `convfuzz resume`: {type(error).__name__}: {last}"
+        self.events.put(lambda: self.listener.log(line))
+        _LOG.warning("internal error at %s", what, exc_info=error)
 
     def _next_job(self) -> Finding | Batch | None:
         with self.lock:

@@ -18,17 +18,19 @@ from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, O
 SHORT = 6
 #: Unsupported things listed per component before the rest is only counted.
 _UNSUPPORTED_LISTED = 3
-_FUNNEL_COLUMNS = (
-    Outcome.STARTED,
-    Outcome.UNSUPPORTED,
-    Outcome.CONVERTER_FAILED,
-    Outcome.INVALID,
-    Outcome.LOAD_FAILED,
-    Outcome.RUN_FAILED,
-    Outcome.MISMATCH,
-    Outcome.INCONCLUSIVE,
-    Outcome.SUCCESS,
-)
+#: Steps of the funnel in order, with headings that fit a narrow terminal.
+_FUNNEL_COLUMNS = {
+    Outcome.STARTED: "started",
+    Outcome.REFUSED: "not\nused",
+    Outcome.UNSUPPORTED: "unsup-\nported",
+    Outcome.CONVERTER_FAILED: "failed",
+    Outcome.INVALID: "invalid",
+    Outcome.LOAD_FAILED: "fails\nto load",
+    Outcome.RUN_FAILED: "fails\nto run",
+    Outcome.MISMATCH: "mis-\nmatch",
+    Outcome.INCONCLUSIVE: "incon-\nclusive",
+    Outcome.SUCCESS: "success",
+}
 
 
 def clean(text: str) -> str:
@@ -64,16 +66,6 @@ def headline(finding: Finding) -> str:
     return clean(finding.title) or one_line(finding.message, 160)
 
 
-def runs(finding: Finding) -> str:
-    """``3/3``: of how many fresh processes how many showed the defect; a dash before verification."""
-    return f"{finding.failures}/{finding.runs}" if finding.runs else "-"
-
-
-def special(finding: Finding) -> str:
-    """Whether the defect needs NaN, infinities or integer extremes to show."""
-    return {True: "yes", False: "no", None: "?"}[finding.needs_special]
-
-
 def relative(path: Path) -> str:
     """The path as one would type it from here."""
     try:
@@ -83,33 +75,48 @@ def relative(path: Path) -> str:
 
 
 def bucket_table(buckets: Sequence[Bucket], directory: Path) -> Table:
-    """One row per bucket, with the path of its reproducer."""
+    """One row per bucket: identity, title, what is known of it, and the path of its reproducer."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    paths = {
+        bucket.key: relative(directory / "findings" / bucket.representative.id / "reproducer.py")
+        for bucket in buckets
+        if bucket.representative.reproducer_object
+    }
     table.add_column("id", no_wrap=True)
-    table.add_column("finding", overflow="fold")
-    for name in ("seen", "nodes", "runs", "special"):
-        table.add_column(name, justify="right", no_wrap=True)
+    # Paths are there to be copied: they are not broken, as long as the terminal is wide enough at all.
+    table.add_column("finding", overflow="fold", min_width=max(map(len, paths.values()), default=0))
     for bucket in buckets:
         shown = bucket.representative
         words = Text(identity(shown), style="bold")
-        words.append(f"\n{headline(shown)}", style="not bold")
-        if shown.reproducer_object:
-            path = directory / "findings" / shown.id / "reproducer.py"
-            words.append(f"\n{relative(path)}", style="not bold cyan")
-        if shown.state is not FindingState.VERIFIED:
-            words.append(f"\n{shown.state}", style="not bold yellow")
-        nodes = str(shown.nodes) if shown.nodes else "-"
-        table.add_row(shown.id[:SHORT], words, str(bucket.count), nodes, runs(shown), special(shown))
+        words.append(f"\n{one_line(headline(shown), 200)}", style="not bold")
+        words.append(f"\n{' · '.join(facts(shown, bucket.count))}", style="not bold dim")
+        if bucket.key in paths:
+            words.append(f"\n{paths[bucket.key]}", style="not bold cyan")
+        table.add_row(shown.id[:SHORT], words)
     return table
+
+
+def facts(finding: Finding, count: int | None = None) -> list[str]:
+    """What is known of a finding, in words; ``count`` is how many findings its bucket holds."""
+    words = [] if finding.state is FindingState.VERIFIED else [str(finding.state)]
+    if finding.nodes:
+        words.append(f"{finding.nodes} node{'' if finding.nodes == 1 else 's'}")
+    if finding.runs:
+        words.append(f"{finding.failures}/{finding.runs} runs")
+    if count is not None:
+        words.append("seen once" if count == 1 else f"seen {count} times")
+    if finding.needs_special:
+        words.append("needs special values")
+    return words
 
 
 def funnel_table(rows: Sequence[FunnelRow]) -> Table:
     """Cases by converter and runtime variant, a column per step of the funnel that any case ended in."""
     columns = [step for step in _FUNNEL_COLUMNS if any(row.counts.get(step) for row in rows)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("converter, runtime variant", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("cases by converter\n  and runtime variant", no_wrap=True)
     for step in columns:
-        table.add_column(str(step), justify="right")
+        table.add_column(_FUNNEL_COLUMNS[step], justify="right", no_wrap=True)
     for row in rows:
         name = f"  {row.variant}" if row.variant else f"{row.converter} ({row.frontend})"
         table.add_row(name, *(str(row.counts.get(step, "")) for step in columns))
@@ -178,16 +185,10 @@ def finding_details(finding: Finding, reproducer: Path | None, lines: int) -> Re
     variants = f" ({', '.join(finding.settings)})" if finding.settings else ""
     head = Text(f"{finding.id[:SHORT]}  ", style="bold")
     head.append(identity(finding) + variants)
-    facts = [headline(finding)]
-    if finding.state is FindingState.VERIFIED:
-        facts.append(f"{runs(finding)} runs")
-    else:
-        facts.append(str(finding.state) + (f" ({runs(finding)} runs)" if finding.runs else ""))
-    if finding.nodes:
-        facts.append(f"{finding.nodes} node{'' if finding.nodes == 1 else 's'}" + (f", {lines} lines" if lines else ""))
-    if finding.needs_special:
-        facts.append("needs special values")
-    parts: list[RenderableType] = [head, Text(margin + " · ".join(facts))]
+    words = [headline(finding), *facts(finding)]
+    if lines:
+        words.append(f"script of {lines} lines")
+    parts: list[RenderableType] = [head, Text(margin + " · ".join(words))]
     if reproducer is not None:
         parts.append(Text(f"{margin}reproducer  {relative(reproducer)}", style="cyan"))
     settings = ", ".join(f"{name}={value!r}" for name, value in finding.converter_settings.items())

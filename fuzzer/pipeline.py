@@ -25,6 +25,7 @@ from generators.random_graphs import Weights, grow, node_keys
 from generators.serial import dumps, loads
 from generators.transforms import retype, union
 from oracles.judge import judge
+from oracles.noise import NoiseAnalysis
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
 #: Kinds of mismatch in the order in which they hide each other.
@@ -38,6 +39,7 @@ class Prepared:
     number: int
     case: Case
     expected: list[Array]
+    analyses: dict[tuple[int, ...], NoiseAnalysis] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -390,7 +392,7 @@ class Pipeline:
 
     def _worst(self, item: Prepared, actual: list[Array], name: str, variant: str) -> Observation | None:
         """The gravest verdict on the outputs of one variant; None when all pass."""
-        judged = judge(self.frontend, item.case, item.expected, actual, seed=item.number)
+        judged = judge(self.frontend, item.case, item.expected, actual, seed=item.number, analyses=item.analyses)
         bugs = [result for result in judged if result.verdict is Verdict.BUG]
         chosen = bugs or [result for result in judged if result.verdict is Verdict.INCONCLUSIVE]
         if not chosen:

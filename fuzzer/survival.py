@@ -58,13 +58,13 @@ def judge_numbers(
                 killed.add(part)
                 waiting.append(part)
                 continue
-            if not death.step.cases or death.step.name == "judge":
+            if not death.step.cases:
                 failures += 1
                 if failures > 2:
                     raise WorkerUnusable(f"{death}\n{death.output[-2000:]}") from death
                 waiting.append(part)
                 continue
-            if death.step.name not in _STAGES:
+            if death.step.name not in _STAGES and len(death.step.cases) == 1:
                 number = death.step.cases[0]
                 reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"
                 funnel = {"": {Outcome.REFUSED.value: 1}}

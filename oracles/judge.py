@@ -24,7 +24,7 @@ import numpy as np
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, dtype_name
 from oracles.compare import Mismatch, at_element, classes, compare, differences, exceeds_custom, wide
-from oracles.noise import FEW, MANY, Bound, bounds
+from oracles.noise import FEW, MANY, Bound, NoiseAnalysis, bounds
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
 
@@ -54,19 +54,25 @@ def judge(
     actual: Sequence[Array],
     *,
     seed: int = 0,
+    analyses: dict[tuple[int, ...], NoiseAnalysis] | None = None,
 ) -> list[Judged]:
     """Judge the outputs of one case against those of eager mode; nothing for outputs that pass.
 
-    ``expected`` and ``actual`` hold an array for each graph output, in order. ``seed`` fixes the noise.
+    ``expected`` and ``actual`` hold an array for each graph output, in order. ``seed`` fixes the noise. ``analyses``
+    keeps noise analyses between calls for the same case and seed: pass one dictionary for all runtimes of a case.
     """
+    analyses = {} if analyses is None else analyses
     mismatches = compare(expected, actual)
     verdicts = {item.output: Judged(item, Verdict.BUG, numbers=_numbers(item)) for item in mismatches}
     suspects = {item.output: item for item in mismatches if item.kind not in _STRUCTURE}
     for samples in (FEW, MANY):
         if not suspects:
             break
+        key = (samples, *sorted(suspects))
         try:
-            analysis = bounds(frontend, case, outputs=suspects, samples=samples, seed=seed)
+            if key not in analyses:
+                analyses[key] = bounds(frontend, case, outputs=suspects, samples=samples, seed=seed)
+            analysis = analyses[key]
         except EvaluationError as error:
             for output, item in suspects.items():
                 note = f"eager mode refuses the graph on a second run: {error}"
