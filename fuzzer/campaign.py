@@ -46,6 +46,7 @@ from oracles.outcome import DEADLY, MISMATCH
 #: campaign goes on, unless there are many.
 _OURS = (
     WorkerDefect,
+    WorkerUnusable,
     ArithmeticError,
     AssertionError,
     AttributeError,

@@ -18,19 +18,6 @@ from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, O
 SHORT = 6
 #: Unsupported things listed per component before the rest is only counted.
 _UNSUPPORTED_LISTED = 3
-#: Steps of the funnel in order, with headings that fit a narrow terminal.
-_FUNNEL_COLUMNS = {
-    Outcome.STARTED: "started",
-    Outcome.REFUSED: "not\nused",
-    Outcome.UNSUPPORTED: "unsup-\nported",
-    Outcome.CONVERTER_FAILED: "failed",
-    Outcome.INVALID: "invalid",
-    Outcome.LOAD_FAILED: "fails\nto load",
-    Outcome.RUN_FAILED: "fails\nto run",
-    Outcome.MISMATCH: "mis-\nmatch",
-    Outcome.INCONCLUSIVE: "incon-\nclusive",
-    Outcome.SUCCESS: "success",
-}
 
 
 def clean(text: str) -> str:
@@ -111,15 +98,14 @@ def facts(finding: Finding, count: int | None = None) -> list[str]:
 
 
 def funnel_table(rows: Sequence[FunnelRow]) -> Table:
-    """Cases by converter and runtime variant, a column per step of the funnel that any case ended in."""
-    columns = [step for step in _FUNNEL_COLUMNS if any(row.counts.get(step) for row in rows)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("cases by converter\n  and runtime variant", no_wrap=True)
-    for step in columns:
-        table.add_column(_FUNNEL_COLUMNS[step], justify="right", no_wrap=True)
+    """Cases by converter and runtime variant: how many ended at each step of the funnel, in the order of the steps."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("converter\n  runtime variant", no_wrap=True)
+    table.add_column("cases")
     for row in rows:
         name = f"  {row.variant}" if row.variant else f"{row.converter} ({row.frontend})"
-        table.add_row(name, *(str(row.counts.get(step, "")) for step in columns))
+        counts = (f"{row.counts[step]} {step}" for step in Outcome if row.counts.get(step))
+        table.add_row(name, ", ".join(counts))
     return table
 
 

@@ -97,24 +97,9 @@ def test_the_announced_step_and_case_survive_the_worker(worker: Worker) -> None:
 
 
 def test_a_runtime_that_dies_is_told_apart_from_its_converter(worker: Worker) -> None:
-    pair = Case(
-        Graph(
-            "torch",
-            (Input("v0", F32),),
-            (),
-            (
-                Node(
-                    "torch.aminmax",
-                    (Ref("v0"),),
-                    (),
-                    (Value("a", TensorType("float32", ())), Value("b", TensorType("float32", ()))),
-                    True,
-                ),
-            ),
-            ("a", "b"),
-        ),
-        {"v0": np.array([0.5, -1.5, 2.0], np.float32)},
-    )
+    scalar = TensorType("float32", ())
+    node = Node("torch.unbind", (Ref("v0"),), (), tuple(Value(name, scalar) for name in "abc"), unpack=True)
+    pair = Case(Graph("torch", (Input("v0", F32),), (), (node,), ("a", "b", "c")), chain().feeds)
     tester = RemoteTester(worker, subject("identity.torch", ("planted-segfault", "eager")), PLANTED)
     [trial] = tester.test([pair])
     [seen] = trial.observations
