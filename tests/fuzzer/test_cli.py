@@ -95,7 +95,7 @@ def test_show(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["show", one[:7]]) == 0
     out = capfd.readouterr().out
     assert "wrong model · node conversion · tf2onnx" in out
-    assert "1 node, 3 lines" in out
+    assert "1 node · 3/3 runs · script of 3 lines" in out
     assert "class Model: ..." in out
     assert str(Path(one) / "reproducer.py") in out
 

@@ -146,6 +146,17 @@ def test_json_of_what_json_cannot_hold(told: Told) -> None:
     assert json.loads(line)["message"] == "\ud800"
 
 
+def test_nothing_is_cut_off_on_a_narrow_terminal(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(told.store.directory.parent)
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(cli_text.summary(told.summary, told.store.directory))
+    lines = [line.strip() for line in stream.getvalue().splitlines()]
+    assert f"corpus/findings/{told.verified.id}/reproducer.py" in lines
+    assert "1 node · 3/3 runs · seen once" in lines
+    assert "tf2onnx (tensorflow)        4 started, 1 unsupported" in lines
+    assert "onnxruntime unoptimized   3 success" in lines
+
+
 def test_an_empty_campaign_says_that_nothing_was_found(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "corpus", create=True)
     stream = io.StringIO()
@@ -170,7 +181,7 @@ def test_details_of_a_finding(told: Told, capsys: pytest.CaptureFixture[str]) ->
     text = stream.getvalue()
     assert harmless(text)
     assert text.startswith(f"{told.verified.id[:6]}  wrong model · node conversion · tf2onnx (unoptimized)\n")
-    assert "3/3 runs · 1 node, 12 lines" in text
+    assert "· 1 node · 3/3 runs · script of 12 lines\n" in text
     assert "class Model: ..." in text
     assert "tf2onnx(opset=18, optimize=True)" in text
 
