@@ -31,6 +31,7 @@ from corpus.store import Store
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import converters
 from fuzzer.handling import Handler
+from fuzzer.known import applies, shipped
 from fuzzer.listener import Listener, Snapshot, WorkerState
 from fuzzer.planning import Plan, task_of
 from fuzzer.quarantine import Quarantine
@@ -128,7 +129,6 @@ class _Run:
         self.stop = stop
         self.routes = select(config.routes)
         self.plan = Plan(campaign.seed, self.routes, config.nodes, config.pack, config.operators)
-        self.versions = campaign.versions
         self.lock = threading.Lock()
         self.events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.failure: BaseException | None = None
@@ -138,8 +138,8 @@ class _Run:
         self.spent: Counter[str] = Counter()
         self.per_signature: Counter[str] = Counter()
         self.quarantines: dict[str, Quarantine] = {}
-        for entry in store.quarantine():
-            if all(self.versions.get(package) == version for package, version in entry.versions.items()):
+        for entry in [*shipped(), *store.quarantine()]:
+            if applies(entry, self.plan.versions.get(entry.converter, {})):
                 self.quarantines.setdefault(entry.converter, Quarantine()).guilty[entry.target] = entry.reason
         self.waiting: list[Batch] = store.unjudged(campaign.id)
         self.next_index = store.next_index(campaign.id)
@@ -400,7 +400,7 @@ class _Run:
             else:
                 quarantine.passed(keys)
         for key, reason in quarantine.deduce().items():
-            self.store.set_quarantine(QuarantineEntry(converter, key, reason, versions=dict(self.versions)))
+            self.store.set_quarantine(QuarantineEntry(converter, key, reason, versions=self.plan.versions[converter]))
 
     # -- findings ------------------------------------------------------------------------------------------------
 

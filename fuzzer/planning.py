@@ -35,11 +35,17 @@ class Plan:
         self._pack = pack
         self.subjects: list[tuple[Converter, str, tuple[tuple[str, str], ...]]] = []
         names = dict.fromkeys((route.converter, route.frontend) for route in routes)
+        #: Versions by distribution of a converter and the runtimes that its artifacts are judged on.
+        self.versions: dict[str, dict[str, str]] = {}
         for name, frontend in names:
             chosen = dict.fromkeys(
                 route.runtime for route in routes if (route.converter, route.frontend) == (name, frontend)
             )
             variants = tuple((runtime, variant) for runtime in chosen for variant in runtimes()[runtime].variants)
+            versions = dict(converters()[name].availability().versions)
+            for runtime in chosen:
+                versions.update(runtimes()[runtime].availability().versions)
+            self.versions[name] = versions
             self.subjects.append((converters()[name], frontend, variants))
 
     def batch(self, index: int, avoid: tuple[str, ...], bearable: int) -> IssuedBatch:

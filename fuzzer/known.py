@@ -1,0 +1,56 @@
+"""What is known of the pinned releases before a campaign starts: kinds of node that a converter refuses.
+
+The knowledge is data, ``data/quarantine.json``: for each converter, entries with the versions they were learnt with; an
+entry counts only with exactly those. It makes a first campaign start where a longer one left off. Made from a corpus by
+``python -m fuzzer.known CORPUS > fuzzer/data/quarantine.json``.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import sys
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from corpus.records import Quarantine
+from corpus.store import Store
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """Entries of one converter: what is refused, by the reason given for it."""
+
+    converter: str
+    versions: dict[str, str]
+    refused: dict[str, list[str]]
+
+
+def shipped() -> list[Quarantine]:
+    """The entries that come with this release."""
+    data = importlib.resources.files("fuzzer").joinpath("data", "quarantine.json").read_bytes()
+    return [
+        Quarantine(group.converter, target, reason, versions=group.versions)
+        for group in msgspec.json.decode(data, type=list[_Group])
+        for reason, targets in group.refused.items()
+        for target in targets
+    ]
+
+
+def applies(entry: Quarantine, versions: Mapping[str, str]) -> bool:
+    """Whether an entry was learnt with the versions that are installed."""
+    return bool(entry.versions) and all(versions.get(name) == version for name, version in entry.versions.items())
+
+
+def grouped(entries: Iterable[Quarantine]) -> bytes:
+    """The entries as the JSON of ``data/quarantine.json``."""
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, list[str]]] = {}
+    for entry in sorted(entries, key=lambda entry: (entry.converter, entry.reason, entry.target)):
+        key = (entry.converter, tuple(sorted(entry.versions.items())))
+        groups.setdefault(key, {}).setdefault(entry.reason[:80], []).append(entry.target)
+    made = [_Group(converter, dict(versions), refused) for (converter, versions), refused in groups.items()]
+    return msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n"
+
+
+if __name__ == "__main__":
+    with Store.open(sys.argv[1], write=False) as store:
+        sys.stdout.buffer.write(grouped(store.quarantine()))
