@@ -11,6 +11,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UNFINISHED := $(VENV)/.unfinished
 ARGS ?=
 # Each test process imports TensorFlow and torch (about 2 GB): not one per core.
 TEST_PROCESSES ?= 2
@@ -26,11 +27,14 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "error: $(PYTHON) is not here or older than 3.11" >&2; \
 		echo "hint: install Python 3.11, or name another one: make $(or $(MAKECMDGOALS),fuzz) PYTHON=/path/to/python3.11" >&2; \
 		exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	@# An installation that was interrupted leaves packages that pip cannot read: it starts over.
+	@test -x $(BIN)/python -a ! -e $(UNFINISHED) || $(PYTHON) -m venv --clear $(VENV) || { \
 		echo "error: $(PYTHON) cannot make a virtual environment" >&2; \
 		echo "hint: on Debian and Ubuntu: apt install python3.11-venv" >&2; \
 		rm -rf $(VENV); exit 2; }
+	@touch $(UNFINISHED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@rm $(UNFINISHED)
 	@touch $(STAMP)
 
 # convfuzz exits with 1 when it has found something, which is what it is for, and no error of make.
