@@ -28,8 +28,8 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     pack: int | None = None
     deadline_seconds: float = 120.0
     memory_limit_mb: int = 6000
-    minimize_seconds: float = 120.0
-    minimize_conversions: int = 150
+    minimize_seconds: float = 90.0
+    minimize_conversions: int = 80
     verify_runs: int = 3
     operators: tuple[str, ...] = ()
 

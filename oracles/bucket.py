@@ -7,7 +7,8 @@ may differ in. What is kept was chosen by what merges best without merging diffe
   same complaint mostly are two entries missing in a table, and are fixed one by one.
 * For exceptions, refusals of a validator and other failures before there is a model that runs, nothing more: the
   normalised message and the subject's own innermost frame already say where the defect is, while arguments, element
-  types and ranks vary with the road that led there. An exception without a frame and message is kept apart by the
+  types and ranks vary with the road that led there. Element types in the message count by kind:
+  a type that a schema does not admit is one of a kind that the converter forgot to cast. An exception without a frame and message is kept apart by the
   structure below.
 * For mismatches and for the end of the process, where the detail is empty or says next to nothing, also: which keywords
   and how many arguments are given (after minimization only needed ones are), each argument's class (sign of a number,
@@ -20,6 +21,7 @@ may differ in. What is kept was chosen by what merges best without merging diffe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -31,6 +33,10 @@ from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Signature
 
 __all__ = ["bucket_key", "needs_special", "structure", "title"]
 
+#: Element types in messages: NumPy's names, and ONNX's own for two of them.
+_TYPE = re.compile(r"\b(?:bfloat16|u?int(?:8|16|32|64)|float(?:16|32|64)?|double|complex(?:64|128)|bool)\b")
+_NAMES = {"float": "float32", "double": "float64"}
+
 Form: TypeAlias = "bool | int | str | list[Form] | dict[str, Form] | None"
 
 
@@ -40,7 +46,7 @@ def bucket_key(signature: Signature, case: Case) -> str:
         "stage": str(signature.stage),
         "component": signature.component,
         "kind": str(signature.kind),
-        "detail": signature.detail,
+        "detail": _TYPE.sub(lambda match: _kind(_NAMES.get(match[0], match[0])), signature.detail),
         "operators": list[Form](sorted(set(case.graph.operators()))),
     }
     if signature.kind in MISMATCH | DEADLY or not signature.detail:

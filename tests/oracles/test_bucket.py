@@ -108,3 +108,13 @@ def test_long_chains_are_named_by_their_operators() -> None:
     case = case_of(*[FLIP] * 5)
     seen = Observation(VALUE, Verdict.BUG, "output 0: expected float32, got float64")
     assert title(case, seen) == "roll → roll → roll → roll → roll float32[2,3]: expected float32, got float64"
+
+
+def test_messages_that_differ_in_integer_types_are_one_bucket() -> None:
+    def refused(kind: str) -> str:
+        detail = f"onnx.checker: (op_type:Softmax): input typestr: T, has unsupported type: tensor({kind})"
+        return key(FLIP, signature=Signature(Stage.VALIDATE, "converter", Kind.INVALID, detail))
+
+    assert refused("int32") == refused("int64")
+    assert refused("float") == refused("double")
+    assert len({refused("int64"), refused("bfloat16"), refused("double"), refused("bool")}) == 4
