@@ -7,9 +7,9 @@ may differ in. What is kept was chosen by what merges best without merging diffe
   same complaint mostly are two entries missing in a table, and are fixed one by one.
 * For exceptions, refusals of a validator and other failures before there is a model that runs, nothing more: the
   normalised message and the subject's own innermost frame already say where the defect is, while arguments, element
-  types and ranks vary with the road that led there. Element types in the message count by kind:
-  a type that a schema does not admit is one of a kind that the converter forgot to cast. An exception without a frame and message is kept apart by the
-  structure below.
+  types and ranks vary with the road that led there. Element types in the message count by kind: a type that a schema
+  does not admit is one of a kind that the converter forgot to cast. An exception without a frame and message is kept
+  apart by the structure below.
 * For mismatches and for the end of the process, where the detail is empty or says next to nothing, also: which keywords
   and how many arguments are given (after minimization only needed ones are), each argument's class (sign of a number,
   uniform or mixed tuple; never its size, which axes and shapes make arbitrary), how the operators are connected, the
