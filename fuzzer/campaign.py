@@ -23,7 +23,6 @@ from corpus.records import (
     Campaign,
     CampaignStatus,
     Finding,
-    FindingState,
     Summary,
 )
 from corpus.records import Quarantine as QuarantineEntry
@@ -372,15 +371,7 @@ class _Run:
             self.batches += 1
             self.conversions += done.conversions
             self._tally(done)
-            found = (
-                [
-                    finding
-                    for finding in self.store.list_findings(campaign=self.campaign.id, states=(FindingState.RAW,))
-                    if finding.batch == issued.index and finding.id not in self.pending
-                ]
-                if record.findings
-                else []
-            )
+            found = self.store.list_findings(campaign=self.campaign.id, batch=issued.index) if record.findings else []
             self.pending.update((finding.id, finding) for finding in found)
         self.events.put(lambda: self.listener.batch_done(done))
         for finding in found:
