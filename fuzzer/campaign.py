@@ -57,13 +57,9 @@ _OURS = (
 )
 _MOST_DEFECTS = 25
 #: Share of the slots' time that handling findings may take while batches could run.
-_HANDLING_SHARE = 0.6
+_HANDLING_SHARE = 0.7
 #: Seconds past the end of a campaign that handling a finding may still use.
 _GRACE = 20.0
-#: Findings of one signature that are handled in one run of a campaign; more of them wait for the next run, since they
-#: are most likely the same defect. Each question about a deadly one costs the start of a worker.
-_PER_SIGNATURE = 6
-_PER_DEADLY_SIGNATURE = 2
 _TICK = 0.25
 _LOG = logging.getLogger(__name__)
 _LOG.addHandler(logging.NullHandler())
@@ -309,7 +305,7 @@ class _Run:
         free = [
             finding
             for finding in self.pending.values()
-            if finding.id not in self.handled_now and self.per_signature[_kind_of(finding)] < _limit(finding)
+            if finding.id not in self.handled_now and self.per_signature[_kind_of(finding)] < self._limit(finding)
         ]
         return min(
             free,
@@ -322,6 +318,13 @@ class _Run:
             ),
             default=None,
         )
+
+    def _limit(self, finding: Finding) -> float:
+        """How many findings of its signature are handled in this run."""
+        if finding.signature.kind in MISMATCH:
+            return float("inf")
+        # Each question about a deadly one costs the start of a worker.
+        return max(1, self.config.per_signature // 3) if finding.signature.kind in DEADLY else self.config.per_signature
 
     def _next_batch(self) -> Batch:
         if self.waiting:
@@ -413,10 +416,3 @@ class _Run:
 
 def _kind_of(finding: Finding) -> str:
     return f"{finding.frontend} {finding.signature}"
-
-
-def _limit(finding: Finding) -> float:
-    """How many findings of its signature are handled in one run."""
-    if finding.signature.kind in MISMATCH:
-        return float("inf")  # mismatches of a subject all share their signature until they are minimized
-    return _PER_DEADLY_SIGNATURE if finding.signature.kind in DEADLY else _PER_SIGNATURE

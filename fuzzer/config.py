@@ -16,7 +16,9 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     processes beside this one. ``deadline_seconds`` is what a single step of a worker may take, ``memory_limit_mb`` its
     resident memory. One finding's minimization may take ``minimize_seconds`` and ``minimize_conversions``; its
     reproducer is run ``verify_runs`` times, each in a fresh process. ``operators`` are patterns of the targets that
-    graphs are made of, all targets when empty.
+    graphs are made of, all targets when empty. Of findings with one signature, ``per_signature`` are handled in one run
+    (a third as many of those that end a worker, and any number of mismatches, which all share their signature until
+    they are minimized); the others wait for the next run, since they are most likely the same defect.
     """
 
     seed: int
@@ -32,6 +34,7 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     minimize_conversions: int = 80
     verify_runs: int = 3
     operators: tuple[str, ...] = ()
+    per_signature: int = 6
 
     def to_builtins(self) -> dict[str, Any]:
         """As it is stored with the campaign."""

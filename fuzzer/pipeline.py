@@ -353,7 +353,7 @@ class Pipeline:
     def _verdicts(self, item: Prepared, outputs: list[tuple[str, str, list[Array] | _Refused]]) -> list[Observation]:
         """One observation per component that is at fault.
 
-        A mismatch that every variant of every runtime shows is the converter's, another the runtime's that shows it.
+        When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
         """
         seen: list[Observation] = []
         wrong: list[tuple[str, str, Observation]] = []
@@ -374,9 +374,8 @@ class Pipeline:
                 wrong.append((name, variant, worst))
         if not wrong:
             return seen
-        kinds = {observation.signature.kind for _, _, observation in wrong}
-        if len(wrong) == ran and len(kinds) == 1:
-            first = wrong[0][2]
+        if len(wrong) == ran:
+            first = min((seen for _, _, seen in wrong), key=lambda seen: _SEVERITY.index(seen.signature.kind))
             signature = Signature(Stage.CONVERT, self.converter.name, first.signature.kind)
             variants = ", ".join(f"{name} {variant}" for name, variant, _ in wrong)
             return [*seen, Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers)]
