@@ -15,6 +15,9 @@ import msgspec
 
 from corpus.records import Quarantine
 from corpus.store import Store
+from fuzzer.converters.base import converters
+from fuzzer.quarantine import named
+from fuzzer.runtimes.base import runtimes
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -51,6 +54,27 @@ def grouped(entries: Iterable[Quarantine]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n"
 
 
+def certain(store: Store) -> list[Quarantine]:
+    """The entries of a corpus that are worth shipping: a subject said that it does not support an operator, and named
+    it. What looks like a defect stays in everybody's campaigns. Versions are reduced to the subjects' own."""
+    said = {
+        f"{item.component}: {item.what}"
+        for campaign in store.campaigns()
+        for item in store.summary(campaign.id).unsupported
+    }
+    kept: list[Quarantine] = []
+    for entry in store.quarantine():
+        if entry.converter in converters() and entry.reason in said and named([entry.target], entry.reason):
+            converter = converters()[entry.converter]
+            needed = {**converter.availability().versions}
+            for runtime in runtimes().values():
+                if runtime.format is converter.target:
+                    needed.update(runtime.availability().versions)
+            if applies(entry, {**entry.versions, **needed}):
+                kept.append(msgspec.structs.replace(entry, versions=needed))
+    return kept
+
+
 if __name__ == "__main__":
     with Store.open(sys.argv[1], write=False) as store:
-        sys.stdout.buffer.write(grouped(store.quarantine()))
+        sys.stdout.buffer.write(grouped(certain(store)))

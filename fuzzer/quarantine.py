@@ -13,8 +13,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-#: A key that is refused in this share of the cases that hold it, at least, is guilty although some cases passed: what
-#: decides is then an argument or a value.
+#: A key that is refused, with nothing else to explain it, in this share of the cases that hold it, at least, is guilty
+#: although some cases passed: what decides is then an argument or a value.
 _MOSTLY = 0.8
 _ENOUGH = 5
 #: Weight of the latest case in the running share of refused cases, and that share before anything is known.
@@ -29,7 +29,6 @@ class Quarantine:
         #: Guilty keys with the reason (the subject's words).
         self.guilty: dict[str, str] = dict(known or {})
         self._passed: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
         self._open: list[tuple[frozenset[str], str]] = []
         self._passed_targets: Counter[str] = Counter()
         self._found: dict[str, str] = {}
@@ -52,7 +51,7 @@ class Quarantine:
         """A case with these keys was refused; ``reason`` is the subject's, with its name in front."""
         keys = frozenset(keys)
         self._share += _WEIGHT * (1 - self._share)
-        for target, whole in _named(keys, reason).items():
+        for target, whole in named(keys, reason).items():
             if whole and not self._passed_targets[target]:
                 self._found[target] = reason
                 continue
@@ -60,32 +59,29 @@ class Quarantine:
             for key in keys:
                 if _target(key) == target and not self._passed[key]:
                     self._found[key] = reason
-        self._refused.update(keys)
         self._open.append((keys, reason))
 
     def deduce(self) -> dict[str, str]:
         """Keys newly found guilty with their reasons; they are added to ``guilty``.
 
-        Refused cases that hold a guilty key are explained and forgotten, as are those whose keys are all proven.
+        Refused cases that hold a guilty key are explained and forgotten.
         """
         found, self._found = {key: why for key, why in self._found.items() if key not in self.guilty}, {}
-        for key, refusals in self._refused.items():
-            total = refusals + self._passed[key]
-            if key not in self.guilty and total >= _ENOUGH and refusals / total >= _MOSTLY:
-                found[key] = next((reason for keys, reason in reversed(self._open) if key in keys), "refused")
-        known = self.guilty.keys() | found.keys()
-        still_open: list[tuple[frozenset[str], str]] = []
         for keys, reason in self._open:
-            if any(key in known or _target(key) in known for key in keys):
-                continue
             suspects = [key for key in keys if not self._passed[key]]
-            if len(suspects) == 1:
+            if len(suspects) == 1 and not self._explained(keys, found):
                 found[suspects[0]] = reason
-            elif suspects:
-                still_open.append((keys, reason))
-        self._open = still_open[-500:]
+        self._open = [(keys, reason) for keys, reason in self._open if not self._explained(keys, found)][-500:]
+        refused = Counter(key for keys, _ in self._open for key in keys)
+        for key, refusals in refused.items():
+            total = refusals + self._passed[key]
+            if total >= _ENOUGH and refusals / total >= _MOSTLY:
+                found[key] = next(reason for keys, reason in reversed(self._open) if key in keys)
         self.guilty.update(found)
         return found
+
+    def _explained(self, keys: frozenset[str], found: Mapping[str, str]) -> bool:
+        return any(name in known for key in keys for name in (key, _target(key)) for known in (self.guilty, found))
 
     def avoid(self) -> tuple[str, ...]:
         """The guilty keys, sorted: what a batch is told to draw rarely."""
@@ -96,7 +92,7 @@ def _target(key: str) -> str:
     return key.partition("(")[0]
 
 
-def _named(keys: Iterable[str], reason: str) -> dict[str, bool]:
+def named(keys: Iterable[str], reason: str) -> dict[str, bool]:
     """The targets among the keys whose names the reason holds as words, case and underscores apart; whether the
     reason speaks of the operator as such and not of it with certain types, as ``Sin(bfloat16)`` does."""
     words = {
