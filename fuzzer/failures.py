@@ -130,6 +130,15 @@ def describe_exception(subject: Converter | Runtime, error: BaseException) -> tu
     return stage, text
 
 
+def explain_exception(error: BaseException) -> str:
+    """The exception for a reader: the root cause first, then what was raised from it, without the colours that some
+    subjects give their words. At most 4,000 characters."""
+    told = [f"{type(link).__name__}: {link}" for link in reversed(causes(error))]
+    text = "\n\nraised as ".join(dict.fromkeys(told))
+    # MLIR puts the place, which is ours, before the complaint.
+    return re.sub(r"^(\w+: )<[^>]*>:\d+:\d+: error: ", r"\1", _COLOUR.sub("", text))[:4000]
+
+
 def _packages(subject: Converter | Runtime) -> set[str]:
     if isinstance(subject, Converter):
         return {prefix.partition(".")[0] for prefix in subject.stages}
@@ -168,13 +177,14 @@ _DTYPE = (
     r"(?:q?u?int(?:2|4|8|16|32|64)|b?float(?:8\w*|16|32|64)|complex(?:64|128)|bf16|[fiu](?:8|16|32|64))\b)"
 )
 _NUMBER = r"(?<![A-Za-z_])[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     # MLIR puts the place before the complaint.
     (re.compile(r"^.*?\berror: ", re.DOTALL), ""),
     (re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "), ""),
     (re.compile(r"^Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: "), r"\1: "),
     (re.compile(r"\s*\[Caused by the value '.*", re.DOTALL), ""),
-    (re.compile(r"\x1b\[[0-9;]*m"), ""),
+    (_COLOUR, ""),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "0x#"),
     (re.compile(r"(?:[A-Za-z]:)?(?:/[\w.+@~-]+){2,}/([\w.+@-]+)"), r"\1"),
     # Names of nodes are made up by the converter and differ with the node's place.

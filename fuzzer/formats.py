@@ -108,4 +108,8 @@ class Unsupported(Exception):
 
 
 class InvalidModel(Exception):
-    """A validator refuses the artifact that a converter made."""
+    """A validator refuses the artifact that a converter made; ``complaints`` are its reasons, at least one."""
+
+    def __init__(self, *complaints: str) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = complaints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import onnx
@@ -63,9 +64,10 @@ def contradiction(declared: tuple[str, Sequence[int | None] | None], wanted: Ten
     """What a declared type and that of the graph disagree in; empty when they are compatible."""
     dtype, shape = declared
     extents = "*" if shape is None else ",".join("?" if extent is None else str(extent) for extent in shape)
-    text = f"declared {dtype}[{extents}], the graph has {wanted}"
     if dtype != wanted.dtype:
-        return text
+        return f"declared {dtype}[{extents}], the graph has {wanted}"
+    # Which element type it is has nothing to do with a wrong shape.
+    text = f"declared with shape [{extents}], the graph has [{','.join(map(str, wanted.shape))}]"
     if shape is None:
         return ""
     if len(shape) != len(wanted.shape):
@@ -124,7 +126,7 @@ def validate_onnx(artifact: Artifact, graph: Graph) -> None:
     try:
         onnx.checker.check_model(artifact.data, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        raise InvalidModel(f"onnx.checker: {_meaningful(str(error))}") from error
+        raise InvalidModel(*(f"onnx.checker: {text}" for text in _complaints(str(error)))) from error
     if len(artifact.outputs) != len(graph.outputs):
         raise InvalidModel(f"the model has {len(artifact.outputs)} outputs, the graph has {len(graph.outputs)}")
     types = graph.types()
@@ -148,9 +150,19 @@ def _holds_parts(value: onnx.ValueInfoProto, wanted: TensorType) -> bool:
     return bool(part) and declared_type(value)[0] == part
 
 
-def _meaningful(text: str) -> str:
-    """The checker's message without the dump of the node that follows it."""
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())[:600]
+_INFERENCE = "Inference error(s): "
+
+
+def _complaints(text: str) -> list[str]:
+    """The checker's message, in one line and without the dump of the node that follows it. Type and shape inference
+    puts the errors of all nodes into one message: each becomes one of its own, like ones once."""
+    line = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    head, found, tail = line.partition(_INFERENCE)
+    if not found:
+        return [line[:600]]
+    errors = [error.strip() for error in re.split(r"(?=\(op_type:)", tail) if error.strip()]
+    distinct = {re.sub(r"node name: [^)]*", "", error): error for error in reversed(errors)}
+    return [f"{head}{_INFERENCE}{error}"[:600] for error in reversed(distinct.values())]
 
 
 def node_types(model: onnx.ModelProto, name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
-from fuzzer.failures import describe_exception, normalise
+from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, InvalidModel, Unsupported
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
@@ -127,6 +127,7 @@ class Pipeline:
         """Execute the printed source twice. EvaluationError when the framework refuses the graph or the two runs
         differ: such a case has no defined result to compare with."""
         graph = case.graph
+        self.frontend.check_arguments(graph)
         values = self.frontend.run(graph, case.feeds)
         corrected = retype(graph, values)
         case = Case(corrected, case.feeds, case.profiles)
@@ -189,14 +190,14 @@ class Pipeline:
     def _company(self, prepared: list[Prepared], refusal: _Refused) -> tuple[int, Case, list[Observation]]:
         """The union itself as a case: it fails although each of its halves passes."""
         joined = union([item.case for item in prepared]).case
-        return -1, joined, [refusal.observation]
+        return -1, joined, [*refusal.observations]
 
     def _single(self, item: Prepared) -> tuple[int, Case, list[Observation]]:
         blob = dumps(item.case)
         try:
             [(_, _, seen)] = self._together([item], blob)
         except _Refused as refusal:
-            return item.number, item.case, [refusal.observation]
+            return item.number, item.case, [*refusal.observations]
         except Printed as printed:
             signature = Signature(self._printing_stage, self._printing, Kind.STDOUT, normalise(printed.text))
             return item.number, item.case, [Observation(signature, Verdict.BUG, printed.text)]
@@ -284,8 +285,14 @@ class Pipeline:
         except InvalidModel as error:
             if single:
                 self.spent.count(Outcome.INVALID)
-            signature = Signature(Stage.VALIDATE, converter.name, Kind.INVALID, normalise(str(error)))
-            raise _Refused(Observation(signature, Verdict.BUG, str(error)), bug=True) from error
+            distinct = {normalise(complaint): complaint for complaint in reversed(error.complaints)}
+            raise _Refused(
+                *(
+                    Observation(Signature(Stage.VALIDATE, converter.name, Kind.INVALID, detail), Verdict.BUG, complaint)
+                    for detail, complaint in reversed(distinct.items())
+                ),
+                bug=True,
+            ) from error
         return artifact
 
     def _run(
@@ -345,7 +352,7 @@ class Pipeline:
             self.spent.count(outcome, f"{component} {variant}" if variant else "")
         kind = Kind.EXIT if isinstance(error, SystemExit) else Kind.EXCEPTION
         signature = Signature(stage, component, kind, detail)
-        message = f"{type(error).__name__}: {error}"[:4000]
+        message = explain_exception(error)
         return _Refused(Observation(signature, Verdict.BUG, message, settings=variant), bug=True)
 
     # -- verdicts ------------------------------------------------------------------------------------------------
@@ -360,7 +367,7 @@ class Pipeline:
         ran = 0
         for name, variant, result in outputs:
             if isinstance(result, _Refused):
-                seen.append(result.observation)
+                seen.extend(result.observations)
                 continue
             ran += 1
             worst = self._worst(item, result, name, variant)
@@ -405,11 +412,12 @@ class Pipeline:
 
 
 class _Refused(Exception):
-    """A subject refused the union (or the single case) with this observation; ``bug`` unless it is unsupported."""
+    """A subject refused the union (or the single case) with these observations, one for each thing that it said;
+    ``bug`` unless it is unsupported."""
 
-    def __init__(self, observation: Observation, *, bug: bool) -> None:
-        super().__init__(observation.message)
-        self.observation = observation
+    def __init__(self, *observations: Observation, bug: bool) -> None:
+        super().__init__(observations[0].message)
+        self.observations = observations
         self.bug = bug
 
 

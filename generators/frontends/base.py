@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from generators.frontends.signatures import Optional, optional_of_function, undocumented_none
 from generators.graph import (
     Argument,
     Array,
@@ -91,6 +92,17 @@ class Frontend(abc.ABC):
     @abc.abstractmethod
     def execute(self, model: LoadedModel) -> list[Array]:
         """Outputs of the loaded model in eager mode, one array per graph output."""
+
+    def optional(self, target: str) -> Optional:
+        """Positions and keywords of the target's arguments for which None is documented."""
+        return optional_of_function(self.resolve(target)) or frozenset()
+
+    def check_arguments(self, graph: Graph) -> None:
+        """EvaluationError for a call that passes None where the operator's signature has no place for it, whatever
+        eager mode makes of that."""
+        for node in graph.nodes:
+            if place := undocumented_none(node, self.optional(node.target)):
+                raise EvaluationError(f"{node.target}: {place} is None, which its signature does not provide for")
 
     @contextmanager
     def double_precision(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
+from generators.frontends.signatures import Optional, merged, optional_of_function
 from generators.frontends.torch_source import print_module
 from generators.graph import DTYPES, Array, Case, Graph
 from generators.operators.registry import Registry
@@ -83,6 +84,9 @@ class TorchFrontend(Frontend):
     def resolve(self, target: str) -> Any:
         return _resolve(target)
 
+    def optional(self, target: str) -> Optional:
+        return _optional(target)
+
     def symbol(self, path: str) -> Any:
         return _resolve(path)
 
@@ -128,6 +132,30 @@ def _torch_dtype(name: str) -> torch.dtype:
         return _TORCH_DTYPES[name]
     except KeyError as error:
         raise EvaluationError(f"torch has no element type {name!r}") from error
+
+
+@functools.cache
+def _optional(target: str) -> Optional:
+    """From the signature of a function in Python, from the operator's schemas for one in C++. A subscript takes None
+    anywhere (a new axis)."""
+    if target == "operator.getitem":
+        return frozenset((1,))
+    found = optional_of_function(_resolve(target)) if not target.startswith("aten.") else None
+    if found is not None:
+        return found
+    first, *rest = target.split(".")
+    # torch.special.logit is aten::special_logit, torch.nn.functional.conv2d is aten::conv2d.
+    names = rest[:1] if first == "aten" else [rest[-1], "_".join(rest[-2:])]
+    schemas = [schema for name in names for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}")]
+    return merged(
+        frozenset(
+            place
+            for position, argument in enumerate(schema.arguments)
+            if str(argument.type).startswith("Optional")
+            for place in (position, argument.name)
+        )
+        for schema in schemas
+    )
 
 
 @functools.cache

@@ -182,7 +182,9 @@ class Question:
         self._pass.tries += 1
         self._answers[key] = None
         case = trial.case
-        if case is None:
+        # A defect that shows on values with elements is not told by one without: few people care about those, and
+        # many operators treat them apart.
+        if case is None or (_holds_empty(case) and self.best is not None and not _holds_empty(self.best)):
             self._refused.add(key)
             return
         for seen in trial.observations:
@@ -208,6 +210,10 @@ class Question:
         kept = self._others.get(key)
         if kept is None or simplicity(case) < simplicity(kept[0]):
             self._others[key] = (case, seen)
+
+
+def _holds_empty(case: Case) -> bool:
+    return not all(kind.size for kind in case.graph.types().values())
 
 
 def _packs(cases: Sequence[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]]:

@@ -337,6 +337,19 @@ class TestValidationOfOnnx:
         with pytest.raises(InvalidModel, match=r"onnx\.checker"):
             self.validate(self.model(shape=(2, 4)))
 
+    def test_each_error_of_inference_is_a_complaint_of_its_own(self) -> None:
+        axis = [onnx.helper.make_node("Softmax", ["input_0"], [name], name=name, axis=5) for name in ("a", "b")]
+        rank = onnx.helper.make_node("Det", ["input_0"], ["c"])
+        outputs = [onnx.helper.make_tensor_value_info(name, 1, (2, 3)) for name in ("a", "b", "c")]
+        given = onnx.helper.make_tensor_value_info("input_0", 1, (2, 3))
+        graph = onnx.helper.make_graph([*axis, rank], "g", [given], outputs)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+        with pytest.raises(InvalidModel) as caught:
+            self.validate(model)
+        assert len(caught.value.complaints) == 2
+        assert ["(op_type:Softmax" in text for text in caught.value.complaints] == [True, False]
+        assert "(op_type:Det" in caught.value.complaints[1]
+
     def test_types_that_the_graph_contradicts_are_refused(self) -> None:
         model = self.model("Shape", onnx.TensorProto.INT64, (2,))
         with pytest.raises(InvalidModel, match=r"output 0: declared int64\[2\], the graph has float32\[2,3\]"):

@@ -63,6 +63,7 @@ def test_an_operator_guilty_only_for_a_negative_axis(seed: int) -> None:
     assert result.case.graph.nodes[0].args[1] == -1
     assert shown(result) == ["float32[1]"]
     assert result.conversions_to_nodes <= 4
+    assert result.conversions <= 8
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -75,6 +76,16 @@ def test_an_operator_guilty_only_for_rank_4_float16(seed: int) -> None:
     assert result.case.graph.operators() == ("torch.flip",)
     assert shown(result) == ["float16[1,1,1,1]"]
     assert result.conversions_to_nodes <= 4
+    assert result.conversions <= 8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_value_becomes_empty_where_none_was(seed: int) -> None:
+    """Refused for any shape: a tensor without elements would be the smallest, and says less than one with some."""
+    case = plant(link("torch.narrow", 0, 0, 2), seed=seed, type=TensorType("float32", (4, 3)))
+    result, _ = minimized(case, refused("torch.narrow"), CRASH)
+    assert result.case.graph.operators() == ("torch.narrow",)
+    assert all(kind.size for kind in result.case.graph.types().values())
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,0 +1,45 @@
+"""None is taken only where an operator's signature provides for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from generators.frontends.base import EvaluationError, frontend
+from generators.graph import Graph, Input, Node, Ref, TensorType, Value
+
+CASES = {
+    "torch": [
+        ("torch.clamp", (Ref("x"), None, 1.0), ()),
+        ("torch.nn.functional.conv1d", (Ref("x"), Ref("x"), None, 1), ()),
+        ("torch.special.logit", (Ref("x"), None), ()),
+        ("torch.nn.functional.batch_norm", (Ref("x"), None, None, None), ()),
+        ("operator.getitem", (Ref("x"), None), ()),
+    ],
+    "tensorflow": [
+        ("tf.reduce_sum", (Ref("x"),), (("axis", None),)),
+        ("tf.nn.batch_normalization", (Ref("x"), Ref("x"), Ref("x"), None, None, 0.1), ()),
+    ],
+}
+WRONG = {
+    "torch": [("torch.transpose", (Ref("x"), 0, None), ()), ("torch.softmax", (Ref("x"),), (("dim", None),))],
+    "tensorflow": [("tf.nn.conv1d_transpose", (Ref("x"), Ref("x"), (1, 1, 1)), (("strides", None),))],
+}
+
+
+def graph(name: str, target: str, args: tuple, kwargs: tuple) -> Graph:
+    kind = TensorType("float32", (1, 1, 1))
+    node = Node(target, args, kwargs, (Value("y", kind),))
+    return Graph(name, (Input("x", kind),), (), (node,), ("y",))
+
+
+@pytest.mark.parametrize(("name", "call"), [(name, call) for name, calls in CASES.items() for call in calls])
+def test_documented_none_is_taken(name: str, call: tuple) -> None:
+    checked = graph(name, *call)
+    frontend(name).check_arguments(checked)
+    assert checked.nodes[0].target == call[0]
+
+
+@pytest.mark.parametrize(("name", "call"), [(name, call) for name, calls in WRONG.items() for call in calls])
+def test_undocumented_none_is_refused(name: str, call: tuple) -> None:
+    with pytest.raises(EvaluationError, match="is None, which its signature does not provide for"):
+        frontend(name).check_arguments(graph(name, *call))
