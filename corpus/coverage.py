@@ -28,6 +28,9 @@ OTHERS = (1 << BITS) - 1
 #: Length of the sequences that the table of short ones holds, and of the longest.
 SHORT, LONGEST = 2, 5
 
+#: The class of an argument that is left to its default.
+ABSENT = "absent"
+
 _SIDES = ("source", "artifact")
 #: Names that are asked for in one statement; databases limit the parameters of one.
 _AT_ONCE = 5000
@@ -214,7 +217,7 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
         names = _names(session, frontend)
         operators[frontend] = {names[sequence]: count for sequence, count in _short(session, chosen, 0, 1)}
         sequences += _sequences(session, 0, frontend, chosen)
-        arguments += _arguments(session, frontend, chosen, names)
+        arguments += _arguments(session, frontend, chosen, names, operators[frontend])
         for name in converters[frontend]:
             own = [scope.id for scope in scopes if (scope.frontend, scope.converter) == (frontend, name)]
             cells += _cells(session, frontend, name, own)
@@ -302,7 +305,7 @@ def _cells(session: Session, frontend: str, converter: str, scopes: Sequence[int
 
 
 def _arguments(
-    session: Session, frontend: str, scopes: Sequence[int], names: Mapping[int, str]
+    session: Session, frontend: str, scopes: Sequence[int], names: Mapping[int, str], nodes: Mapping[str, int]
 ) -> Iterator[ArgumentCount]:
     query = (
         select(ArgumentRow.operator, ArgumentRow.place, ArgumentRow.kind, func.sum(ArgumentRow.count))
@@ -310,5 +313,12 @@ def _arguments(
         .group_by(ArgumentRow.operator, ArgumentRow.place, ArgumentRow.kind)
         .order_by(ArgumentRow.operator, ArgumentRow.place, ArgumentRow.kind)
     )
+    given: dict[tuple[str, str], int] = {}
     for operator, place, kind, count in session.execute(query):
+        if not set(place) & set("[."):
+            given[names[operator], place] = given.get((names[operator], place), 0) + int(count)
         yield ArgumentCount(frontend, names[operator], place, kind, int(count))
+    # Each place has one class in a node that gives the argument, so that the rest of the nodes have left it out.
+    for (name, place), count in given.items():
+        if nodes.get(name, 0) > count:
+            yield ArgumentCount(frontend, name, place, ABSENT, nodes[name] - count)

@@ -302,7 +302,8 @@ class CellCount(msgspec.Struct, frozen=True):
 
 
 class ArgumentCount(msgspec.Struct, frozen=True):
-    """Nodes of an operator with an argument of a class at a place (a position, a keyword, or a part of one)."""
+    """Nodes of an operator with an argument of a class at a place (a position, a keyword, or a part of one). ``absent``
+    is the class of one that is left to its default where other nodes give it."""
 
     frontend: str
     operator: str

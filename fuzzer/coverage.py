@@ -15,6 +15,9 @@ from generators.argument_classes import argument_class
 from generators.graph import Argument, Graph, Node, Ref, Slice
 from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
 
+#: Stands for the operators of an artifact that cannot be read.
+UNREADABLE = "(unreadable)"
+
 
 class Tally:
     """Counts while a batch is judged. ``format`` is that of the converter's artifacts."""
@@ -35,8 +38,14 @@ class Tally:
             self._cells.setdefault((variant, outcome.value), Counter()).update(keys)
 
     def artifact(self, artifact: Artifact) -> None:
-        """Count a converted model."""
-        for flow in flows_of(artifact):
+        """Count a converted model. One that cannot be read is counted as just that: what a subject wrote must not cost
+        the batch, and whether it is a finding is for the validator and the runtimes to say."""
+        try:
+            flows = flows_of(artifact)
+        except Exception:  # noqa: BLE001  (parsers raise anything, from struct.error to RecursionError)
+            self._artifact[UNREADABLE] += 1
+            return
+        for flow in flows:
             _count(self._artifact, flow)
 
     def record(self) -> Coverage:

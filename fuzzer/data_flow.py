@@ -96,7 +96,10 @@ def _onnx(data: bytes) -> list[Flow]:
 
 def _tflite(data: bytes) -> list[Flow]:
     """A flow for each subgraph, as bodies of control flow capture nothing. Custom operators go by their own names."""
-    from ai_edge_litert import schema_py_generated as schema
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError:
+        from tensorflow.lite.python import schema_py_generated as schema
 
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
     model = schema.Model.GetRootAs(data, 0)
