@@ -35,7 +35,9 @@ class ExactText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        if value.startswith(_ESCAPE) or "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        # Nearly all strings are ASCII, and a batch binds thousands of them.
+        odd = not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value)
+        if odd or value.startswith(_ESCAPE) or "\0" in value:
             return _ESCAPE + json.dumps(value)
         return value
 
@@ -218,7 +220,7 @@ class NameRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(ExactText)
 
-    __table_args__ = (UniqueConstraint("vocabulary", "name"),)
+    __table_args__ = (UniqueConstraint("vocabulary", "name"), {"sqlite_with_rowid": False})
 
 
 class ScopeRow(Base):

@@ -15,6 +15,9 @@ LONGEST = 5
 #: wired graphs have two or three; a subject that wires everything to everything must not stop a campaign.
 _MOST = 64
 
+#: Characters of a name: an artifact may call a custom operator anything, and databases do not index everything.
+_LONGEST_NAME = 200
+
 
 @dataclass
 class Flow:
@@ -26,7 +29,7 @@ class Flow:
 
     def add(self, operator: str, uses: Iterable[str], made: Mapping[str, int]) -> int:
         """Append an operator that uses values by name; ``made`` tells which operator made them. Its index."""
-        self.operators.append(operator.replace(" ", "_"))
+        self.operators.append(operator.replace(" ", "_")[:_LONGEST_NAME] or "(nameless)")
         self.sources.append({made[name] for name in uses if name in made})
         return len(self.operators) - 1
 
