@@ -70,20 +70,21 @@ def rendered(
         if names:
             parts.append(Text(f"{converter}: in no case that succeeded (cases that had it):"))
             parts += [_names(names), Text()]
-    parts.append(_argument_table(report))
+    if report.arguments:
+        parts.append(_argument_table(report))
     return Group(*parts)
 
 
 def _sequence_table(report: CoverageReport) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("sequences of operators", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # numbers of nine digits fit
+    table.add_column("sequences", no_wrap=True)
     for name in ("length", "occurrences", "distinct", "once", "unseen"):
         table.add_column(name, justify="right")
     before = ""
     for row in report.sequences:
         name = f"{row.vocabulary} {row.side}s"
         numbers = (f"{number:,}" for number in (row.length, row.total, row.distinct, row.once))
-        table.add_row("" if name == before else name, *numbers, f"{100 * row.unseen:.1f}%")
+        table.add_row(Text("" if name == before else clean(name)), *numbers, f"{100 * row.unseen:.1f}%")
         before = name
     return table
 
@@ -112,7 +113,8 @@ def _cell_table(cells: Sequence[CellCount]) -> Table:
     table.add_column("operators × dtypes that met the outcome, alone or in company")
     for (frontend, converter, variant), row in sorted(counts.items()):
         met = ", ".join(f"{row[outcome]:,} {outcome}" for outcome in Outcome if outcome in row)
-        table.add_row(f"  {clean(variant)}" if variant else f"{converter} ({frontend})", met)
+        name = f"  {variant}" if variant else f"{converter} ({frontend})"
+        table.add_row(Text(clean(name)), met)
     return table
 
 
@@ -130,7 +132,7 @@ def _argument_table(report: CoverageReport) -> Table:
         for name in ranked[:_ROWS]:
             places = classes[name]
             row = (f"{drawn.get(name, 0):,}", str(len(places)), str(sum(places.values())))
-            table.add_row(clean(name), *row)
+            table.add_row(Text(clean(name)), *row)
     return table
 
 
