@@ -65,7 +65,8 @@ class Database:
         self._engine.dispose()
 
     def prepare(self) -> None:
-        """Make the tables if there are none, and check that what is there is ours. CorpusError otherwise."""
+        """Make the tables if there are none, and check that what is there is ours. CorpusError otherwise. Tables that
+        an older version did not have are added."""
         try:
             with self._writer.begin() as connection:
                 names = set(inspect(connection).get_table_names())
@@ -75,6 +76,8 @@ class Database:
                         connection.execute(MetaRow.__table__.insert().values(key=key, value=value))  # type: ignore[attr-defined]
                 else:
                     self._check(connection, names)
+                    if not names.issuperset(Base.metadata.tables):
+                        Base.metadata.create_all(connection)
         except SQLAlchemyError as error:
             raise from_database_error(error, self._where) from error
 

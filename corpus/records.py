@@ -113,6 +113,22 @@ class UnsupportedCount(msgspec.Struct, frozen=True):
     count: int = 1
 
 
+class Coverage(msgspec.Struct, frozen=True):
+    """What the cases of a batch exercised, counted.
+
+    ``format`` is that of the artifacts. ``source`` and ``artifact`` count sequences of one to five operators along the
+    data flow, their names joined by a space. ``arguments`` counts nodes by operator, place of the argument and class.
+    ``cells`` counts cases by runtime variant, :class:`Outcome` and node key, variants and outcomes being as in a
+    funnel; what happened to a case is counted for the key of each of its nodes, whichever of them is to blame.
+    """
+
+    format: str
+    source: dict[str, int] = {}
+    artifact: dict[str, int] = {}
+    arguments: dict[str, dict[str, dict[str, int]]] = {}
+    cells: dict[str, dict[str, dict[str, int]]] = {}
+
+
 class JudgedBatch(msgspec.Struct, frozen=True):
     """Results of a batch. ``funnel`` counts cases by runtime variant (``''`` before any runtime) and
     :class:`Outcome`; ``seconds`` is wall time, ``cases`` how many cases were judged."""
@@ -126,6 +142,7 @@ class JudgedBatch(msgspec.Struct, frozen=True):
     funnel: dict[str, dict[str, int]] = {}
     unsupported: tuple[UnsupportedCount, ...] = ()
     findings: tuple[NewFinding, ...] = ()
+    coverage: Coverage | None = None
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -247,3 +264,60 @@ class Summary(msgspec.Struct, frozen=True):
     def verified(self) -> tuple[Bucket, ...]:
         """The buckets whose reproducer failed in fresh processes: what counts as found."""
         return tuple(bucket for bucket in self.buckets if bucket.representative.state is FindingState.VERIFIED)
+
+
+class SequenceCount(msgspec.Struct, frozen=True):
+    """Sequences of ``length`` operators of one ``vocabulary`` (a frontend, or a format of artifacts): ``total``
+    occurrences of ``distinct`` ones, of which ``once`` occurred exactly once."""
+
+    side: str
+    vocabulary: str
+    length: int
+    total: int
+    distinct: int
+    once: int
+
+    @property
+    def unseen(self) -> float:
+        """The Good–Turing estimate of the probability that the next occurrence is of a sequence not seen before:
+        the share of occurrences that are the only one of their kind (I. J. Good, The population frequencies of species
+        and the estimation of population parameters, Biometrika 40, 1953)."""
+        return self.once / self.total if self.total else 1.0
+
+
+class CellCount(msgspec.Struct, frozen=True):
+    """Cases with a node of that ``key`` that came to an outcome under a variant (``''`` before any runtime)."""
+
+    frontend: str
+    converter: str
+    variant: str
+    outcome: str
+    key: str
+    count: int
+
+    @property
+    def operator(self) -> str:
+        """The target without the dtypes."""
+        return self.key.partition("(")[0]
+
+
+class ArgumentCount(msgspec.Struct, frozen=True):
+    """Nodes of an operator with an argument of a class at a place (a position, a keyword, or a part of one). ``absent``
+    is the class of one that is left to its default where other nodes give it."""
+
+    frontend: str
+    operator: str
+    place: str
+    kind: str
+    count: int
+
+
+class CoverageReport(msgspec.Struct, frozen=True):
+    """What has been counted so far. ``drawn`` counts nodes by frontend and operator, ``converters`` names the
+    converters of each frontend that anything was counted for."""
+
+    converters: dict[str, tuple[str, ...]]
+    sequences: tuple[SequenceCount, ...]
+    drawn: dict[str, dict[str, int]]
+    cells: tuple[CellCount, ...]
+    arguments: tuple[ArgumentCount, ...]

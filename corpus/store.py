@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from corpus import findings
+from corpus import coverage, findings
 from corpus.database import Database, check_schema, open_database, sqlite_url
 from corpus.errors import CorpusError, from_os_error
 from corpus.objects import Objects, write_durably
@@ -32,6 +32,7 @@ from corpus.records import (
     Bucket,
     Campaign,
     CampaignStatus,
+    CoverageReport,
     Finding,
     FindingState,
     Finish,
@@ -235,6 +236,8 @@ class Store:
             for finding, digest in zip(result.findings, digests, strict=True):
                 findings.insert(session, row, finding, digest)
             self._count(session, row, result)
+            if result.coverage is not None:
+                coverage.add(session, row, result.coverage)
         return True
 
     def _count(self, session: Session, row: BatchRow, result: JudgedBatch) -> None:
@@ -269,6 +272,22 @@ class Store:
                     set_={"count": UnsupportedRow.count + statement.excluded.count},
                 )
             )
+
+    # -- coverage ----------------------------------------------------------------------------------------------
+
+    def coverage(self, *, campaign: str | None = None, converter: str | None = None) -> CoverageReport:
+        """What the judged batches exercised, those of a campaign and of a converter where asked for. Empty for a corpus
+        of a version that did not count."""
+        with self._database.read() as session:
+            return coverage.report(session, campaign, converter)
+
+    def drawn(
+        self, converter: str, *, campaign: str | None = None
+    ) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+        """For one converter, how many cases had a node of each key, and how often each pair of operators of the source
+        graphs occurred, the second consuming a result of the first. What guides the choice of operators asks for."""
+        with self._database.read() as session:
+            return coverage.drawn(session, converter, campaign)
 
     # -- findings ----------------------------------------------------------------------------------------------
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-#: Raised with every change of the tables that an older version could not read.
+#: Raised with every change of the tables that an older version could not read. New tables are none: they are added to a
+#: corpus that lacks them when it is opened for writing.
 SCHEMA = 1
 
 _ESCAPE = "json:"
@@ -25,7 +35,9 @@ class ExactText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        if value.startswith(_ESCAPE) or "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        # Nearly all strings are ASCII, and a batch binds thousands of them.
+        odd = not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value)
+        if odd or value.startswith(_ESCAPE) or "\0" in value:
             return _ESCAPE + json.dumps(value)
         return value
 
@@ -190,3 +202,90 @@ class QuarantineRow(Base):
     factor: Mapped[float]
     reason: Mapped[str] = mapped_column(ExactText)
     versions: Mapped[Any] = mapped_column(Json)
+
+
+# -- coverage ----------------------------------------------------------------------------------------------------
+#
+# Names are numbered, so that the many rows that count hold numbers alone. The tables of counts are kept in the order of
+# their primary keys, without a second copy in an index.
+
+
+class NameRow(Base):
+    """A name of a vocabulary: the operators of a frontend or of a format, the node keys of a frontend. Numbers count
+    from 1 in each vocabulary."""
+
+    __tablename__ = "coverage_name"
+
+    vocabulary: Mapped[str] = mapped_column(Word, primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(ExactText)
+
+    __table_args__ = (UniqueConstraint("vocabulary", "name"), {"sqlite_with_rowid": False})
+
+
+class ScopeRow(Base):
+    """What counts belong to: a converter in a campaign."""
+
+    __tablename__ = "coverage_scope"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[str] = mapped_column(Word, ForeignKey("campaign.id"))
+    frontend: Mapped[str] = mapped_column(Word)
+    converter: Mapped[str] = mapped_column(Word)
+    format: Mapped[str] = mapped_column(Word)
+
+    __table_args__ = (UniqueConstraint("campaign_id", "frontend", "converter", "format"),)
+
+
+class SequenceRow(Base):
+    """Occurrences of a short sequence of operators; see ``corpus.coverage.pack`` for how it is a number. ``side`` is 0
+    for sources, 1 for artifacts."""
+
+    __tablename__ = "coverage_sequence"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    side: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    count: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012  (the declaration is SQLAlchemy's)
+
+
+class LongSequencesRow(Base):
+    """The long sequences of a batch, all occurrences, packed and compressed. Nearly each is a new one: a row for each
+    would be several times as large, and every batch would write to as many pages all over the table."""
+
+    __tablename__ = "coverage_long_sequences"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    batch_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    side: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CellRow(Base):
+    """Cases with a node of a key by outcome; see :class:`corpus.records.CellCount`."""
+
+    __tablename__ = "coverage_cell"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    variant: Mapped[str] = mapped_column(Word, primary_key=True)
+    outcome: Mapped[str] = mapped_column(Word, primary_key=True)
+    key: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    count: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
+class ArgumentRow(Base):
+    """Nodes of an operator by place and class of an argument; see :class:`corpus.records.ArgumentCount`."""
+
+    __tablename__ = "coverage_argument"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    operator: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    place: Mapped[str] = mapped_column(ExactText, primary_key=True)
+    kind: Mapped[str] = mapped_column(ExactText, primary_key=True)
+    count: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012

@@ -193,6 +193,19 @@ def replay(
 
 
 @app.command()
+def coverage(
+    campaign: Annotated[str, typer.Option(help="Only this campaign's batches.")] = "",
+    converter: Annotated[str, typer.Option(help="Only batches for this converter.")] = "",
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what has been exercised: sequences of operators, operators and dtypes by outcome, classes of arguments."""
+    commands.coverage(corpus, database, as_json, campaign, converter)
+
+
+@app.command()
 def doctor(as_json: Json = False, debug: Debug = False) -> None:
     """List converters, runtimes and routes: versions, what is missing, and how to get it."""
     raise typer.Exit(commands.doctor(as_json))

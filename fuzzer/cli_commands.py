@@ -201,6 +201,44 @@ def replay(corpus: Path, database: str, as_json: bool, prefix: str, index: int) 
     return bugs > 0
 
 
+def coverage(corpus: Path, database: str, as_json: bool, prefix: str, converter: str) -> None:
+    """Print what the judged batches exercised: of all campaigns and converters, or of those named."""
+    from fuzzer import cli_coverage
+    from fuzzer.screen import to_json
+
+    with _open(corpus, database, write=False) as store:
+        campaigns = [store.load_campaign(prefix)] if prefix else store.campaigns()
+        chosen = campaigns[0].id if prefix else None
+        report = store.coverage(campaign=chosen, converter=converter or None)
+        if not report.converters:
+            everything = store.coverage(campaign=chosen).converters if converter else {}
+            counted = sorted({name for names in everything.values() for name in names})
+            if counted:
+                raise UsageError(f"nothing was counted for a converter {converter!r}", f"for: {', '.join(counted)}")
+            where = f"campaign {chosen}" if chosen else f"the corpus {corpus}"
+            raise UsageError(f"{where} has no judged batch with coverage", "`convfuzz fuzz` or `convfuzz resume` first")
+    registered = {name: _registered(name) for name in report.converters}
+    if as_json:
+        record = cli_coverage.as_record(report, registered)
+        print(to_json({"campaigns": [campaign.id for campaign in campaigns], **record}))
+        return
+    one = f"campaign {campaigns[0].id}"
+    of = one if len(campaigns) == 1 else f"{len(campaigns)} campaigns"
+    through = f", through {converter}" if converter else ""
+    _console().print(cli_coverage.rendered(report, registered, [f"coverage of {of}{through}"]))
+
+
+def _registered(name: str) -> tuple[str, ...] | None:
+    """The targets of a frontend; None when its framework is not installed."""
+    from generators.frontends.base import frontend
+
+    try:
+        with _quiet():
+            return frontend(name).registry().targets()
+    except (ImportError, KeyError):
+        return None
+
+
 def doctor(as_json: bool) -> int:
     """Print what is installed and what is missing; the exit status."""
     from fuzzer.doctor import exit_status, report, table

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
+from fuzzer.coverage import Tally, outcomes_of
 from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, InvalidModel, Unsupported
 from fuzzer.runtimes.base import Runtime, runtimes
@@ -85,9 +86,12 @@ class Pipeline:
             (runtimes()[runtime], variant) for runtime, variant in subject.variants
         ]
         self.spent = Spent()
+        #: Counts what a batch exercises; questions about single cases are not counted.
+        self._tally: Tally | None = None
 
     def batch(self, task: BatchTask) -> BatchResult:
         """Generate the batch's cases and judge them."""
+        self._tally = Tally(self.converter.target)
         weights = Weights.of(self.frontend, only=task.operators)
         avoid = frozenset(task.avoid)
         cases: list[tuple[int, Case]] = []
@@ -119,6 +123,7 @@ class Pipeline:
             self.spent.subject_seconds,
             funnel={variant: dict(counts) for variant, counts in self.spent.funnel.items()},
             dropped=dict(self.spent.dropped),
+            coverage=self._tally.record() if self._tally else None,
         )
 
     # -- eager ---------------------------------------------------------------------------------------------------
@@ -158,12 +163,16 @@ class Pipeline:
         self.spent.count(Outcome.STARTED, number=len(prepared))
         for number, case, seen in self._split(prepared):
             wanted = keep_cases or any(item.verdict is Verdict.BUG for item in seen)
+            keys = node_keys(case.graph)
+            if self._tally and number >= 0:
+                variants = [(runtime.name, variant) for runtime, variant in self.variants]
+                self._tally.case(case.graph, keys, outcomes_of(seen, variants))
             results.append(
                 CaseResult(
                     number,
                     tuple(Seen.of(item) for item in seen),
                     case=dumps(case) if wanted else b"",
-                    keys=node_keys(case.graph),
+                    keys=keys,
                     nodes=len(case.graph.nodes),
                 )
             )
@@ -263,6 +272,8 @@ class Pipeline:
                 seen for _, _, observations in found for seen in observations if seen.signature.kind is Kind.COUNT
             )
             raise _Refused(seen, bug=True)
+        if self._tally:
+            self._tally.artifact(artifact)  # only now: a pack that was refused is converted again in parts
         return found
 
     def _convert(self, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> Artifact:

@@ -11,7 +11,7 @@ from oracles.outcome import MISMATCH, Kind, Verdict, symptom_of
 
 
 def judged_batch(campaign: str, issued: IssuedBatch, result: BatchResult, seconds: float) -> JudgedBatch:
-    """The record of a batch: its findings, verdict counts, funnel and unsupported counts.
+    """The record of a batch: its findings, verdict counts, funnel, unsupported counts and coverage.
 
     A case counts as the gravest thing that was seen of it: bug, then inconclusive, unsupported, pass; refused when the
     framework did not take it.
@@ -46,6 +46,7 @@ def judged_batch(campaign: str, issued: IssuedBatch, result: BatchResult, second
             for (component, what), count in unsupported.items()
         ),
         tuple(found),
+        result.coverage,
     )
 
 

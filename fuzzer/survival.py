@@ -6,11 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from corpus.records import Outcome
+from corpus.records import Coverage, Outcome
 from fuzzer.converters.base import Converter
+from fuzzer.coverage import Tally, outcomes_of
+from fuzzer.coverage import merge as merge_coverage
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
 from generators.graph import Array, Case
+from generators.random_graphs import node_keys
 from generators.serial import dumps, loads
 from oracles.outcome import Kind, Observation, Signature, Stage, Trial, Verdict
 
@@ -51,7 +54,8 @@ def judge_numbers(
         if not part:
             continue
         try:
-            result = worker.call(task(part))
+            asked = task(part)
+            result = worker.call(asked)
         except WorkerDied as death:
             if death.what in _FROM_OUTSIDE and part not in killed:
                 # Somebody else's doing (a person, the kernel short of memory) until it happens twice.
@@ -72,7 +76,7 @@ def judge_numbers(
                 waiting.append(tuple(other for other in part if other != number))
             elif len(death.step.cases) == 1:
                 number = death.step.cases[0]
-                gathered.append(_end_of(number, death, converter))
+                gathered.append(_end_of(number, death, converter, counted=isinstance(asked, BatchTask)))
                 waiting.append(tuple(other for other in part if other != number))
             else:
                 middle = len(part) // 2
@@ -83,8 +87,8 @@ def judge_numbers(
     return merge(gathered)
 
 
-def _end_of(number: int, death: WorkerDied, converter: Converter) -> BatchResult:
-    """The result of a case whose subject ended the worker."""
+def _end_of(number: int, death: WorkerDied, converter: Converter, *, counted: bool) -> BatchResult:
+    """The result of a case whose subject ended the worker; with its coverage, if that is ``counted``."""
     seen = Observation(signature_of(death, converter), Verdict.BUG, explain(death), settings=death.step.settings)
     variant = f"{death.step.component} {death.step.settings}" if death.step.settings else ""
     outcome = {
@@ -98,7 +102,15 @@ def _end_of(number: int, death: WorkerDied, converter: Converter) -> BatchResult
         funnel={"": {Outcome.STARTED.value: 1}, variant: {outcome.value: 1}}
         if variant
         else {"": {Outcome.STARTED.value: 1, outcome.value: 1}},
+        coverage=_coverage_of(death, seen, converter) if counted and death.step.case else None,
     )
+
+
+def _coverage_of(death: WorkerDied, seen: Observation, converter: Converter) -> Coverage:
+    graph = loads(death.step.case).graph
+    tally = Tally(converter.target)
+    tally.case(graph, node_keys(graph), outcomes_of([seen], ()))
+    return tally.record()
 
 
 def signature_of(death: WorkerDied, converter: Converter) -> Signature:
@@ -156,6 +168,7 @@ def merge(parts: Sequence[BatchResult]) -> BatchResult:
         sum(part.seconds for part in parts),
         {variant: dict(counts) for variant, counts in funnel.items()},
         dict(dropped),
+        merge_coverage(part.coverage for part in parts),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from corpus.records import Coverage
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
 
@@ -109,7 +110,8 @@ class CaseResult(msgspec.Struct, frozen=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True, tag=True):
-    """Results of a batch or of a list of cases, with what was spent and counted on the way."""
+    """Results of a batch or of a list of cases, with what was spent and counted on the way. Only a batch has a
+    ``coverage``."""
 
     results: tuple[CaseResult, ...]
     conversions: int = 0
@@ -117,6 +119,7 @@ class BatchResult(msgspec.Struct, frozen=True, tag=True):
     seconds: float = 0.0
     funnel: dict[str, dict[str, int]] = {}
     dropped: dict[str, int] = {}
+    coverage: Coverage | None = None
 
 
 class ValuesResult(msgspec.Struct, frozen=True, tag=True):

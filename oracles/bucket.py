@@ -22,11 +22,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import TypeAlias
 
+from generators.argument_classes import Form, dtype_kind, node_form
 from generators.frontends.printing import argument as argument_text
-from generators.graph import Argument, Case, DType, Graph, Node, Ref, Slice, Symbol, digest_of
+from generators.graph import Argument, Case, Graph, Node, digest_of
 from generators.transforms import canonical
 from oracles.minimize import needs_special
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Signature
@@ -37,8 +36,6 @@ __all__ = ["bucket_key", "needs_special", "structure", "title"]
 _TYPE = re.compile(r"\b(?:bfloat16|u?int(?:8|16|32|64)|float(?:16|32|64)?|double|complex(?:64|128)|bool)\b")
 _NAMES = {"float": "float32", "double": "float64"}
 
-Form: TypeAlias = "bool | int | str | list[Form] | dict[str, Form] | None"
-
 
 def bucket_key(signature: Signature, case: Case) -> str:
     """Identity of the defect that a minimized case shows: 32 hexadecimal digits."""
@@ -46,7 +43,7 @@ def bucket_key(signature: Signature, case: Case) -> str:
         "stage": str(signature.stage),
         "component": signature.component,
         "kind": str(signature.kind),
-        "detail": _TYPE.sub(lambda match: _kind(_NAMES.get(match[0], match[0])), signature.detail),
+        "detail": _TYPE.sub(lambda match: dtype_kind(_NAMES.get(match[0], match[0])), signature.detail),
         "operators": list[Form](sorted(set(case.graph.operators()))),
     }
     if signature.kind in MISMATCH | DEADLY or not signature.detail:
@@ -59,14 +56,14 @@ def structure(case: Case) -> Form:
     """The canonical form of a case without sizes, ranks and data: operators, argument classes, connections and kinds of
     element types."""
     graph = canonical(case).graph
-    kinds = {name: _kind(value.dtype) for name, value in graph.types().items()}
+    kinds = {name: dtype_kind(value.dtype) for name, value in graph.types().items()}
     roles = {value.name: "input" for value in graph.inputs} | {item.name: "constant" for item in graph.constants}
     producers = graph.producers()
     names = {
         name: f"{roles[name]} {kinds[name]}" if name in roles else f"node {producers[name]} {kinds[name]}"
         for name in kinds
     }
-    return [_node(node, names) for node in graph.nodes]
+    return [node_form(node, names) for node in graph.nodes]
 
 
 def title(case: Case, observation: Observation) -> str:
@@ -109,49 +106,3 @@ def _short(target: str) -> str:
     if target.startswith("aten."):
         return target.removeprefix("aten.")
     return target.rpartition(".")[2]
-
-
-def _node(node: Node, names: Mapping[str, str]) -> Form:
-    keywords = sorted(node.kwargs, key=lambda item: item[0])
-    return {
-        "target": node.target,
-        "args": [_class(value, names) for value in node.args],
-        "kwargs": [[key, _class(value, names)] for key, value in keywords],
-    }
-
-
-def _class(value: Argument, names: Mapping[str, str]) -> Form:
-    """The class of an argument: what it is, not how large."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, Ref):
-        return names.get(value.name, "captured")
-    if isinstance(value, (int, float)):
-        sign = "negative" if value < 0 else "zero" if value == 0 else "positive" if value > 0 else "nan"
-        return f"{'number' if isinstance(value, int) else 'real'} {sign}"
-    if isinstance(value, DType):
-        return f"dtype {_kind(value.name)}"
-    if isinstance(value, Symbol):
-        return value.path
-    if isinstance(value, Slice):
-        return [_class(item, names) for item in (value.start, value.stop, value.step)]
-    if isinstance(value, tuple):
-        if any(isinstance(item, (Ref, tuple, Slice)) for item in value):
-            return [_class(item, names) for item in value]
-        classes: list[Form] = list(sorted({json.dumps(_class(item, names)) for item in value}))
-        return {"tuple": classes, "mixed": len({repr(item) for item in value}) > 1}
-    if isinstance(value, Graph):
-        return [_node(node, names) for node in value.nodes]
-    return repr(value)
-
-
-def _kind(dtype: str) -> str:
-    """``half``, ``float``, ``integer``, ``unsigned``, ``bool`` or ``complex``; eight-bit floats are as they are."""
-    if dtype in ("float16", "bfloat16"):
-        return "half"
-    if dtype in ("float32", "float64"):
-        return "float"
-    for prefix, kind in (("complex", "complex"), ("int", "integer"), ("uint", "unsigned")):
-        if dtype.startswith(prefix):
-            return kind
-    return dtype

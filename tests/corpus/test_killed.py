@@ -8,11 +8,14 @@ import signal
 import time
 from pathlib import Path
 
-from corpus.records import BatchState, FindingState
+import msgspec
+
+from corpus.records import BatchState, Coverage, FindingState
 from corpus.store import Store
 from tests.corpus.builders import finding, issued, judged, verified
 
 ROUNDS = 20
+COVERAGE = Coverage("onnx", {"tf.abs": 3, "tf.abs tf.abs tf.abs": 1})
 
 
 def _write(directory: Path, told: int) -> None:
@@ -26,7 +29,8 @@ def _write(directory: Path, told: int) -> None:
                 store.issue(name, map(issued, range(start, start + 3)))
                 continue
             index = waiting[0].issued.index
-            assert store.record_batch(judged(name, index, finding(0), finding(1)))
+            result = judged(name, index, finding(0), finding(1))
+            assert store.record_batch(msgspec.structs.replace(result, coverage=COVERAGE))
             os.write(told, index.to_bytes(4, "big"))
             for raw in store.list_findings(campaign=name, batch=index):
                 store.save_progress(raw.id, f"half of {raw.id}".encode(), nodes=2, conversions=1)
@@ -77,6 +81,7 @@ def test_killing_the_writer_loses_and_doubles_nothing(tmp_path: Path) -> None:
         summary = store.summary(name)
         assert summary.cases == 4 * len(done)
         assert summary.funnel[0].counts == {"started": 4 * len(done), "unsupported": len(done)}
+        assert [row.total for row in store.coverage().sequences] == [3 * len(done), len(done)]
         finished = [one for one in found if one.state in (FindingState.VERIFIED, FindingState.DUPLICATE)]
         assert sum(bucket.count for bucket in summary.buckets) == len(finished)
         verified_now = [one for one in finished if one.state is FindingState.VERIFIED]

@@ -135,13 +135,17 @@ def test_reproduce_runs_the_script_and_tells_whether_the_defect_shows(
         (["resume", "zz"], "no campaign 'zz'"),
         (["replay", "zz", "0"], "no campaign 'zz'"),
         (["replay", "", "99"], "no batch 99"),
+        (["coverage"], "no judged batch with coverage"),
+        (["coverage", "--campaign", "zz"], "no campaign 'zz'"),
     ],
 )
 def test_bad_use(corpus: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     assert words in refused(capfd, *arguments)
 
 
-@pytest.mark.parametrize("command", [["findings"], ["show", "a"], ["resume"], ["fuzz"], ["replay", "a", "0"]])
+@pytest.mark.parametrize(
+    "command", [["findings"], ["show", "a"], ["resume"], ["fuzz"], ["replay", "a", "0"], ["coverage"]]
+)
 def test_a_directory_that_is_no_corpus(tmp_path: Path, capfd: pytest.CaptureFixture[str], command: list[str]) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     assert "not a corpus of convfuzz" in refused(capfd, *command, "--corpus", str(tmp_path))

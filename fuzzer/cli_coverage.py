@@ -1,0 +1,160 @@
+"""Coverage as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from corpus.records import ArgumentCount, CellCount, CoverageReport, Outcome
+from fuzzer.cli_text import clean
+
+#: Names listed before the rest is only counted, and rows of the table of argument classes for each frontend.
+_LISTED = 24
+_ROWS = 8
+
+
+def as_record(report: CoverageReport, registered: Mapping[str, Sequence[str] | None]) -> dict[str, Any]:
+    """Everything that was counted, for JSON. ``registered`` gives the targets of each frontend, None where they could
+    not be had."""
+    return {
+        "converters": report.converters,
+        "sequences": [{**msgspec.to_builtins(row), "unseen": row.unseen} for row in report.sequences],
+        "operators": {
+            frontend: {"drawn": counts, "never_drawn": never_drawn(counts, registered.get(frontend))}
+            for frontend, counts in report.drawn.items()
+        },
+        "cells": report.cells,
+        "never_succeeded": {
+            converter: list(never_succeeded(cells)) for converter, cells in _by_converter(report.cells).items()
+        },
+        "arguments": report.arguments,
+    }
+
+
+def never_drawn(drawn: Mapping[str, int], registered: Sequence[str] | None) -> list[str] | None:
+    """The registered targets that no graph had; None when it is not known which are registered."""
+    return None if registered is None else [target for target in registered if target not in drawn]
+
+
+def never_succeeded(cells: Sequence[CellCount]) -> dict[str, int]:
+    """Operators no case of which succeeded under any variant, with how many cases had one; the most frequent first."""
+    cases: dict[str, int] = {}
+    succeeded = set()
+    for cell in cells:
+        if cell.outcome == Outcome.STARTED:
+            cases[cell.operator] = cases.get(cell.operator, 0) + cell.count
+        elif cell.outcome == Outcome.SUCCESS:
+            succeeded.add(cell.operator)
+    left = [operator for operator in cases if operator not in succeeded]
+    return {operator: cases[operator] for operator in sorted(left, key=lambda name: (-cases[name], name))}
+
+
+def rendered(
+    report: CoverageReport, registered: Mapping[str, Sequence[str] | None], of: Sequence[str]
+) -> RenderableType:
+    """The report as tables and lists. ``of`` says what it is about, a line each."""
+    parts: list[RenderableType] = [Text(line) for line in of]
+    parts.append(_sequence_table(report))
+    for frontend, counts in report.drawn.items():
+        parts += _operator_lines(frontend, counts, registered.get(frontend))
+    parts.append(_cell_table(report.cells))
+    for converter, cells in _by_converter(report.cells).items():
+        names = [f"{name} ({count})" for name, count in never_succeeded(cells).items()]
+        if names:
+            parts.append(Text(f"{converter}: in no case that succeeded (cases that had it):"))
+            parts += [_names(names), Text()]
+    if report.arguments:
+        parts.append(_argument_table(report))
+    return Group(*parts)
+
+
+def _sequence_table(report: CoverageReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # numbers of nine digits fit
+    table.add_column("sequences", no_wrap=True)
+    for name in ("length", "occurrences", "distinct", "once", "unseen"):
+        table.add_column(name, justify="right")
+    before = ""
+    for row in report.sequences:
+        name = f"{row.vocabulary} {row.side}s"
+        numbers = (f"{number:,}" for number in (row.length, row.total, row.distinct, row.once))
+        table.add_row(Text("" if name == before else clean(name)), *numbers, f"{100 * row.unseen:.1f}%")
+        before = name
+    return table
+
+
+def _operator_lines(
+    frontend: str, drawn: Mapping[str, int], registered: Sequence[str] | None
+) -> Iterator[RenderableType]:
+    never = never_drawn(drawn, registered)
+    if registered is None or never is None:
+        yield Text(f"{frontend}: {len(drawn)} operators drawn; how many there are is not known without the framework")
+    else:
+        count = sum(target in drawn for target in registered)
+        yield Text(f"{frontend}: {count} of {len(registered)} operators drawn{'; never drawn:' if never else ''}")
+        if never:
+            yield _names(never)
+
+
+def _cell_table(cells: Sequence[CellCount]) -> Table:
+    """How many cells (node keys) met each outcome at least once, by converter and runtime variant."""
+    counts: dict[tuple[str, str, str], dict[str, int]] = {}
+    for cell in cells:
+        row = counts.setdefault((cell.frontend, cell.converter, cell.variant), {})
+        row[cell.outcome] = row.get(cell.outcome, 0) + 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("converter\n  runtime variant", no_wrap=True)
+    table.add_column("operators × dtypes that met the outcome, alone or in company")
+    for (frontend, converter, variant), row in sorted(counts.items()):
+        met = ", ".join(f"{row[outcome]:,} {outcome}" for outcome in Outcome if outcome in row)
+        name = f"  {variant}" if variant else f"{converter} ({frontend})"
+        table.add_row(Text(clean(name)), met)
+    return table
+
+
+def _argument_table(report: CoverageReport) -> Table:
+    """The operators whose arguments vary least: by the mean number of classes at a place."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("argument classes: the least varied", overflow="fold")
+    for name in ("nodes", "places", "classes"):
+        table.add_column(name, justify="right")
+    for frontend, drawn in report.drawn.items():
+        classes = _classes(report.arguments, frontend)
+        ranked = sorted(
+            classes, key=lambda name: (sum(classes[name].values()) / len(classes[name]), -drawn.get(name, 0), name)
+        )
+        for name in ranked[:_ROWS]:
+            places = classes[name]
+            row = (f"{drawn.get(name, 0):,}", str(len(places)), str(sum(places.values())))
+            table.add_row(Text(clean(name)), *row)
+    return table
+
+
+def _classes(arguments: Sequence[ArgumentCount], frontend: str) -> dict[str, dict[str, int]]:
+    """How many classes there were, by operator and place."""
+    found: dict[str, dict[str, int]] = {}
+    for row in arguments:
+        if row.frontend == frontend:
+            places = found.setdefault(row.operator, {})
+            places[row.place] = places.get(row.place, 0) + 1
+    return found
+
+
+def _by_converter(cells: Sequence[CellCount]) -> dict[str, list[CellCount]]:
+    found: dict[str, list[CellCount]] = {}
+    for cell in cells:
+        found.setdefault(cell.converter, []).append(cell)
+    return found
+
+
+def _names(names: Sequence[str]) -> RenderableType:
+    """Names in a paragraph, the first of them when there are many."""
+    more = len(names) - _LISTED
+    rest = f", and {more} more (all with --json)" if more > 0 else ""
+    return Padding(Text(clean(", ".join(names[:_LISTED])) + rest), (0, 0, 0, 2), expand=False)

@@ -1,0 +1,163 @@
+"""What a batch exercised, counted where its cases are judged: sequences of operators, classes of arguments, outcomes.
+
+See docs/guide/coverage.md for what the counts mean.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from corpus.records import Coverage, Outcome
+from fuzzer.data_flow import Flow, flow_of, flows_of
+from fuzzer.formats import Artifact
+from generators.argument_classes import argument_class
+from generators.graph import Argument, Graph, Node, Ref, Slice
+from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
+
+#: Stands for the operators of an artifact that cannot be read.
+UNREADABLE = "(unreadable)"
+
+
+class Tally:
+    """Counts while a batch is judged. ``format`` is that of the converter's artifacts."""
+
+    def __init__(self, format: str) -> None:
+        self._format = format
+        self._source: Counter[str] = Counter()
+        self._artifact: Counter[str] = Counter()
+        self._arguments: Counter[tuple[str, str, str]] = Counter()
+        self._cells: dict[tuple[str, str], Counter[str]] = {}
+
+    def case(self, graph: Graph, keys: Iterable[str], outcomes: Mapping[str, Outcome]) -> None:
+        """Count a case that was put to the subject. ``keys`` are those of its nodes, each once."""
+        _count(self._source, flow_of(graph))
+        self._count_arguments(graph)
+        keys = tuple(keys)
+        for variant, outcome in (("", Outcome.STARTED), *outcomes.items()):
+            self._cells.setdefault((variant, outcome.value), Counter()).update(keys)
+
+    def artifact(self, artifact: Artifact) -> None:
+        """Count a converted model. One that cannot be read is counted as just that: what a subject wrote must not cost
+        the batch, and whether it is a finding is for the validator and the runtimes to say."""
+        try:
+            flows = flows_of(artifact)
+        except Exception:  # noqa: BLE001  (parsers raise anything, from struct.error to RecursionError)
+            self._artifact[UNREADABLE] += 1
+            return
+        for flow in flows:
+            _count(self._artifact, flow)
+
+    def record(self) -> Coverage:
+        """What has been counted."""
+        arguments: dict[str, dict[str, dict[str, int]]] = {}
+        for (operator, place, kind), count in self._arguments.items():
+            arguments.setdefault(operator, {}).setdefault(place, {})[kind] = count
+        cells: dict[str, dict[str, dict[str, int]]] = {}
+        for (variant, outcome), counts in self._cells.items():
+            cells.setdefault(variant, {})[outcome] = dict(counts)
+        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells)
+
+    def _count_arguments(self, graph: Graph, outer: Mapping[str, str] | None = None) -> None:
+        roles = dict(outer or {})
+        roles.update((value.name, "input") for value in graph.inputs)
+        roles.update((constant.name, "constant") for constant in graph.constants)
+        for node in graph.nodes:
+            self._arguments.update({(node.target, place, kind): 1 for place, kind in classes_of(node, roles)})
+            for body in node.bodies():
+                self._count_arguments(body, roles)
+            roles.update((value.name, "node") for value in node.outputs)
+
+
+def outcomes_of(seen: Iterable[Observation], variants: Sequence[tuple[str, str]]) -> dict[str, Outcome]:
+    """What a case came to, by runtime variant, as the funnel counts it; under ``''`` when it came to no runtime.
+
+    ``variants`` are the pairs of a runtime and its variant that all ran, unless something in ``seen`` says otherwise.
+    What writes to standard output has failed, for all variants together, since it is not known which one wrote.
+    """
+    found = {f"{runtime} {variant}": Outcome.SUCCESS for runtime, variant in variants}
+    for item in seen:
+        signature = item.signature
+        if signature.kind in MISMATCH:
+            outcome = Outcome.INCONCLUSIVE if item.verdict is Verdict.INCONCLUSIVE else Outcome.MISMATCH
+            runtime = f"{signature.component} " if signature.stage is Stage.INFERENCE else ""
+            found.update((runtime + variant, outcome) for variant in item.settings.split(", "))
+            continue
+        stages = {Stage.RUNTIME_LOAD: Outcome.LOAD_FAILED, Stage.INFERENCE: Outcome.RUN_FAILED}
+        outcome = stages.get(signature.stage, Outcome.CONVERTER_FAILED)
+        if signature.kind is Kind.UNSUPPORTED:
+            outcome = Outcome.UNSUPPORTED
+        elif signature.kind is Kind.INVALID:
+            outcome = Outcome.INVALID
+        if not item.settings:
+            return {"": outcome}
+        found[f"{signature.component} {item.settings}"] = outcome
+    return found
+
+
+def classes_of(node: Node, roles: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Places of a call's arguments, each with the class of what is there. ``roles`` says for each value whether it is
+    an input, a constant, or made by a node.
+
+    A place is a position or a keyword, and has one class. Those of the items of a tuple of values, and of the parts of
+    a subscript, are at places within it, such as ``0[]`` or ``1[].start``, where several classes may be found.
+    """
+    for position, argument in enumerate(node.args):
+        yield from _classes(str(position), argument, roles)
+    for keyword, argument in node.kwargs:
+        yield from _classes(keyword, argument, roles)
+
+
+def _classes(place: str, value: Argument, roles: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if isinstance(value, tuple):
+        if any(isinstance(item, (Ref, tuple, Slice)) for item in value):
+            yield place, "tuple of values"
+            for item in value:
+                yield from _classes(f"{place}[]", item, roles)
+        else:
+            kinds = sorted({_literal(item, roles) for item in value})
+            mixed = "mixed" if len({repr(item) for item in value}) > 1 else "uniform"
+            yield place, f"{mixed} tuple of {', '.join(kinds)}" if kinds else "empty tuple"
+    elif isinstance(value, Slice):
+        yield place, "slice"
+        for name in ("start", "stop", "step"):
+            yield from _classes(f"{place}.{name}", getattr(value, name), roles)
+    else:
+        yield place, _literal(value, roles)
+
+
+def _literal(value: Argument, roles: Mapping[str, str]) -> str:
+    """The class of an argument without parts, in words of which there are not too many."""
+    if isinstance(value, str):
+        return repr(value) if value.isidentifier() else "text"
+    if isinstance(value, complex):
+        return "complex"
+    if isinstance(value, Graph):
+        return "body"
+    return str(argument_class(value, roles))
+
+
+def _count(into: Counter[str], flow: Flow) -> None:
+    for sequences in flow.sequences():
+        into.update(sequences)
+
+
+def merge(parts: Iterable[Coverage | None]) -> Coverage | None:
+    """The sum of what parts of a batch counted; None when none did."""
+    present = [part for part in parts if part is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    source: Counter[str] = Counter()
+    artifact: Counter[str] = Counter()
+    arguments: dict[str, dict[str, dict[str, int]]] = {}
+    cells: dict[str, dict[str, dict[str, int]]] = {}
+    for part in present:
+        source.update(part.source)
+        artifact.update(part.artifact)
+        for total, own in ((arguments, part.arguments), (cells, part.cells)):
+            for first, inner in own.items():
+                for second, counts in inner.items():
+                    summed = total.setdefault(first, {}).setdefault(second, {})
+                    for name, count in counts.items():
+                        summed[name] = summed.get(name, 0) + count
+    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells)
