@@ -75,8 +75,9 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     """What a batch consists of: with the campaign's seed, these fields are all that its cases depend on.
 
     ``settings`` are those of the converter, ``variants`` pairs of a runtime and its variant, ``cases`` how many cases
-    are generated, ``nodes`` the wanted size of each, ``avoid`` the keys that quarantine makes rare, ``operators``
-    the patterns of the targets to draw (all when empty).
+    are generated, ``nodes`` the wanted size of each, ``avoid`` the patterns of nodes that quarantine makes rare,
+    ``operators`` the patterns of the targets to draw (all when empty), ``pack`` how many cases are converted together
+    (0: all).
     """
 
     index: int
@@ -88,6 +89,7 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     variants: tuple[tuple[str, str], ...] = ()
     avoid: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
+    pack: int = 0
 
 
 class NewFinding(msgspec.Struct, frozen=True):

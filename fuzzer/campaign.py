@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 from jinja2 import TemplateError
 
 from corpus.records import (
@@ -23,6 +24,7 @@ from corpus.records import (
     Campaign,
     CampaignStatus,
     Finding,
+    FindingState,
     Summary,
 )
 from corpus.records import Quarantine as QuarantineEntry
@@ -31,15 +33,17 @@ from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import converters
 from fuzzer.handling import Handler
 from fuzzer.known import applies, shipped
+from fuzzer.learning import Learnt
 from fuzzer.listener import Listener, Snapshot, WorkerState
 from fuzzer.planning import Plan, task_of
-from fuzzer.quarantine import Quarantine
-from fuzzer.recording import judged_batch, refusals
+from fuzzer.recording import judged_batch
 from fuzzer.routes import select
 from fuzzer.stopping import Stop, stopping_on_signals
 from fuzzer.supervisor import Limits, Stopped, Worker, WorkerDefect
 from fuzzer.survival import WorkerUnusable, judge_numbers
-from fuzzer.tasks import BatchResult
+from fuzzer.tasks import BatchResult, TargetsResult, TargetsTask
+from generators.patterns import WIDEST, generalised
+from generators.serial import loads
 from oracles.outcome import DEADLY, MISMATCH
 
 #: What defects of our own code raise. One of them costs its batch or finding, which stays as it is in the store; the
@@ -123,7 +127,15 @@ class _Run:
         self.listener = listener
         self.stop = stop
         self.routes = select(config.routes)
-        self.plan = Plan(campaign.seed, self.routes, config.nodes, config.pack, config.operators)
+        self.plan = Plan(
+            campaign.seed,
+            self.routes,
+            config.nodes,
+            config.pack,
+            config.operators,
+            quarantine=config.quarantine,
+            guidance=config.guidance,
+        )
         self.lock = threading.Lock()
         self.events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.failure: BaseException | None = None
@@ -132,10 +144,10 @@ class _Run:
         self.slots = [_Slot(f"worker {number + 1}") for number in range(config.workers)]
         self.spent: Counter[str] = Counter()
         self.per_signature: Counter[str] = Counter()
-        self.quarantines: dict[str, Quarantine] = {}
-        for entry in [*shipped(), *store.quarantine()]:
+        self.learnt = {converter.name: Learnt() for converter, _, _ in self.plan.subjects}
+        for entry in [*shipped(), *store.quarantine()] if config.quarantine else ():
             if applies(entry, self.plan.versions.get(entry.converter, {})):
-                self.quarantines.setdefault(entry.converter, Quarantine()).guilty[entry.target] = entry.reason
+                self.learnt[entry.converter].quarantine.guilty[entry.target] = entry.reason
         self.waiting: list[Batch] = store.unjudged(campaign.id)
         self.next_index = store.next_index(campaign.id)
         self.pending: dict[str, Finding] = {
@@ -333,8 +345,10 @@ class _Run:
             index = self.next_index
             self.next_index += 1
             converter = self.plan.subjects[index % len(self.plan.subjects)][0].name
-            quarantine = self.quarantines.setdefault(converter, Quarantine())
-            issued = self.plan.batch(index, quarantine.avoid(), quarantine.pack)
+            issued = self.plan.batch(index, self.learnt[converter])
+            if self.config.graphs is not None:
+                cases = min(issued.cases, self.config.graphs - self._promised())
+                issued = msgspec.structs.replace(issued, cases=cases, pack=min(issued.pack, cases))
             self.store.issue(self.campaign.id, [issued])
             batch = Batch(self.campaign.id, issued, BatchState.ISSUED)
         self._under_way[batch.issued.index] = batch.issued.cases
@@ -356,12 +370,17 @@ class _Run:
         issued = batch.issued
         slot.does(f"batch {issued.index}", issued.converter)
         started = time.monotonic()
+        worker = self._worker(slot, issued.frontend)
         result = judge_numbers(
-            self._worker(slot, issued.frontend),
+            worker,
             range(issued.cases),
             lambda numbers: task_of(self.campaign.seed, issued, numbers),
             converters()[issued.converter],
         )
+        if not self.learnt[issued.converter].targets:
+            named = worker.call(TargetsTask(issued.frontend))
+            assert isinstance(named, TargetsResult)
+            self.learnt[issued.converter].targets = named.targets
         seconds = time.monotonic() - started
         record = judged_batch(self.campaign.id, issued, result, seconds)
         with self.lock:
@@ -386,15 +405,25 @@ class _Run:
             self.by_route[f"{batch.issued.frontend}:{batch.issued.converter}:{runtime}"] += batch.cases
 
     def _learn(self, converter: str, result: BatchResult) -> None:
-        """Have quarantine learn from a batch, and keep what it found out."""
-        quarantine = self.quarantines.setdefault(converter, Quarantine())
-        for keys, reason in refusals(result):
-            if reason:
-                quarantine.refused(keys, reason)
-            else:
-                quarantine.passed(keys)
-        for key, reason in quarantine.deduce().items():
-            self.store.set_quarantine(QuarantineEntry(converter, key, reason, versions=self.plan.versions[converter]))
+        """Learn from a batch, and keep what quarantine found out."""
+        for pattern, reason in self.learnt[converter].learn(result).items():
+            self._quarantine(converter, pattern, reason)
+
+    def _quarantine(self, converter: str, pattern: str, reason: str) -> None:
+        self.learnt[converter].quarantine.guilty[pattern] = reason
+        self.store.set_quarantine(QuarantineEntry(converter, pattern, reason, versions=self.plan.versions[converter]))
+
+    def _avoid_finding(self, finding: Finding) -> None:
+        """Make what shows a minimized defect rare: the same defect over and over is worth nothing. Met again in spite
+        of its pattern, it gets a wider one."""
+        bucket = self.store.bucket(finding.bucket) if finding.bucket else None
+        if bucket is None or not finding.minimized_object or not self.config.quarantine:
+            return
+        case = loads(self.store.objects.get(finding.minimized_object))
+        pattern = generalised(case.graph, min(bucket.count - 1, WIDEST))
+        with self.lock:
+            if pattern and pattern not in self.learnt[finding.converter].quarantine.guilty:
+                self._quarantine(finding.converter, pattern, f"defect {bucket.representative.id[:12]}")
 
     # -- findings ------------------------------------------------------------------------------------------------
 
@@ -402,6 +431,8 @@ class _Run:
         batch = self.store.batch(self.campaign.id, finding.batch)
         worker = self._worker(slot, finding.frontend)
         handled = self.handler.handle(finding, batch, worker, lambda text: slot.does(text, finding.signature.component))
+        if handled.finding.state in (FindingState.VERIFIED, FindingState.DUPLICATE):
+            self._avoid_finding(handled.finding)
         with self.lock:
             if handled.finding.state in PENDING:
                 self.pending[finding.id] = handled.finding

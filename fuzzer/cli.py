@@ -92,8 +92,13 @@ def fuzz(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Jobs at a time, each in processes of its own.")] = 2,
     pack: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Graphs in one conversion; default by converter.")
+        int | None,
+        typer.Option(min=1, max=256, help="Graphs in one conversion; default: learnt from what conversions cost."),
     ] = None,
+    quarantine: Annotated[
+        bool, typer.Option(help="Draw nodes that are known to fail rarely, so that other defects are met.")
+    ] = True,
+    guidance: Annotated[bool, typer.Option(help="Prefer operators that have been drawn little.")] = True,
     deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step of a subject may take.")] = 120.0,
     memory: Annotated[int, typer.Option(min=500, help="MiB that a worker may hold.")] = 6000,
     corpus: Corpus = _CORPUS,
@@ -116,6 +121,8 @@ def fuzz(
         nodes=nodes,
         workers=workers,
         pack=pack,
+        quarantine=quarantine,
+        guidance=guidance,
         deadline_seconds=deadline,
         memory_limit_mb=memory,
     )

@@ -18,7 +18,8 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     reproducer is run ``verify_runs`` times, each in a fresh process. ``operators`` are patterns of the targets that
     graphs are made of, all targets when empty. Of findings with one signature, ``per_signature`` are handled in one run
     (a third as many of those that end a worker, and any number of mismatches, which all share their signature until
-    they are minimized); the others wait for the next run, since they are most likely the same defect.
+    they are minimized); the others wait for the next run, since they are most likely the same defect. ``quarantine``
+    makes nodes rare that are known to fail, ``guidance`` prefers operators that have been drawn little.
     """
 
     seed: int
@@ -35,6 +36,8 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     verify_runs: int = 3
     operators: tuple[str, ...] = ()
     per_signature: int = 6
+    quarantine: bool = True
+    guidance: bool = True
 
     def to_builtins(self) -> dict[str, Any]:
         """As it is stored with the campaign."""

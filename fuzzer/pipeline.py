@@ -6,6 +6,7 @@ model, text on standard output), the union is split in two, recursively, until s
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,17 +18,19 @@ from fuzzer.converters.base import Converter, converters
 from fuzzer.coverage import Tally, outcomes_of
 from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, InvalidModel, Unsupported
+from fuzzer.quarantine import named
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
 from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, frontend
 from generators.graph import Array, Case, GraphError
-from generators.random_graphs import Weights, grow, node_keys
+from generators.patterns import Avoided, node_keys, suspects
+from generators.random_graphs import Weights, grow
 from generators.serial import dumps, loads
 from generators.transforms import retype, union
 from oracles.judge import judge
 from oracles.noise import NoiseAnalysis
-from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
+from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
 
 #: Kinds of mismatch in the order in which they hide each other.
 _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
@@ -51,6 +54,7 @@ class Spent:
     subject_seconds: float = 0.0
     funnel: dict[str, Counter[str]] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
+    costs: list[tuple[int, float]] = field(default_factory=list)
 
     def count(self, outcome: Outcome, variant: str = "", number: int = 1) -> None:
         """Count cases that came to this outcome, under a runtime variant or, before any runtime, under ``''``."""
@@ -93,7 +97,7 @@ class Pipeline:
         """Generate the batch's cases and judge them."""
         self._tally = Tally(self.converter.target)
         weights = Weights.of(self.frontend, only=task.operators)
-        avoid = frozenset(task.avoid)
+        avoid = _avoided(task.avoid)
         cases: list[tuple[int, Case]] = []
         refused: list[CaseResult] = []
         for number in task.cases:
@@ -108,7 +112,9 @@ class Pipeline:
                 continue
             self.spent.dropped.update(grown.dropped)
             cases.append((number, grown.case))
-        return self._finish([*refused, *self._judge(cases)])
+        pack = max(task.pack or len(cases), 1)
+        parts = [self._judge(cases[start : start + pack]) for start in range(0, len(cases), pack)]
+        return self._finish([*refused, *(result for part in parts for result in part)])
 
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""
@@ -124,6 +130,7 @@ class Pipeline:
             funnel={variant: dict(counts) for variant, counts in self.spent.funnel.items()},
             dropped=dict(self.spent.dropped),
             coverage=self._tally.record() if self._tally else None,
+            costs=tuple(self.spent.costs),
         )
 
     # -- eager ---------------------------------------------------------------------------------------------------
@@ -167,6 +174,9 @@ class Pipeline:
             if self._tally and number >= 0:
                 variants = [(runtime.name, variant) for runtime, variant in self.variants]
                 self._tally.case(case.graph, keys, outcomes_of(seen, variants))
+                accused, proven = self._patterns(case, any(item.signature.kind not in MISMATCH for item in seen))
+            else:
+                accused, proven = (), ()
             results.append(
                 CaseResult(
                     number,
@@ -174,9 +184,22 @@ class Pipeline:
                     case=dumps(case) if wanted else b"",
                     keys=keys,
                     nodes=len(case.graph.nodes),
+                    suspects=accused,
+                    proven=proven,
                 )
             )
         return results
+
+    def _patterns(self, case: Case, refused: bool) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+        """What quarantine learns from: of a refused case the patterns of every node, of another those that this
+        process has not told of."""
+        nodes = suspects(case.graph)
+        if refused:
+            return nodes, ()
+        told = _TOLD.setdefault(self.converter.name, set())
+        new = {pattern for node in nodes for pattern in node} - told
+        told |= new
+        return (), tuple(sorted(new))
 
     # -- the subject ---------------------------------------------------------------------------------------------
 
@@ -189,8 +212,7 @@ class Pipeline:
         try:
             judged = self._together(prepared)
         except (_Refused, Printed) as refusal:
-            middle = len(prepared) // 2
-            found = self._split(prepared[:middle]) + self._split(prepared[middle:])
+            found = [item for part in _parts(prepared, refusal) for item in self._split(part)]
             if isinstance(refusal, _Refused) and refusal.bug and all(_clean(seen) for _, _, seen in found):
                 found.append(self._company(prepared, refusal))
             return found
@@ -233,6 +255,7 @@ class Pipeline:
 
     def _together(self, prepared: list[Prepared], blob: bytes = b"") -> list[tuple[int, Case, list[Observation]]]:
         numbers = tuple(item.number for item in prepared)
+        started = time.process_time()
         joined = union([item.case for item in prepared]) if len(prepared) > 1 else None
         case = joined.case if joined else prepared[0].case
         count = len(prepared)
@@ -247,6 +270,7 @@ class Pipeline:
                 if count > 1:
                     raise
                 per_variant.append((runtime.name, variant, refusal))
+        ran = time.process_time()
         self._announce(Step("judge", "", numbers))
         found: list[tuple[int, Case, list[Observation]]] = []
         start = 0
@@ -274,6 +298,8 @@ class Pipeline:
             raise _Refused(seen, bug=True)
         if self._tally:
             self._tally.artifact(artifact)  # only now: a pack that was refused is converted again in parts
+            if not any(isinstance(result, _Refused) for _, _, result in per_variant):
+                self.spent.costs.append((len(case.graph.nodes), ran - started))
         return found
 
     def _convert(self, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> Artifact:
@@ -430,6 +456,28 @@ class _Refused(Exception):
         super().__init__(observations[0].message)
         self.observations = observations
         self.bug = bug
+
+
+#: Patterns that this process has told of, by converter.
+_TOLD: dict[str, set[str]] = {}
+
+
+@functools.lru_cache(maxsize=4)
+def _avoided(patterns: tuple[str, ...]) -> Avoided:
+    return Avoided(patterns)
+
+
+def _parts(prepared: list[Prepared], refusal: _Refused | Printed) -> tuple[list[Prepared], list[Prepared]]:
+    """A refused pack in two: the cases with an operator that the refusal names and the others, else the halves."""
+    words = refusal.text if isinstance(refusal, Printed) else refusal.observations[0].message
+    hit: list[Prepared] = []
+    rest: list[Prepared] = []
+    for item in prepared:
+        (hit if named(item.case.graph.operators(), f": {words[:400]}") else rest).append(item)
+    if hit and rest:
+        return hit, rest
+    middle = len(prepared) // 2
+    return prepared[:middle], prepared[middle:]
 
 
 _STAGES = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from corpus.records import IssuedBatch
 from fuzzer.converters.base import Converter, converters
+from fuzzer.learning import Learnt
 from fuzzer.routes import Route
 from fuzzer.runtimes.base import runtimes
 from fuzzer.tasks import BatchTask, Subject
@@ -15,20 +16,38 @@ from generators.choices import SeededChoices
 _SETTINGS_STREAM = -1
 #: Share of the batches that use a converter's default settings, which most people do.
 _DEFAULT_SHARE = 0.5
-#: Sizes of graphs relative to the wanted one: small ones probe single operators and are cheap to minimize.
+#: Sizes of graphs relative to the wanted one: small ones are cheap to minimize.
 _SIZES = (1.0, 0.2, 1.0, 0.5)
+#: Every other batch of a converter probes operators of which nothing is known yet, as long as there are some, one
+#: operator to a graph: a refusal then tells all, and a finding is as good as minimized.
+_PROBED = 16
+#: Every other batch, of the others, draws from this many operators only, mostly neglected ones. Fewer operators at a
+#: time make for more varied combinations over all ("swarm testing", Groce et al., ISSTA 2012).
+_SWARM = 64
+_SWARM_STREAM = -2
 
 
 class Plan:
     """Batches over the selected routes, taken in turn by converter.
 
-    A batch is a pure function of the campaign's seed, its index, the selection, and of what quarantine had learnt when
-    it was issued, which the issued batch records.
+    A batch is a pure function of the campaign's seed, its index, the selection, and of what had been learnt when it was
+    issued, which the issued batch records. ``quarantine`` makes what is refused rare, ``guidance`` prefers what has been
+    drawn little.
     """
 
     def __init__(
-        self, seed: int, routes: Sequence[Route], nodes: int, pack: int | None, operators: tuple[str, ...] = ()
+        self,
+        seed: int,
+        routes: Sequence[Route],
+        nodes: int,
+        pack: int | None,
+        operators: tuple[str, ...] = (),
+        *,
+        quarantine: bool = True,
+        guidance: bool = True,
     ) -> None:
+        self._quarantine = quarantine
+        self._guidance = guidance
         self._seed = seed
         self._operators = operators
         self._nodes = nodes
@@ -48,16 +67,27 @@ class Plan:
             self.versions[name] = versions
             self.subjects.append((converters()[name], frontend, variants))
 
-    def batch(self, index: int, avoid: tuple[str, ...], bearable: int) -> IssuedBatch:
-        """The batch of that index, with what quarantine knows of its converter now: kinds of node to avoid and how
-        many graphs in a pack are bearable given how many are refused."""
+    def batch(self, index: int, learnt: Learnt) -> IssuedBatch:
+        """The batch of that index, given what has been learnt of its converter."""
         converter, frontend, variants = self.subjects[index % len(self.subjects)]
         turn = index // len(self.subjects)
-        nodes = max(1, round(self._nodes * _SIZES[turn % len(_SIZES)]))
-        # Small graphs are packed more densely: what costs is nodes and calls, not graphs.
-        pack = self._pack or min(32, bearable, converter.pack * max(1, self._nodes // nodes))
         settings = sample_settings(converter, SeededChoices(self._seed, index, _SETTINGS_STREAM))
-        return IssuedBatch(index, frontend, converter.name, settings, pack, nodes, variants, avoid, self._operators)
+        nodes = max(1, round(self._nodes * _SIZES[turn % len(_SIZES)]))
+        operators = self._operators
+        probing = False
+        if self._guidance and not operators:
+            if turn % 2 and (operators := learnt.to_probe(_PROBED)):
+                probing, nodes = True, 1
+            elif turn // 2 % 2:
+                operators = learnt.neglected(SeededChoices(self._seed, index, _SWARM_STREAM), _SWARM)
+        # Small graphs are packed more densely: what costs is nodes and calls, not graphs.
+        usual = converter.pack * max(1, self._nodes // nodes)
+        pack = self._pack or learnt.pack(nodes, usual, probing=probing)
+        cases = pack if self._pack else max(learnt.cases(pack, nodes), _PROBED if probing else 1)
+        avoid = learnt.quarantine.avoid() if self._quarantine else ()
+        return IssuedBatch(
+            index, frontend, converter.name, settings, cases, nodes, variants, avoid, operators, min(pack, cases)
+        )
 
 
 def sample_settings(converter: Converter, choices: SeededChoices) -> dict[str, bool | int | float | str]:
@@ -79,4 +109,5 @@ def subject_of(batch: IssuedBatch) -> Subject:
 
 def task_of(seed: int, batch: IssuedBatch, numbers: tuple[int, ...]) -> BatchTask:
     """The task that generates and judges some of the batch's cases."""
-    return BatchTask(subject_of(batch), seed, batch.index, numbers, batch.nodes, batch.avoid, batch.operators)
+    subject = subject_of(batch)
+    return BatchTask(subject, seed, batch.index, numbers, batch.nodes, batch.avoid, batch.operators, batch.pack)

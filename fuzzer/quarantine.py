@@ -1,103 +1,134 @@
-"""Learning which kinds of node a converter or its runtimes refuse, so that they are drawn rarely.
+"""Learning which nodes a converter or its runtimes refuse, so that they are drawn rarely.
 
-A kind of node is its key (:func:`generators.random_graphs.node_key`: target and dtypes). It is group testing: every
-key of a case that no subject refused is proven; a refused case must hold a guilty key among those not proven, and when
-just one is left it is known. A subject that names the operator in its refusal (``aten::float_power``) saves the
-guessing: then the target is guilty with every dtype. What is learnt is per converter, since its artifacts are what its
-runtimes refuse.
+It is group testing over patterns of nodes (:mod:`generators.patterns`). What is in a case that no subject refused is
+proven, for every node with all of its patterns. A refused case must hold a guilty pattern among those not proven; when
+they all are of one node, it is the most general of them. A subject that names the operator in its refusal
+(``aten::float_power``) leaves only the nodes of that operator to suspect. Findings, once minimized, tell their patterns
+themselves. What is learnt is per converter, since its artifacts are what its runtimes refuse.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+
+from generators.patterns import target_of
 
 #: A key that is refused, with nothing else to explain it, in this share of the cases that hold it, at least, is guilty
-#: although some cases passed: what decides is then an argument or a value.
+#: although some cases passed: what decides is then a value, or two arguments together.
 _MOSTLY = 0.8
 _ENOUGH = 5
-#: Weight of the latest case in the running share of refused cases, and that share before anything is known.
-_WEIGHT = 0.03
-_EXPECTED = 0.25
+#: Cases that must hold a pattern with a condition before it is guilty: a single one leaves too many to choose from.
+_CONDITIONAL = 2
+#: Unexplained refusals that are kept.
+_KEPT = 400
+#: Weight of the latest node in the running share of refused ones, and that share before anything is known.
+_WEIGHT = 0.004
+_EXPECTED = 0.04
+
+#: The patterns of one node, from the most general to the most specific (:func:`generators.patterns.candidates`).
+Candidates = tuple[str, ...]
 
 
 class Quarantine:
     """What has been learnt of one converter."""
 
     def __init__(self, known: Mapping[str, str] | None = None) -> None:
-        #: Guilty keys with the reason (the subject's words).
+        #: Guilty patterns with the reason (the subject's words, or the defect).
         self.guilty: dict[str, str] = dict(known or {})
+        self._proven: set[str] = set()
         self._passed: Counter[str] = Counter()
-        self._open: list[tuple[frozenset[str], str]] = []
-        self._passed_targets: Counter[str] = Counter()
-        self._found: dict[str, str] = {}
-        self._share = _EXPECTED
+        self._open: deque[tuple[tuple[Candidates, ...], str]] = deque(maxlen=_KEPT)
+        self._rate = _EXPECTED
 
-    @property
-    def pack(self) -> int:
-        """Graphs in a pack beyond which splitting it costs more than packing saves: a pack is split when one of its
-        graphs is refused, so about one refusal in every two packs is borne."""
-        return max(1, round(0.5 / max(self._share, 0.01)))
+    def refusal(self, nodes: int) -> float:
+        """The expected share of graphs of this many nodes that are refused."""
+        return float(1 - (1 - min(self._rate, 0.9)) ** nodes)
 
-    def passed(self, keys: Iterable[str]) -> None:
-        """A case with these keys was refused by nobody."""
-        keys = tuple(keys)
-        self._share *= 1 - _WEIGHT
+    def passed(self, keys: Iterable[str], patterns: Iterable[str], nodes: int) -> None:
+        """A case of so many nodes was refused by nobody: the keys of its nodes, and all of their patterns that were not
+        told of before."""
+        self._rate *= (1 - _WEIGHT) ** nodes
         self._passed.update(keys)
-        self._passed_targets.update({_target(key) for key in keys})
+        self._proven.update(patterns)
 
-    def refused(self, keys: Iterable[str], reason: str) -> None:
-        """A case with these keys was refused; ``reason`` is the subject's, with its name in front."""
-        keys = frozenset(keys)
-        self._share += _WEIGHT * (1 - self._share)
-        for target, whole in named(keys, reason).items():
-            if whole and not self._passed_targets[target]:
-                self._found[target] = reason
-                continue
-            # It takes the operator with other dtypes.
-            for key in keys:
-                if _target(key) == target and not self._passed[key]:
-                    self._found[key] = reason
-        self._open.append((keys, reason))
+    def refused(self, nodes: Sequence[Candidates], reason: str) -> None:
+        """A case with these nodes was refused; ``reason`` is the subject's, with its name in front."""
+        self._rate += _WEIGHT * (1 - self._rate)
+        mentioned = named((patterns[0] for patterns in nodes), reason)
+        suspects = [
+            # One that names types does not speak of the operator as such.
+            patterns if mentioned[patterns[0]] else tuple(item for item in patterns if item.startswith(patterns[1]))
+            for patterns in nodes
+            if patterns[0] in mentioned
+        ]
+        self._open.append((tuple(suspects or nodes), reason))
 
     def deduce(self) -> dict[str, str]:
-        """Keys newly found guilty with their reasons; they are added to ``guilty``.
+        """Patterns newly found guilty with their reasons; they are added to ``guilty``.
 
-        Refused cases that hold a guilty key are explained and forgotten.
+        Refused cases that hold a guilty pattern are explained and forgotten.
         """
-        found, self._found = {key: why for key, why in self._found.items() if key not in self.guilty}, {}
-        for keys, reason in self._open:
-            suspects = [key for key in keys if not self._passed[key]]
-            if len(suspects) == 1 and not self._explained(keys, found):
-                found[suspects[0]] = reason
-        self._open = [(keys, reason) for keys, reason in self._open if not self._explained(keys, found)][-500:]
-        refused = Counter(key for keys, _ in self._open for key in keys)
-        for key, refusals in refused.items():
+        found: dict[str, str] = {}
+        self._forget(found)
+        support: Counter[str] = Counter()
+        for nodes, _ in self._open:
+            support.update({pattern for node in nodes for pattern in node if pattern not in self._proven})
+        for nodes, reason in self._open:
+            if self._explained(nodes, found):
+                continue
+            suspects = [node for node in nodes if any(pattern not in self._proven for pattern in node)]
+            if len(set(map(_key, suspects))) == 1 and (pattern := self._guilty(suspects[0], support)):
+                found[pattern] = reason
+        self._forget(found)
+        keys = Counter(key for nodes, _ in self._open for key in set(map(_key, nodes)))
+        for key, refusals in keys.items():
             total = refusals + self._passed[key]
             if total >= _ENOUGH and refusals / total >= _MOSTLY:
-                found[key] = next(reason for keys, reason in reversed(self._open) if key in keys)
+                found[key] = next(
+                    reason for nodes, reason in reversed(self._open) if any(key in node for node in nodes)
+                )
         self.guilty.update(found)
+        self._forget({})
         return found
 
-    def _explained(self, keys: frozenset[str], found: Mapping[str, str]) -> bool:
-        return any(name in known for key in keys for name in (key, _target(key)) for known in (self.guilty, found))
+    def _guilty(self, node: Candidates, support: Counter[str]) -> str:
+        """The pattern of a node that explains most refusals, the most general of several; empty for none."""
+        unproven = [pattern for pattern in node if pattern not in self._proven]
+        for pattern in unproven:
+            if "{" not in pattern:
+                return pattern
+        best = max(unproven, key=lambda pattern: support[pattern], default="")
+        return best if support[best] >= _CONDITIONAL else ""
+
+    def _forget(self, found: Mapping[str, str]) -> None:
+        kept = [entry for entry in self._open if not self._explained(entry[0], found)]
+        self._open = deque(kept, maxlen=_KEPT)
+
+    def _explained(self, nodes: Sequence[Candidates], found: Mapping[str, str]) -> bool:
+        return any(pattern in known for node in nodes for pattern in node for known in (self.guilty, found))
+
+    def proven(self, target: str) -> bool:
+        """Whether the target has been in a case that nobody refused."""
+        return target in self._proven
 
     def avoid(self) -> tuple[str, ...]:
-        """The guilty keys, sorted: what a batch is told to draw rarely."""
+        """The guilty patterns, sorted: what a batch is told to draw rarely."""
         return tuple(sorted(self.guilty))
 
 
-def _target(key: str) -> str:
-    return key.partition("(")[0]
+def _key(node: Candidates) -> str:
+    """The target with its dtypes: the most specific pattern without a condition."""
+    return [pattern for pattern in node if "{" not in pattern][-1]
 
 
-def named(keys: Iterable[str], reason: str) -> dict[str, bool]:
-    """The targets among the keys whose names the reason holds as words, case and underscores apart; whether the
+def named(patterns: Iterable[str], reason: str) -> dict[str, bool]:
+    """The targets of the patterns whose names the reason holds as words, case and underscores apart; whether the
     reason speaks of the operator as such and not of it with certain types, as ``Sin(bfloat16)`` does."""
     words = {
         word.replace("_", ""): not typed
         for word, typed in re.findall(r"([a-z][a-z0-9_]*)(\(?)", reason.partition(": ")[2].lower())
     }
-    names = {_target(key): _target(key).rpartition(".")[2].lower().replace("_", "") for key in keys}
+    names = {target: target.rpartition(".")[2].lower().replace("_", "") for target in map(target_of, patterns)}
     return {target: words[name] for target, name in names.items() if name in words}

@@ -62,8 +62,8 @@ def verdict_of(case: CaseResult) -> str:
     return Kind.UNSUPPORTED.value if case.seen else Verdict.PASS.value
 
 
-def refusals(result: BatchResult) -> Iterator[tuple[tuple[str, ...], str]]:
-    """For each case that was used, the keys of its nodes and why a subject refused it (empty when none did).
+def refusals(result: BatchResult) -> Iterator[tuple[CaseResult, str]]:
+    """Each case that was used, and why a subject refused it (empty when none did).
 
     A mismatch is no refusal: the subject took the case, and the case stood in nobody's way.
     """
@@ -71,7 +71,7 @@ def refusals(result: BatchResult) -> Iterator[tuple[tuple[str, ...], str]]:
         if case.refused or case.number < 0 or not case.keys:
             continue
         reasons = [f"{seen.component}: {seen.detail}" for seen in case.seen if Kind(seen.kind) not in MISMATCH]
-        yield case.keys, reasons[0] if reasons else ""
+        yield case, reasons[0] if reasons else ""
 
 
 def _distinct(case: CaseResult) -> Iterator[Seen]:

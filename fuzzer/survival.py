@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from corpus.records import Coverage, Outcome
 from fuzzer.converters.base import Converter
@@ -13,7 +14,7 @@ from fuzzer.coverage import merge as merge_coverage
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
 from generators.graph import Array, Case
-from generators.random_graphs import node_keys
+from generators.patterns import node_keys, suspects
 from generators.serial import dumps, loads
 from oracles.outcome import Kind, Observation, Signature, Stage, Trial, Verdict
 
@@ -95,7 +96,7 @@ def _end_of(number: int, death: WorkerDied, converter: Converter, *, counted: bo
         "load": Outcome.LOAD_FAILED,
         "run": Outcome.RUN_FAILED,
     }.get(death.step.name, Outcome.CONVERTER_FAILED)
-    result = CaseResult(number, (Seen.of(seen),), case=death.step.case)
+    result = CaseResult(number, (Seen.of(seen),), case=death.step.case, **_described(death.step.case))
     return BatchResult(
         (result,),
         conversions=1,
@@ -104,6 +105,14 @@ def _end_of(number: int, death: WorkerDied, converter: Converter, *, counted: bo
         else {"": {Outcome.STARTED.value: 1, outcome.value: 1}},
         coverage=_coverage_of(death, seen, converter) if counted and death.step.case else None,
     )
+
+
+def _described(blob: bytes) -> dict[str, Any]:
+    """What quarantine and coverage go by, of the case that ended a worker."""
+    if not blob:
+        return {}
+    graph = loads(blob).graph
+    return {"keys": node_keys(graph), "nodes": len(graph.nodes), "suspects": suspects(graph)}
 
 
 def _coverage_of(death: WorkerDied, seen: Observation, converter: Converter) -> Coverage:
@@ -169,6 +178,7 @@ def merge(parts: Sequence[BatchResult]) -> BatchResult:
         {variant: dict(counts) for variant, counts in funnel.items()},
         dict(dropped),
         merge_coverage(part.coverage for part in parts),
+        tuple(cost for part in parts for cost in part.costs),
     )
 
 

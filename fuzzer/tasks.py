@@ -23,7 +23,8 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class BatchTask(msgspec.Struct, frozen=True, tag=True):
-    """Generate the given case numbers of batch ``index`` and judge them. A pure function of its fields."""
+    """Generate the given case numbers of batch ``index`` and judge them, ``pack`` at a time (0: all together). A pure
+    function of its fields."""
 
     subject: Subject
     seed: int
@@ -32,6 +33,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     nodes: int
     avoid: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
+    pack: int = 0
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):
@@ -48,6 +50,12 @@ class ValuesTask(msgspec.Struct, frozen=True, tag=True):
     case: bytes
 
 
+class TargetsTask(msgspec.Struct, frozen=True, tag=True):
+    """Name the targets that a frontend has samplers for."""
+
+    frontend: str
+
+
 class RenderTask(msgspec.Struct, frozen=True, tag=True):
     """Print the source of one serialised case's graph."""
 
@@ -55,7 +63,7 @@ class RenderTask(msgspec.Struct, frozen=True, tag=True):
     case: bytes
 
 
-Task = BatchTask | JudgeTask | ValuesTask | RenderTask
+Task = BatchTask | JudgeTask | ValuesTask | RenderTask | TargetsTask
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -98,7 +106,10 @@ class CaseResult(msgspec.Struct, frozen=True):
 
     ``number`` is its number in the batch (-1 for the union of several that fails only in company). ``refused`` tells
     why a case was not used (the framework refuses it or its results are not reproducible). ``case`` is serialised only
-    when a bug was seen or types were corrected. ``funnel`` is the furthest step per variant.
+    when a bug was seen or types were corrected. ``keys`` are those of its nodes, each once.
+
+    ``suspects`` holds, for a case that a subject refused, the patterns of each of its nodes; ``proven``, for one that
+    none refused, those of its nodes' patterns that this worker has not reported before (:mod:`generators.patterns`).
     """
 
     number: int
@@ -107,11 +118,14 @@ class CaseResult(msgspec.Struct, frozen=True):
     case: bytes = b""
     keys: tuple[str, ...] = ()
     nodes: int = 0
+    suspects: tuple[tuple[str, ...], ...] = ()
+    proven: tuple[str, ...] = ()
 
 
 class BatchResult(msgspec.Struct, frozen=True, tag=True):
     """Results of a batch or of a list of cases, with what was spent and counted on the way. Only a batch has a
-    ``coverage``."""
+    ``coverage``. ``costs`` are nodes and seconds of CPU time of each conversion that went all the way through the
+    runtimes."""
 
     results: tuple[CaseResult, ...]
     conversions: int = 0
@@ -120,6 +134,7 @@ class BatchResult(msgspec.Struct, frozen=True, tag=True):
     funnel: dict[str, dict[str, int]] = {}
     dropped: dict[str, int] = {}
     coverage: Coverage | None = None
+    costs: tuple[tuple[int, float], ...] = ()
 
 
 class ValuesResult(msgspec.Struct, frozen=True, tag=True):
@@ -135,6 +150,12 @@ class RenderResult(msgspec.Struct, frozen=True, tag=True):
     source: str
 
 
+class TargetsResult(msgspec.Struct, frozen=True, tag=True):
+    """Targets, sorted."""
+
+    targets: tuple[str, ...]
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The worker's own code raised: a defect of convfuzz, with the traceback."""
 
@@ -142,7 +163,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     traceback: str
 
 
-Result = BatchResult | ValuesResult | RenderResult | Failed
+Result = BatchResult | ValuesResult | RenderResult | TargetsResult | Failed
 
 
 class Step(msgspec.Struct, frozen=True, tag=True):

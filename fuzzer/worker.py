@@ -37,6 +37,9 @@ def main(arguments: list[str]) -> int:
     libc = ctypes.CDLL(None)
     # A supervisor that is killed takes its workers with it.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A converter allocates a hundred thousand objects that live until it is done; what is in cycles is collected after
+    # each task.
+    gc.set_threshold(50_000, 20, 50)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=False)
@@ -100,6 +103,8 @@ class _Server:
             return tasks.with_seconds(result, time.perf_counter() - started)
         self._announce(tasks.Step("import", task.frontend))
         chosen = frontend(task.frontend)
+        if isinstance(task, tasks.TargetsTask):
+            return tasks.TargetsResult(tuple(sorted(chosen.registry().targets())))
         case = loads(task.case)
         if isinstance(task, tasks.RenderTask):
             return tasks.RenderResult(chosen.source(case.graph))
@@ -124,6 +129,9 @@ class _Server:
             runtimes()[runtime].warm_up()
         self._warm.update(parts)
         self._printed()
+        # Half a million objects of the frameworks live as long as the process: collections need not look at them.
+        gc.collect()
+        gc.freeze()
 
 
 if __name__ == "__main__":

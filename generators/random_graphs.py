@@ -6,7 +6,7 @@ import bisect
 import fnmatch
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from generators.choices import Choices
 from generators.draw import Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
-from generators.graph import Argument, Array, Case, Constant, DType, Graph, Input, Node, Ref, Value, dtype_name
+from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, dtype_name
+from generators.patterns import Avoided, Context
 from generators.values import WEIGHTS
 
 #: Draws allowed per wanted node before the graph is finished with what it has.
@@ -67,14 +68,13 @@ def grow(
     *,
     nodes: int = 10,
     weights: Weights | None = None,
-    avoid: frozenset[str] = frozenset(),
+    avoid: Avoided | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Grown:
     """A random graph of up to ``nodes`` nodes with its feeds.
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
-    ``avoid`` are targets and keys (see :func:`node_key`) that quarantine makes rare: a draw that matches is dropped,
-    but for a small share. Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is
+    ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share. Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is
     found.
     """
     growth = begin(frontend, choices, weights=weights, avoid=avoid, announce=announce)
@@ -90,7 +90,7 @@ def begin(
     choices: Choices,
     *,
     weights: Weights | None = None,
-    avoid: frozenset[str] = frozenset(),
+    avoid: Avoided | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Growth:
     """An empty graph to be grown, its value profiles drawn; arguments as for :func:`grow`."""
@@ -111,14 +111,16 @@ class Growth:
         choices: Choices,
         weights: Weights,
         profiles: Profiles,
-        avoid: frozenset[str],
+        avoid: Avoided | None,
         announce: Callable[[str], None] | None,
     ) -> None:
         self.frontend = frontend
         self.choices = choices
         self.weights = weights
         self.profiles = profiles
-        self.avoid = avoid
+        self.avoid = avoid or Avoided()
+        #: The target that makes each value, and the constants' names: what patterns may ask for.
+        self.makers: dict[str, str] = {}
         self.announce = announce
         self.handles: list[Handle] = []
         self.inputs: list[Input] = []
@@ -151,6 +153,7 @@ class Growth:
         self.handles.extend(draw.fresh.handles)
         self.nodes.append(node)
         self.handles.extend(self._new)
+        self.makers.update((handle.name, node.target) for handle in self._new)
 
     def _execute(self, call: Call, draw: Draw) -> tuple[Node | None, str]:
         frontend = self.frontend
@@ -159,9 +162,10 @@ class Growth:
         bare = Node(call.target, args, kwargs, ())
         used = set(bare.references())
         handles = {handle.name: handle for handle in (*self.handles, *draw.fresh.handles) if handle.name in used}
-        if self.avoid:
-            key = node_key(bare, {name: handle.dtype for name, handle in handles.items()})
-            if (key in self.avoid or call.target in self.avoid) and self.choices.fraction() >= QUARANTINE_SHARE:
+        if self.avoid.about(call.target):
+            constants = frozenset(constant.name for constant in (*self.constants, *draw.fresh.constants))
+            context = Context({name: handle.type for name, handle in handles.items()}, self.makers, constants)
+            if self.avoid.matches(bare, context) and self.choices.fraction() >= QUARANTINE_SHARE:
                 return None, "quarantined"
         natives = {name: handle.native for name, handle in handles.items()}
         if self.announce:
@@ -200,30 +204,6 @@ class Growth:
         graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))
         values = {handle.name: handle.array for handle in self.handles}
         return Grown(Case(graph, self.feeds, self.drawn), values, len(self.nodes), self.dropped)
-
-
-def node_key(node: Node, dtypes: Mapping[str, str]) -> str:
-    """What quarantine goes by: the target with the dtypes of its operands and its element-type arguments, such as
-    ``torch.add(float32,int64)``. ``dtypes`` gives the dtype of each value by name."""
-
-    def parts(argument: Argument) -> Iterator[str]:
-        if isinstance(argument, Ref):
-            yield dtypes[argument.name]
-        elif isinstance(argument, DType):
-            yield argument.name
-        elif isinstance(argument, tuple):
-            found = [part for item in argument for part in parts(item)]
-            # Operands in a list (concatenation) count once each way: their number is no kind of its own.
-            yield from dict.fromkeys(found)
-
-    arguments = (*node.args, *(value for _, value in node.kwargs))
-    return f"{node.target}({','.join(part for argument in arguments for part in parts(argument))})"
-
-
-def node_keys(graph: Graph) -> tuple[str, ...]:
-    """The distinct keys of a graph's nodes, sorted."""
-    dtypes = {name: kind.dtype for name, kind in graph.types().items()}
-    return tuple(sorted({node_key(node, dtypes) for node in graph.nodes}))
 
 
 def _finite(array: Array) -> bool:

@@ -21,7 +21,7 @@ from fuzzer.survival import judge_numbers
 from fuzzer.tasks import BatchResult, BatchTask, JudgeTask, Result, Step, Subject, Task
 from generators.frontends.base import LoadedModel
 from generators.graph import Argument, Array, DType, Node, Ref, Slice
-from generators.random_graphs import node_keys
+from generators.patterns import node_keys
 from generators.serial import dumps, loads
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 from tests.fuzzer.graphs import unary

@@ -1,0 +1,86 @@
+"""What a campaign learns of one converter while it runs, and what it makes of that when it issues a batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from fuzzer.packing import CostModel, best_pack
+from fuzzer.quarantine import Quarantine
+from fuzzer.recording import refusals
+from fuzzer.tasks import BatchResult
+from generators.choices import Choices
+from generators.patterns import target_of
+
+#: How often a target is probed before nothing more is expected of probing it.
+_PROBES = 3
+#: Refusals to expect of graphs of one operator that has not passed yet.
+_UNPROVEN = 0.4
+#: Seconds of CPU time that a batch should take: enough to make its administration negligible, and little to lose.
+_BATCH_SECONDS = 1.5
+_MOST_CASES = 128
+
+
+@dataclass
+class Learnt:
+    """Of one converter: what is refused, what conversions cost, what has been drawn.
+
+    ``targets`` are those of its frontend, empty until a worker has named them.
+    """
+
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    costs: CostModel = field(default_factory=CostModel)
+    targets: tuple[str, ...] = ()
+    #: How often each target was in a judged case, and how often it was probed.
+    drawn: Counter[str] = field(default_factory=Counter)
+    probed: Counter[str] = field(default_factory=Counter)
+
+    def learn(self, result: BatchResult) -> dict[str, str]:
+        """Take in a judged batch. Returns the patterns newly found guilty, with their reasons."""
+        for nodes, seconds in result.costs:
+            self.costs.observe(nodes, seconds)
+        for case, reason in refusals(result):
+            self.drawn.update(map(target_of, case.keys))
+            if reason:
+                self.quarantine.refused(case.suspects, reason)
+            else:
+                self.quarantine.passed(case.keys, case.proven, case.nodes)
+        return self.quarantine.deduce()
+
+    def pack(self, nodes: int, usual: int, *, probing: bool = False) -> int:
+        """Graphs of so many nodes to put into one conversion; ``usual`` before conversions have been measured."""
+        refusal = self.quarantine.refusal(nodes)
+        return best_pack(self.costs, nodes, max(refusal, _UNPROVEN) if probing else refusal, usual)
+
+    def cases(self, pack: int, nodes: int) -> int:
+        """Cases in a batch of such packs."""
+        if not self.costs.known:
+            return pack
+        packs = max(1, round(_BATCH_SECONDS / max(self.costs.seconds(pack * nodes), 0.01)))
+        return max(pack, min(_MOST_CASES, packs * pack) // pack * pack)
+
+    def to_probe(self, most: int) -> tuple[str, ...]:
+        """Targets of which it is not known whether the converter takes them, those probed least first. What is asked
+        for counts as probed."""
+        guilty = self.quarantine.guilty
+        unknown = [
+            target
+            for target in self.targets
+            if not self.quarantine.proven(target) and target not in guilty and self.probed[target] < _PROBES
+        ]
+        chosen = sorted(unknown, key=lambda target: (self.probed[target], target))[:most]
+        self.probed.update(chosen)
+        return tuple(chosen)
+
+    def neglected(self, choices: Choices, most: int) -> tuple[str, ...]:
+        """A sample of the targets, those drawn least the likeliest; guilty ones are left out. Empty when there are no
+        more than that.
+
+        Weighted sampling without replacement as by Efraimidis and Spirakis (2006), the weight of a target that was
+        drawn n times being 1 / √(1 + n).
+        """
+        free = [target for target in self.targets if target not in self.quarantine.guilty]
+        if len(free) <= most:
+            return ()
+        keys = {target: choices.fraction() ** ((1 + self.drawn[target]) ** 0.5) for target in free}
+        return tuple(sorted(sorted(free, key=lambda target: -keys[target])[:most]))
