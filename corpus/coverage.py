@@ -18,6 +18,7 @@ from sqlalchemy import Table, func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from corpus.errors import CorpusError
 from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, Outcome, SequenceCount
 from corpus.tables import ArgumentRow, BatchRow, CellRow, LongSequencesRow, NameRow, ScopeRow, SequenceRow
 
@@ -32,6 +33,8 @@ SHORT, LONGEST = 2, 5
 ABSENT = "absent"
 
 _SIDES = ("source", "artifact")
+#: Bytes of the sequences of one batch: eight for each, and hundreds of sequences for each node would be very many.
+_MOST_BYTES = 1 << 28
 #: Names that are asked for in one statement; databases limit the parameters of one.
 _AT_ONCE = 5000
 
@@ -155,8 +158,15 @@ def compress(sequences: Sequence[int]) -> bytes:
 
 
 def decompress(data: bytes) -> NDArray[np.int64]:
-    """The packed sequences in ascending order."""
-    planes = np.frombuffer(zlib.decompress(data), np.uint8).reshape(8, -1)
+    """The packed sequences in ascending order. ValueError for data that :func:`compress` did not make: a corpus may
+    come from somebody else, and a few bytes can be made to fill any memory."""
+    reader = zlib.decompressobj()
+    try:
+        planes = np.frombuffer(reader.decompress(data, _MOST_BYTES), np.uint8).reshape(8, -1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not reader.eof:
+        raise ValueError("too long, or cut short")
     return np.ascontiguousarray(planes.T).view("<i8").reshape(-1)
 
 
@@ -283,10 +293,17 @@ def _sequences(session: Session, side: int, vocabulary: str, scopes: Sequence[in
 
 
 def _long(session: Session, scopes: Sequence[int], side: int, length: int) -> NDArray[np.int64]:
-    query = select(LongSequencesRow.data).where(LongSequencesRow.scope_id.in_(scopes), LongSequencesRow.side == side)
+    query = select(LongSequencesRow.batch_number, LongSequencesRow.data).where(
+        LongSequencesRow.scope_id.in_(scopes), LongSequencesRow.side == side
+    )
     parts: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    for data in session.scalars(query.execution_options(yield_per=500)):
-        sequences = decompress(data)
+    for batch, data in session.execute(query.execution_options(yield_per=500)):
+        try:
+            sequences = decompress(data)
+        except ValueError as error:
+            raise CorpusError(
+                f"the coverage of batch {batch} is damaged: {error}", "restore the corpus from a backup"
+            ) from error
         start, stop = np.searchsorted(sequences, bounds(length))
         parts.append(sequences[start:stop].copy())
     return np.concatenate(parts)

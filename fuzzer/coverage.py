@@ -23,7 +23,7 @@ class Tally:
     """Counts while a batch is judged. ``format`` is that of the converter's artifacts."""
 
     def __init__(self, format: str) -> None:
-        self._format = format
+        self._format = str(format)
         self._source: Counter[str] = Counter()
         self._artifact: Counter[str] = Counter()
         self._arguments: Counter[tuple[str, str, str]] = Counter()

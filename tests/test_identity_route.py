@@ -29,6 +29,11 @@ def check_identity(frontend: str, graphs: int, nodes: int) -> None:
             assert not refused, f"batch {index}: {refused}"
             assert not record.findings, f"batch {index}: {[str(finding.signature) for finding in record.findings]}"
             assert record.verdicts == {"pass": issued.cases}
+            assert record.coverage is not None
+            cells = record.coverage.cells
+            assert cells["interpreter eager"] == {"success": cells[""]["started"]}
+            nodes = sum(count for sequence, count in record.coverage.source.items() if " " not in sequence)
+            assert nodes == sum(case.nodes for case in result.results)
             judged += record.cases
             index += 1
     finally:

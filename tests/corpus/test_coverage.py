@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterable
 from itertools import islice, product
 from pathlib import Path
@@ -10,14 +11,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from sqlalchemy import update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from corpus import coverage as tables
 from corpus.coverage import ABSENT, OTHERS, bounds, compress, decompress, pack, unpack
+from corpus.errors import CorpusError
 from corpus.records import Coverage, IssuedBatch, SequenceCount
 from corpus.store import Store
-from corpus.tables import Base
+from corpus.tables import Base, LongSequencesRow
 from tests.corpus.builders import campaign, issued, judged, reopened
 
 COVERAGE = Coverage(
@@ -184,6 +187,25 @@ def test_compression_loses_nothing() -> None:
     packed = [pack(numbers) for numbers in some_sequences()] * 2
     assert decompress(compress(packed)).tolist() == sorted(packed)
     assert decompress(compress(packed)).dtype == np.int64
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", compress([1, 2, 3])[:-3], zlib.compress(bytes(12))])
+def test_what_is_damaged_is_named(store: Store, data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decompress(data)
+    name = campaign(store, batches=1)
+    record(store, name, 0)
+    with store._database.write() as session:
+        session.execute(update(LongSequencesRow).values(data=data))
+    with pytest.raises(CorpusError, match="batch 0 is damaged"):
+        store.coverage()
+
+
+def test_a_few_bytes_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_MOST_BYTES", 1 << 16)
+    assert len(decompress(zlib.compress(bytes(1 << 16)))) == 1 << 13
+    with pytest.raises(ValueError, match="too long"):
+        decompress(zlib.compress(bytes(1 << 20)))
 
 
 def test_four_and_five_operators_take_few_bytes() -> None:
