@@ -30,9 +30,9 @@ _SWARM_STREAM = -2
 class Plan:
     """Batches over the selected routes, taken in turn by converter.
 
-    A batch is a pure function of the campaign's seed, its index, the selection, and of what had been learnt when it was
-    issued, which the issued batch records. ``quarantine`` makes what is refused rare, ``guidance`` prefers what has been
-    drawn little.
+    A batch is a pure function of the campaign's seed, its index, the selection, and of what had been learnt when it
+    was issued, which the issued batch records. ``quarantine`` makes what is refused rare, ``guidance`` prefers what has
+    been drawn little.
     """
 
     def __init__(

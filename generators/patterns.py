@@ -56,9 +56,10 @@ class Pattern:
     def parse(cls, text: str) -> Pattern:
         """The pattern that was written so. ValueError when the conditions are no JSON object."""
         head, brace, tail = text.partition("{")
-        found = json.loads(brace + tail) if brace else {}
-        if not isinstance(found, dict):
-            raise ValueError(f"the conditions of pattern {text!r} are no object")
+        try:
+            found = json.loads(brace + tail) if brace else {}
+        except json.JSONDecodeError as error:
+            raise ValueError(f"the conditions of pattern {text!r} are no JSON object: {error}") from error
         target, parenthesis, dtypes = head.partition("(")
         dtypes = dtypes.removesuffix(")")
         conditions = tuple((place, json.dumps(wanted, sort_keys=True)) for place, wanted in sorted(found.items()))

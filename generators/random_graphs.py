@@ -74,8 +74,8 @@ def grow(
     """A random graph of up to ``nodes`` nodes with its feeds.
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
-    ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share. Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is
-    found.
+    ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share.
+    Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is found.
     """
     growth = begin(frontend, choices, weights=weights, avoid=avoid, announce=announce)
     for _ in range(nodes * PATIENCE):
