@@ -151,6 +151,7 @@ def _holds_parts(value: onnx.ValueInfoProto, wanted: TensorType) -> bool:
 
 
 _INFERENCE = "Inference error(s): "
+_LOST = "expected to have type but instead is null"
 
 
 def _complaints(text: str) -> list[str]:
@@ -161,6 +162,8 @@ def _complaints(text: str) -> list[str]:
     if not found:
         return [line[:600]]
     errors = [error.strip() for error in re.split(r"(?=\(op_type:)", tail) if error.strip()]
+    # A type that got lost is complained of by every node behind: then only what else was said counts, if anything was.
+    errors = [error for error in errors if _LOST not in error] or [f"a value's type {_LOST}"]
     distinct = {re.sub(r"node name: [^)]*", "", error): error for error in reversed(errors)}
     return [f"{head}{_INFERENCE}{error}"[:600] for error in reversed(distinct.values())]
 

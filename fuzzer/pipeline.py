@@ -17,10 +17,11 @@ from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
 from fuzzer.coverage import Tally, outcomes_of
 from fuzzer.failures import describe_exception, explain_exception, normalise
-from fuzzer.formats import Artifact, InvalidModel, Unsupported
+from fuzzer.formats import Artifact, InvalidModel, Settings, Unsupported
 from fuzzer.quarantine import named
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
+from generators.argument_classes import Form
 from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, frontend
 from generators.graph import Array, Case, GraphError
@@ -86,6 +87,7 @@ class Pipeline:
         self.frontend: Frontend = frontend(subject.frontend)
         self.converter: Converter = converters()[subject.converter]
         self.settings = dict(subject.settings)
+        self.unusual = unusual(self.converter, self.settings)
         self.variants: list[tuple[Runtime, str]] = [
             (runtimes()[runtime], variant) for runtime, variant in subject.variants
         ]
@@ -105,7 +107,13 @@ class Pipeline:
             choices = SeededChoices(task.seed, task.index, number)
             try:
                 grown = grow(
-                    self.frontend, choices, nodes=task.nodes, weights=weights, avoid=avoid, announce=self._note
+                    self.frontend,
+                    choices,
+                    nodes=task.nodes,
+                    weights=weights,
+                    avoid=avoid,
+                    settings=self.unusual,
+                    announce=self._note,
                 )
             except ValueError as error:
                 refused.append(CaseResult(number, refused=f"nothing grew: {error}"))
@@ -193,7 +201,7 @@ class Pipeline:
     def _patterns(self, case: Case, refused: bool) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
         """What quarantine learns from: of a refused case the patterns of every node, of another those that this
         process has not told of."""
-        nodes = suspects(case.graph)
+        nodes = suspects(case.graph, self.unusual)
         if refused:
             return nodes, ()
         told = _TOLD.setdefault(self.converter.name, set())
@@ -456,6 +464,12 @@ class _Refused(Exception):
         super().__init__(observations[0].message)
         self.observations = observations
         self.bug = bug
+
+
+def unusual(converter: Converter, settings: Settings) -> dict[str, Form]:
+    """The settings that are not the converter's defaults."""
+    defaults = {option.name: option.values[0] for option in converter.options}
+    return {name: value for name, value in settings.items() if value != defaults.get(name)}
 
 
 #: Patterns that this process has told of, by converter.

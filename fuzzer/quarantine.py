@@ -59,7 +59,7 @@ class Quarantine:
         mentioned = named((patterns[0] for patterns in nodes), reason)
         suspects = [
             # One that names types does not speak of the operator as such.
-            patterns if mentioned[patterns[0]] else tuple(item for item in patterns if item.startswith(patterns[1]))
+            patterns if mentioned[patterns[0]] else _with_types(patterns)
             for patterns in nodes
             if patterns[0] in mentioned
         ]
@@ -73,6 +73,13 @@ class Quarantine:
         found: dict[str, str] = {}
         self._forget(found)
         support: Counter[str] = Counter()
+        for nodes, reason in self._open:
+            # A dtype that no operator ever passed with is guilty as such.
+            for pattern in {pattern for node in nodes for pattern in node if pattern.startswith("*")}:
+                support[pattern] += 1
+                if support[pattern] >= _ENOUGH and pattern not in self._proven:
+                    found[pattern] = reason
+        support.clear()
         for nodes, _ in self._open:
             support.update({pattern for node in nodes for pattern in node if pattern not in self._proven})
         for nodes, reason in self._open:
@@ -95,7 +102,7 @@ class Quarantine:
 
     def _guilty(self, node: Candidates, support: Counter[str]) -> str:
         """The pattern of a node that explains most refusals, the most general of several; empty for none."""
-        unproven = [pattern for pattern in node if pattern not in self._proven]
+        unproven = [pattern for pattern in node if pattern not in self._proven and not pattern.startswith("*")]
         for pattern in unproven:
             if "{" not in pattern:
                 return pattern
@@ -116,6 +123,10 @@ class Quarantine:
     def avoid(self) -> tuple[str, ...]:
         """The guilty patterns, sorted: what a batch is told to draw rarely."""
         return tuple(sorted(self.guilty))
+
+
+def _with_types(node: Candidates) -> Candidates:
+    return tuple(pattern for pattern in node if pattern.startswith((node[1], "*")))
 
 
 def _key(node: Candidates) -> str:

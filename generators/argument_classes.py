@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from generators.graph import Argument, DType, Graph, Node, Ref, Slice, Symbol
 
-Form: TypeAlias = "bool | int | str | list[Form] | dict[str, Form] | None"
+Form: TypeAlias = "bool | int | float | str | list[Form] | dict[str, Form] | None"
 
 
 def node_form(node: Node, names: Mapping[str, str]) -> Form:

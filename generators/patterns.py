@@ -10,13 +10,17 @@ of conditions that must all hold:
 * ``"role 1": "constant"``: what the second operand is (``input``, ``constant``, ``node``).
 * ``"after 0": "torch.transpose"``: the operator that makes the first operand.
 * ``"empty": true``: an operand has no elements.
+* ``"dtype": "bfloat16"``: an operand has that dtype.
+* ``"setting opset": 9``: a setting of the converter other than its default.
+
+The target ``*`` stands for any operator.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from generators.argument_classes import Form, argument_class, dtype_kind
@@ -30,17 +34,18 @@ _OPERANDS = 4
 @dataclass(frozen=True)
 class Context:
     """What a node's operands are: their types by name, and the target that makes them (for those that a node makes),
-    and which are constants."""
+    and which are constants; and the settings of the converter that are not its defaults."""
 
     types: Mapping[str, TensorType]
     makers: Mapping[str, str]
     constants: frozenset[str]
+    settings: Mapping[str, Form] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, graph: Graph) -> Context:
+    def of(cls, graph: Graph, settings: Mapping[str, Form] | None = None) -> Context:
         """The context of every node of a graph."""
         makers = {value.name: node.target for node in graph.nodes for value in node.outputs}
-        return cls(graph.types(), makers, frozenset(constant.name for constant in graph.constants))
+        return cls(graph.types(), makers, frozenset(constant.name for constant in graph.constants), settings or {})
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,18 @@ def described(node: Node, context: Context) -> Conditions:
             found[f"after {index}"] = context.makers[name]
     if any(context.types[name].size == 0 for name in operands):
         found["empty"] = True
+    found.update((f"setting {name}", value) for name, value in context.settings.items())
     return found
 
 
+def _dtypes(node: Node, context: Context) -> list[str]:
+    """The distinct dtypes of a node's operands."""
+    return list(dict.fromkeys(context.types[name].dtype for name in node.references()))
+
+
 def candidates(node: Node, context: Context) -> tuple[str, ...]:
-    """Patterns that the node matches, from the most general to the most specific: its target, its dtypes, and each
-    single condition without and with the dtypes. What one of them is guilty of, none of the others explains better."""
+    """Patterns that the node matches: its target, its dtypes, each single condition without and with the dtypes, and
+    each dtype for any operator. What one of them is guilty of, none that comes after it explains better."""
     key = node_key(node, {name: kind.dtype for name, kind in context.types.items()})
     conditions = [json.dumps({place: value}, sort_keys=True) for place, value in described(node, context).items()]
     return (
@@ -98,12 +109,13 @@ def candidates(node: Node, context: Context) -> tuple[str, ...]:
         key,
         *(f"{node.target}{condition}" for condition in conditions),
         *(f"{key}{condition}" for condition in conditions),
+        *(f'*{{"dtype": "{dtype}"}}' for dtype in _dtypes(node, context)),
     )
 
 
-def suspects(graph: Graph) -> tuple[tuple[str, ...], ...]:
+def suspects(graph: Graph, settings: Mapping[str, Form] | None = None) -> tuple[tuple[str, ...], ...]:
     """The candidates of every node of a graph, in order."""
-    context = Context.of(graph)
+    context = Context.of(graph, settings)
     return tuple(candidates(node, context) for node in graph.nodes)
 
 
@@ -121,13 +133,11 @@ class Avoided:
 
     def about(self, target: str) -> bool:
         """Whether any pattern is about this target: only then is there something to match."""
-        return target in self._by_target
+        return target in self._by_target or "*" in self._by_target
 
     def matches(self, node: Node, context: Context) -> bool:
         """Whether the node matches one of the patterns."""
-        patterns = self._by_target.get(node.target)
-        if not patterns:
-            return False
+        patterns = [*self._by_target.get(node.target, ()), *self._by_target.get("*", ())]
         key = kinds = ""
         facts: dict[str, str] | None = None
         for pattern in patterns:
@@ -141,7 +151,12 @@ class Avoided:
                 if facts is None:
                     held = described(node, context).items()
                     facts = {place: json.dumps(value, sort_keys=True) for place, value in held}
-                if any(facts.get(place, "null") != wanted for place, wanted in pattern.conditions):
+                if any(
+                    wanted not in [json.dumps(dtype) for dtype in _dtypes(node, context)]
+                    if place == "dtype"
+                    else facts.get(place, "null") != wanted
+                    for place, wanted in pattern.conditions
+                ):
                     continue
             return True
         return False

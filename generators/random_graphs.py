@@ -15,11 +15,14 @@ from generators.choices import Choices
 from generators.draw import Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, dtype_name
+from generators.argument_classes import Form
 from generators.patterns import Avoided, Context
 from generators.values import WEIGHTS
 
 #: Draws allowed per wanted node before the graph is finished with what it has.
 PATIENCE = 12
+#: Share of the graphs that came out without inputs which get one: a model without inputs is legal, but nobody's.
+WITH_INPUT = 0.95
 #: Share of the draws of a quarantined kind that are kept, so that a second defect behind a known one is still found.
 QUARANTINE_SHARE = 0.02
 
@@ -69,15 +72,17 @@ def grow(
     nodes: int = 10,
     weights: Weights | None = None,
     avoid: Avoided | None = None,
+    settings: Mapping[str, Form] | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Grown:
     """A random graph of up to ``nodes`` nodes with its feeds.
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
-    ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share.
+    ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share;
+    ``settings`` are the converter's, as far as they are not its defaults, which patterns may ask for.
     Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is found.
     """
-    growth = begin(frontend, choices, weights=weights, avoid=avoid, announce=announce)
+    growth = begin(frontend, choices, weights=weights, avoid=avoid, settings=settings, announce=announce)
     for _ in range(nodes * PATIENCE):
         if len(growth.nodes) >= nodes:
             break
@@ -91,6 +96,7 @@ def begin(
     *,
     weights: Weights | None = None,
     avoid: Avoided | None = None,
+    settings: Mapping[str, Form] | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Growth:
     """An empty graph to be grown, its value profiles drawn; arguments as for :func:`grow`."""
@@ -99,7 +105,8 @@ def begin(
     profile_weights = {**WEIGHTS, "special": 3.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
     if not nonfinite and choices.fraction() < 0.15:
         profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
-    return Growth(frontend, choices, weights, Profiles(profile_weights, nonfinite=nonfinite), avoid, announce)
+    profiles = Profiles(profile_weights, nonfinite=nonfinite)
+    return Growth(frontend, choices, weights, profiles, avoid or Avoided(), settings or {}, announce)
 
 
 class Growth:
@@ -111,14 +118,16 @@ class Growth:
         choices: Choices,
         weights: Weights,
         profiles: Profiles,
-        avoid: Avoided | None,
+        avoid: Avoided,
+        settings: Mapping[str, Form],
         announce: Callable[[str], None] | None,
     ) -> None:
         self.frontend = frontend
         self.choices = choices
         self.weights = weights
         self.profiles = profiles
-        self.avoid = avoid or Avoided()
+        self.avoid = avoid
+        self.settings = settings
         #: The target that makes each value, and the constants' names: what patterns may ask for.
         self.makers: dict[str, str] = {}
         self.announce = announce
@@ -164,7 +173,8 @@ class Growth:
         handles = {handle.name: handle for handle in (*self.handles, *draw.fresh.handles) if handle.name in used}
         if self.avoid.about(call.target):
             constants = frozenset(constant.name for constant in (*self.constants, *draw.fresh.constants))
-            context = Context({name: handle.type for name, handle in handles.items()}, self.makers, constants)
+            types = {name: handle.type for name, handle in handles.items()}
+            context = Context(types, self.makers, constants, self.settings)
             if self.avoid.matches(bare, context) and self.choices.fraction() >= QUARANTINE_SHARE:
                 return None, "quarantined"
         natives = {name: handle.native for name, handle in handles.items()}
@@ -194,6 +204,10 @@ class Growth:
     def finish(self) -> Grown:
         if not self.nodes:
             raise ValueError(f"no operator could be placed; draws were dropped: {dict(self.dropped)}")
+        if not self.inputs and self.constants and self.choices.fraction() < WITH_INPUT:
+            first = self.constants.pop(self.choices.integer(0, len(self.constants) - 1))
+            self.inputs.append(Input(first.name, first.type))
+            self.feeds[first.name] = first.data
         consumed = {name for node in self.nodes for name in node.references()}
         outputs = []
         for node in self.nodes:
