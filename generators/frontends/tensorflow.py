@@ -4,6 +4,11 @@ Targets: ``tf.<...>`` (any public function; ``tf.raw_ops.*`` take keyword argume
 (printed as ``x[...]``). Eager execution is the reference: ``tf.function`` runs Grappler, which is a subject itself.
 TensorFlow has no default element type that could be switched to float64, so samplers of operators that make tensors
 always name one; Python numbers take the element type of the other operand.
+
+By default TensorFlow wraps an eager operator into a function of one node and sends it through its graph passes, 300 µs
+and more for every new combination of attributes and dtypes. The kernel alone takes 10 µs to make and computes the
+same; operators of the registry are executed so, but for those in :data:`AS_FUNCTIONS`
+(docs/decisions/007-tensorflow-kernels-without-functions.md).
 """
 
 from __future__ import annotations
@@ -11,6 +16,8 @@ from __future__ import annotations
 import functools
 import operator
 import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,8 +29,15 @@ import tensorflow as tf
 
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
 from generators.frontends.tensorflow_source import dtype_text, print_module
-from generators.graph import DTYPES, Array, Case, Graph, dtype_name
+from generators.graph import DTYPES, Array, Case, Graph, Node, dtype_name
 from generators.operators.registry import Registry
+
+#: Operators that have another kernel outside of a function than inside one: oneDNN's is used in functions only.
+#: The other softmax rounds differently, the other max-pooling makes -65504 of -inf in float16 and is wrong in three
+#: dimensions where windows leave gaps.
+AS_FUNCTIONS = frozenset(
+    ("tf.nn.softmax", "tf.nn.max_pool1d", "tf.nn.max_pool2d", "tf.nn.max_pool3d", "tf.nn.max_pool", "tf.nn.pool")
+)
 
 
 class TensorFlowFrontend(Frontend):
@@ -83,10 +97,56 @@ class TensorFlowFrontend(Frontend):
         arguments = tuple(self.to_native(feed) for feed in feeds_of(case))
         return LoadedModel(case.graph, text, namespace["Model"](), arguments)
 
+    def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
+        if not self._has_plain_kernels(node):
+            return super().call(node, values)
+        with _without_functions():
+            return super().call(node, values)
+
     def execute(self, model: LoadedModel) -> list[Array]:
-        outputs = model.native(*model.arguments)
+        # All or nothing, since the printed source is one function; a node gives the same either way.
+        if all(map(self._has_plain_kernels, model.graph.nodes)):
+            with _without_functions():
+                outputs = model.native(*model.arguments)
+        else:
+            outputs = model.native(*model.arguments)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [np.array(self.to_array(output), copy=True) for output in outputs]
+
+    def _has_plain_kernels(self, node: Node) -> bool:
+        """Whether the node computes the same in a function and outside of one: known for operators with samplers."""
+        return node.target not in AS_FUNCTIONS and node.target in self.registry()
+
+
+@contextmanager
+def _without_functions() -> Iterator[None]:
+    """While active, eager operators are executed as kernels, not as functions of one node. Has no effect in releases
+    of TensorFlow without that switch, which is not public: they are slower, their results the same."""
+    switch = _function_switch()
+    if switch is None:
+        yield
+        return
+    switch(False)
+    try:
+        yield
+    finally:
+        switch(True)
+
+
+@functools.cache
+def _function_switch() -> Callable[[bool], None] | None:
+    try:
+        from tensorflow.python import pywrap_tfe
+        from tensorflow.python.eager import context
+
+        if not context.run_eager_op_as_function_enabled():
+            return None
+        set_functions = pywrap_tfe.TFE_ContextSetRunEagerOpAsFunction
+    except (ImportError, AttributeError):
+        return None
+    context.ensure_initialized()
+    handle = context.context()._handle
+    return lambda wanted: set_functions(handle, wanted)
 
 
 @functools.cache
