@@ -98,7 +98,7 @@ class TensorType:
 
 def type_of(array: Array) -> TensorType:
     """The TensorType of an array. Raises GraphError for an element type that no value can have."""
-    return TensorType(dtype_name(array.dtype), tuple(array.shape))
+    return TensorType(dtype_name(array.dtype), array.shape)
 
 
 @dataclass(frozen=True, slots=True)
