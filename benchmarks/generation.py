@@ -78,13 +78,9 @@ def warm_up(name: str, graphs: int) -> None:
 
 def main(graphs: int) -> None:
     """Print the table."""
-    print(
-        f"Growth of random graphs on fresh seeds, medians (and means) over {graphs} graphs of each kind, one thread.\n"
-    )
-    print(
-        "| frontend | nodes | graphs before | growth | baseline: execution | ratio | valid | all values finite ", end=""
-    )
-    print("| draws accepted |\n|---|---|---|---|---|---|---|---|---|")
+    print(f"Growth of random graphs on fresh seeds, medians (and means) over {graphs} graphs a row, one thread.\n")
+    print("| frontend | nodes | graphs before | growth | baseline: execution | ratio | valid | all finite | accepted |")
+    print("|---|---|---|---|---|---|---|---|---|")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warm_up("torch", EARLY)

@@ -34,7 +34,7 @@ from generators.operators.registry import Registry
 
 #: Operators that have another kernel outside of a function than inside one: oneDNN's is used in functions only.
 #: The other softmax rounds differently, the other max-pooling makes -65504 of -inf in float16 and is wrong in three
-#: dimensions where windows leave gaps.
+#: dimensions for some strides larger than the window.
 AS_FUNCTIONS = frozenset(
     ("tf.nn.softmax", "tf.nn.max_pool1d", "tf.nn.max_pool2d", "tf.nn.max_pool3d", "tf.nn.max_pool", "tf.nn.pool")
 )
@@ -95,27 +95,31 @@ class TensorFlowFrontend(Frontend):
         # The source is printed from a graph by our own printer; it is the text that reproducers carry.
         exec(compile(text, "<printed graph>", "exec"), namespace)
         arguments = tuple(self.to_native(feed) for feed in feeds_of(case))
-        return LoadedModel(case.graph, text, namespace["Model"](), arguments)
+        with _without_functions():  # a variable's operators have its shape among their attributes
+            model = namespace["Model"]()
+        return LoadedModel(case.graph, text, model, arguments)
 
     def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
-        if not self._has_plain_kernels(node):
+        if node.target in AS_FUNCTIONS or node.target not in self.registry():
             return super().call(node, values)
         with _without_functions():
             return super().call(node, values)
 
     def execute(self, model: LoadedModel) -> list[Array]:
-        # All or nothing, since the printed source is one function; a node gives the same either way.
-        if all(map(self._has_plain_kernels, model.graph.nodes)):
-            with _without_functions():
-                outputs = model.native(*model.arguments)
+        registry = self.registry()
+        if all(node.target in registry for node in model.graph.nodes):
+            # The same kernels as in ``call``: while it runs, the source sees operators that switch functions on.
+            namespace = type(model.native).__call__.__globals__
+            namespace["tf"] = _tensorflow_with_switches()
+            try:
+                with _without_functions():
+                    outputs = model.native(*model.arguments)
+            finally:
+                namespace["tf"] = tf
         else:
             outputs = model.native(*model.arguments)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [np.array(self.to_array(output), copy=True) for output in outputs]
-
-    def _has_plain_kernels(self, node: Node) -> bool:
-        """Whether the node computes the same in a function and outside of one: known for operators with samplers."""
-        return node.target not in AS_FUNCTIONS and node.target in self.registry()
 
 
 @contextmanager
@@ -131,6 +135,40 @@ def _without_functions() -> Iterator[None]:
         yield
     finally:
         switch(True)
+
+
+class _Substitute:
+    """A module with some of its attributes replaced."""
+
+    def __init__(self, module: Any, replaced: Mapping[str, Any]) -> None:
+        self._module = module
+        vars(self).update(replaced)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+@functools.cache
+def _tensorflow_with_switches() -> Any:
+    """The ``tf`` namespace in which the operators of AS_FUNCTIONS, all of them in ``tf.nn``, are executed as
+    functions."""
+    names = [target.removeprefix("tf.nn.") for target in AS_FUNCTIONS]
+    return _Substitute(tf, {"nn": _Substitute(tf.nn, {name: _as_function(getattr(tf.nn, name)) for name in names})})
+
+
+def _as_function(operator: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(operator)
+    def switched(*args: Any, **kwargs: Any) -> Any:
+        switch = _function_switch()
+        if switch is None:
+            return operator(*args, **kwargs)
+        switch(True)
+        try:
+            return operator(*args, **kwargs)
+        finally:
+            switch(False)
+
+    return switched
 
 
 @functools.cache
