@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
 
 T = TypeVar("T")
 
@@ -37,21 +39,32 @@ class SeededChoices:
 
     def __init__(self, seed: int, *keys: int) -> None:
         material = ",".join(map(str, (seed, *keys))).encode()
-        digest = hashlib.sha256(material).digest()
+        digest = hashlib.sha512(material).digest()
         self._random = random.Random(digest[:16])
-        self._generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[16:], "little")))
+        # NumPy takes any ISeedSequence; its stub knows of its own one only.
+        self._generator = np.random.Generator(np.random.PCG64(_Words(digest[32:])))  # type: ignore[arg-type]
+        #: A number at least 0 and below 1. Not wrapped into a method, since most of the decisions are fractions.
+        self.fraction: Callable[[], float] = self._random.random
 
     def integer(self, low: int, high: int) -> int:
-        return low + int(self._random.random() * (high - low + 1))
-
-    def fraction(self) -> float:
-        return self._random.random()
+        return low + int(self.fraction() * (high - low + 1))
 
     def pick(self, options: Sequence[T]) -> T:
-        return options[int(self._random.random() * len(options))]
+        return options[int(self.fraction() * len(options))]
 
     def generator(self) -> np.random.Generator:
         return self._generator
+
+
+class _Words(ISeedSequence):
+    """Seeds a bit generator with bytes that are random already: NumPy's own mixing of them takes longer than all the
+    rest."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[Any]:
+        return np.frombuffer(self._data, dtype, n_words)
 
 
 class RecordingChoices:

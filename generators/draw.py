@@ -10,7 +10,7 @@ import bisect
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from generators.choices import Choices
 from generators.frontends.base import Frontend
-from generators.graph import DTYPES, FLOATING, INTEGRAL, Argument, Array, Constant, Input, Ref, TensorType
+from generators.graph import DTYPES, FLOATING, INTEGRAL, Argument, Array, Constant, DType, Input, Ref, Slice, TensorType
 from generators.values import WEIGHTS, draw_array
 
 T = TypeVar("T")
@@ -47,43 +47,34 @@ class Rejected(Exception):
 
 
 class Handle:
-    """A value at hand: its name, type and concrete elements."""
+    """A value at hand: its name, type and concrete elements, which are not to be written into."""
 
-    __slots__ = ("_array", "_bounds", "_frontend", "dtype", "name", "native", "shape")
+    __slots__ = ("_bounds", "array", "dtype", "name", "native", "rank", "ref", "shape", "size", "type")
 
-    def __init__(self, frontend: Frontend, name: str, native: Any, array: Array, dtype: str) -> None:
+    def __init__(self, name: str, native: Any, array: Array, kind: TensorType) -> None:
         self.name = name
         self.native = native
-        self.dtype = dtype
-        self.shape: tuple[int, ...] = array.shape
-        self._array = array
+        self.array = array
+        self.type = kind
+        self.dtype = kind.dtype
+        self.shape = kind.shape
+        self.rank = len(kind.shape)
+        self.size: int = array.size
+        self.ref = Ref(name)
         self._bounds: tuple[float, float] | None = None
-        self._frontend = frontend
-
-    @property
-    def rank(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return int(self._array.size)
-
-    @property
-    def array(self) -> Array:
-        """The elements; do not write into it."""
-        return self._array
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Least and greatest element, computed once: NaNs when any element is NaN or the dtype is complex (so that
         every comparison with them fails), ``(inf, -inf)`` for an empty tensor (so that every range holds it)."""
         if self._bounds is None:
-            if self._array.size == 0:
+            array = self.array
+            if array.size == 0:
                 self._bounds = (math.inf, -math.inf)
-            elif self._array.dtype.kind == "c":
+            elif array.dtype.kind == "c":
                 self._bounds = (math.nan, math.nan)
             else:
-                array = self._array.astype(np.float32) if self._array.dtype.kind == "V" else self._array
+                array = array.astype(np.float32) if array.dtype.kind == "V" else array
                 self._bounds = (float(array.min()), float(array.max()))
         return self._bounds
 
@@ -91,10 +82,6 @@ class Handle:
         """Whether every element is from ``low`` to ``high``; False for NaN and complex elements."""
         least, greatest = self.bounds
         return low <= least and greatest <= high
-
-    @property
-    def type(self) -> TensorType:
-        return TensorType(self.dtype, self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +118,8 @@ class Profiles:
 class Draw:
     """Hands a sampler its values and arguments. One per attempted operator."""
 
+    __slots__ = ("_fraction", "_handles", "_names", "_profiles", "choices", "fresh", "frontend", "target")
+
     def __init__(
         self,
         frontend: Frontend,
@@ -138,15 +127,16 @@ class Draw:
         target: str,
         handles: Sequence[Handle],
         profiles: Profiles,
-        names: Iterable[int],
+        names: Iterator[int],
     ) -> None:
         self.frontend = frontend
         self.choices = choices
         self.target = target
         self.fresh = Fresh()
+        self._fraction = choices.fraction
         self._handles = handles
         self._profiles = profiles
-        self._names = iter(names)
+        self._names = names
 
     # -- plain arguments ---------------------------------------------------------------------------------------
 
@@ -156,7 +146,7 @@ class Draw:
 
     def flag(self, probability: float = 0.5) -> bool:
         """True with the given probability."""
-        return self.choices.fraction() < probability
+        return self._fraction() < probability
 
     def integer(self, low: int, high: int) -> int:
         """An integer from ``low`` to ``high`` inclusive; rejects when there is none."""
@@ -286,14 +276,9 @@ class Draw:
         operators whose domain few profiles lie in. Rejects when ten fresh tensors in a row do not satisfy ``where``.
         """
         if elements is None and self._handles and not self.flag(0.15):
-            fitting = [
-                handle
-                for handle in self._handles
-                if handle.dtype in dtypes
-                and len(handle.shape) in ranks
-                and (minimum == 0 or all(extent >= minimum for extent in handle.shape))
-                and (where is None or where(handle))
-            ]
+            fitting = self._fitting(dtypes, ranks, minimum)
+            if where is not None:
+                fitting = [handle for handle in fitting if where(handle)]
             if fitting:
                 # Recent values twice as often: chains of operators are what optimizers act on.
                 if len(fitting) > 2 and self.flag(0.5):
@@ -322,14 +307,7 @@ class Draw:
         if self._profiles.nonfinite and self.flag():
             return self.value(dtypes=dtypes, ranks=ranks, minimum=minimum)
         if self._handles and not self.flag(0.15):
-            fitting = [
-                handle
-                for handle in self._handles
-                if handle.dtype in dtypes
-                and len(handle.shape) in ranks
-                and (minimum == 0 or all(extent >= minimum for extent in handle.shape))
-                and handle.within(low, high)
-            ]
+            fitting = [handle for handle in self._fitting(dtypes, ranks, minimum) if handle.within(low, high)]
             if fitting:
                 return self.choices.pick(fitting)
         return self.tensor(self.shape(ranks, minimum=minimum), dtypes, spread(low, high), reuse=False)
@@ -449,24 +427,33 @@ class Draw:
 
     # -- bookkeeping -------------------------------------------------------------------------------------------
 
+    def _fitting(self, dtypes: Sequence[str], ranks: Sequence[int], minimum: int) -> list[Handle]:
+        """The values at hand with one of the dtypes and ranks, every extent at least ``minimum``."""
+        found = [handle for handle in self._handles if handle.dtype in dtypes and handle.rank in ranks]
+        if minimum:
+            found = [handle for handle in found if not handle.shape or min(handle.shape) >= minimum]
+        return found
+
     def _add(self, array: Array, dtype: str, profile: str, constant: bool | None) -> Handle:
         if constant is None:
             constant = self.flag(0.3)
         number = next(self._names)
+        fresh = self.fresh
+        kind = TensorType(dtype, array.shape)
         if constant:
             name = f"c{number}"
-            self.fresh.constants.append(Constant(name, array, trainable=dtype in FLOATING and self.flag()))
+            fresh.constants.append(Constant(name, array, trainable=dtype in FLOATING and self.flag()))
             native = self.frontend.to_native(array)
         else:
             name = f"x{number}"
             layout: tuple[int, ...] = ()
             if array.ndim > 1 and self.flag(0.15):
                 layout = self.permutation(array.ndim)
-            self.fresh.inputs.append((Input(name, TensorType(dtype, array.shape), layout), array))
+            fresh.inputs.append((Input(name, kind, layout), array))
             native = self.frontend.to_native(array, layout)
-        handle = Handle(self.frontend, name, native, array, dtype)
-        self.fresh.handles.append(handle)
-        self.fresh.profiles[name] = profile
+        handle = Handle(name, native, array, kind)
+        fresh.handles.append(handle)
+        fresh.profiles[name] = profile
         return handle
 
     def _discard(self, handle: Handle) -> None:
@@ -524,13 +511,22 @@ def _broadcastable(left: Sequence[int], right: Sequence[int]) -> bool:
     return total <= MAX_ELEMENTS
 
 
-def argument_of(value: Any) -> Argument:
+_LITERALS = frozenset((int, float, bool, str, type(None), DType, Slice))
+
+
+def argument_of(value: Any, used: dict[str, Handle]) -> Argument:
     """A sampler's argument as a graph argument: handles become references, lists become tuples, NumPy numbers
-    Python numbers."""
-    if isinstance(value, Handle):
-        return Ref(value.name)
+    Python numbers. The handles met are put into ``used`` by name."""
+    kind = type(value)
+    if kind is Handle:
+        used[value.name] = value
+        reference: Ref = value.ref
+        return reference
+    if kind in _LITERALS:
+        literal: Argument = value
+        return literal
     if isinstance(value, (tuple, list)):
-        return tuple(argument_of(item) for item in value)
+        return tuple([argument_of(item, used) for item in value])
     if isinstance(value, np.generic):
         item: Argument = value.item()
         return item

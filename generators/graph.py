@@ -98,7 +98,7 @@ class TensorType:
 
 def type_of(array: Array) -> TensorType:
     """The TensorType of an array. Raises GraphError for an element type that no value can have."""
-    return TensorType(dtype_name(array.dtype), tuple(array.shape))
+    return TensorType(dtype_name(array.dtype), array.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +206,12 @@ class Node:
 
     def bodies(self) -> Iterator[Graph]:
         """Graphs among the arguments, at any depth of tuples."""
-        for argument in (*self.args, *(value for _, value in self.kwargs)):
-            yield from _bodies(argument)
+        for argument in self.args:
+            if isinstance(argument, (tuple, Graph)):
+                yield from _bodies(argument)
+        for _, argument in self.kwargs:
+            if isinstance(argument, (tuple, Graph)):
+                yield from _bodies(argument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,8 +346,9 @@ def check(graph: Graph, *, outer: frozenset[str] = frozenset(), where: str = "gr
             raise GraphError(f"{place}: value {name!r} is defined twice")
         if kind.dtype not in DTYPES:
             raise GraphError(f"{place}: value {name!r} has unknown dtype {kind.dtype!r}")
-        if any(not isinstance(extent, int) or extent < 0 for extent in kind.shape):
-            raise GraphError(f"{place}: value {name!r} has shape {kind.shape!r}; extents are integers from 0")
+        for extent in kind.shape:
+            if not isinstance(extent, int) or extent < 0:
+                raise GraphError(f"{place}: value {name!r} has shape {kind.shape!r}; extents are integers from 0")
         defined.add(name)
 
     for index, entry in enumerate(graph.inputs):

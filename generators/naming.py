@@ -12,8 +12,10 @@ from dataclasses import replace
 from generators.graph import (
     Argument,
     Case,
+    Constant,
     Graph,
     GraphError,
+    Input,
     Node,
     Ref,
     Slice,
@@ -55,6 +57,14 @@ def rename_case(case: Case, names: Mapping[str, str]) -> Case:
     )
 
 
+def rename_apart(case: Case, prefix: str) -> tuple[Case, dict[str, str]]:
+    """The case with the prefix in front of every name, and the mapping from old names to new ones."""
+    names = {name: prefix + name for name in all_names(case.graph)}
+    feeds = {names.get(name, name): array for name, array in case.feeds.items()}
+    profiles = {names.get(name, name): profile for name, profile in case.profiles.items()}
+    return Case(_rename(case.graph, names), feeds, profiles), names
+
+
 def _rename(graph: Graph, names: Mapping[str, str]) -> Graph:
     def new(name: str) -> str:
         return names.get(name, name)
@@ -66,18 +76,17 @@ def _rename(graph: Graph, names: Mapping[str, str]) -> Graph:
             return _rename(item, names)
         return item
 
+    nodes = []
+    for node in graph.nodes:
+        renamed = map_arguments(node, argument)
+        outputs = tuple([Value(new(value.name), value.type) for value in node.outputs])
+        nodes.append(Node(node.target, renamed.args, renamed.kwargs, outputs, node.unpack))
     return Graph(
         graph.frontend,
-        tuple(replace(value, name=new(value.name)) for value in graph.inputs),
-        tuple(replace(constant, name=new(constant.name)) for constant in graph.constants),
-        tuple(
-            replace(
-                map_arguments(node, argument),
-                outputs=tuple(Value(new(value.name), value.type) for value in node.outputs),
-            )
-            for node in graph.nodes
-        ),
-        tuple(new(name) for name in graph.outputs),
+        tuple([Input(new(value.name), value.type, value.layout) for value in graph.inputs]),
+        tuple([Constant(new(constant.name), constant.data, constant.trainable) for constant in graph.constants]),
+        tuple(nodes),
+        tuple([new(name) for name in graph.outputs]),
     )
 
 
@@ -190,15 +199,17 @@ def map_arguments(node: Node, change: Callable[[Argument], Argument]) -> Node:
 
     def visit(item: Argument) -> Argument:
         if isinstance(item, tuple):
-            return tuple(visit(part) for part in item)
+            return tuple([visit(part) for part in item])
         if isinstance(item, Slice):
             return Slice(visit(item.start), visit(item.stop), visit(item.step))
         return change(item)
 
-    return replace(
-        node,
-        args=tuple(visit(item) for item in node.args),
-        kwargs=tuple((key, visit(item)) for key, item in node.kwargs),
+    return Node(
+        node.target,
+        tuple([visit(item) for item in node.args]),
+        tuple([(key, visit(item)) for key, item in node.kwargs]),
+        node.outputs,
+        node.unpack,
     )
 
 

@@ -35,6 +35,7 @@ from generators.naming import (
     map_arguments,
     map_bodies,
     rename,
+    rename_apart,
     rename_case,
     replace_references,
     structural_digest,
@@ -236,9 +237,7 @@ def union(cases: Sequence[Case]) -> Union:
     profiles: dict[str, str] = {}
     start = 0
     for number, case in enumerate(cases):
-        prefix = f"g{number}_"
-        mapping = {name: prefix + name for name in all_names(case.graph)}
-        renamed = rename_case(case, mapping)
+        renamed, mapping = rename_apart(case, f"g{number}_")
         graphs.append(renamed.graph)
         feeds.update(renamed.feeds)
         profiles.update(renamed.profiles)
@@ -315,20 +314,9 @@ def retype(graph: Graph, values: Mapping[str, Array]) -> Graph:
     Values that were not recorded (those of bodies among them) keep their types. A layout that does not fit the
     new rank is dropped.
     """
-    return replace(
-        graph,
-        inputs=tuple(
-            replace(
-                value,
-                type=type_of(values[value.name]),
-                layout=_valid_layout(value.layout, values[value.name].ndim),
-            )
-            if value.name in values
-            else value
-            for value in graph.inputs
-        ),
-        nodes=tuple(_retype_node(node, values) for node in graph.nodes),
-    )
+    inputs = tuple([_retype_input(value, values) for value in graph.inputs])
+    nodes = tuple([_retype_node(node, values) for node in graph.nodes])
+    return Graph(graph.frontend, inputs, graph.constants, nodes, graph.outputs)
 
 
 def in_double(case: Case) -> Case:
@@ -372,13 +360,23 @@ def _double(graph: Graph) -> Graph:
     )
 
 
+def _retype_input(value: Input, values: Mapping[str, Array]) -> Input:
+    array = values.get(value.name)
+    if array is None:
+        return value
+    return Input(value.name, type_of(array), _valid_layout(value.layout, array.ndim))
+
+
 def _retype_node(node: Node, values: Mapping[str, Array]) -> Node:
-    return replace(
-        node,
-        outputs=tuple(
-            Value(value.name, type_of(values[value.name])) if value.name in values else value for value in node.outputs
-        ),
+    for value in node.outputs:
+        if value.name in values and type_of(values[value.name]) != value.type:
+            break
+    else:
+        return node
+    outputs = tuple(
+        Value(value.name, type_of(values[value.name])) if value.name in values else value for value in node.outputs
     )
+    return replace(node, outputs=outputs)
 
 
 def _valid_layout(layout: tuple[int, ...], rank: int) -> tuple[int, ...]:

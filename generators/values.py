@@ -6,6 +6,7 @@ it, so that a finding can tell whether it needs special values.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,21 @@ from generators.graph import DTYPES, Array
 #: Profiles whose arrays hold NaN, infinities or the extremes of integers: a finding that needs one is less severe.
 SPECIAL = frozenset({"special", "integer_extremes"})
 
-_Draw = Callable[[np.random.Generator, tuple[int, ...], np.dtype[Any]], Array]
+
+def _pick(rng: np.random.Generator, table: Array, shape: tuple[int, ...]) -> Array:
+    """Elements of a short table; a third of the cost of ``rng.choice``."""
+    return np.asarray(table[(rng.random(shape) * len(table)).astype(np.intp)])
+
+
+def _whole(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]) -> Array:
+    """Whole float64 numbers from ``low`` to ``high``, which are not far apart; a third of ``rng.integers``."""
+    return np.asarray(np.floor(rng.random(shape) * (high - low + 1))) + low
+
+
+_SIGNS = np.array([-1.0, 1.0])
+_ZEROS_AND_SIGNS = np.array([0.0, -0.0, 1.0, -1.0])
+_SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -2.5])
+_EXTREMES = np.array([2.0**11, 2.0**24, 2.0**53, 127.0, 255.0, 2.0**31])
 
 
 def _typical(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -25,35 +40,35 @@ def _typical(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _integers(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return np.asarray(rng.integers(-8, 9, shape).astype(np.float64))
+    return _whole(rng, -8, 8, shape)
 
 
 def _large(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return np.asarray(rng.uniform(60, 120, shape) * rng.choice([-1.0, 1.0], shape))
+    return np.asarray(rng.uniform(60, 120, shape) * _pick(rng, _SIGNS, shape))
 
 
 def _tiny(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.standard_normal(shape) * 1e-5
+    return np.asarray(rng.standard_normal(shape) * 1e-5)
 
 
 def _zeros_and_signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.choice(np.array([0.0, -0.0, 1.0, -1.0]), shape)
+    return _pick(rng, _ZEROS_AND_SIGNS, shape)
 
 
 def _fractions(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.uniform(0.01, 0.99, shape)
+    return np.asarray(rng.uniform(0.01, 0.99, shape))
 
 
 def _negative(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return -rng.uniform(0.05, 6.0, shape)
+    return np.asarray(-rng.uniform(0.05, 6.0, shape))
 
 
 def _ties(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.integers(-4, 5, shape) / 2.0
+    return np.asarray(_whole(rng, -4, 4, shape) / 2.0)
 
 
 def _special(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.choice(np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -2.5]), shape)
+    return _pick(rng, _SPECIAL, shape)
 
 
 _FLOAT_PROFILES: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
@@ -93,45 +108,67 @@ def draw_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, pro
     kind = DTYPES[dtype]
     if dtype == "bool":
         return np.asarray(rng.random(shape) < 0.5)
-    if np.issubdtype(kind, np.integer) or dtype in {"int4", "uint4"}:
-        return _draw_integers(rng, shape, kind, profile)
+    if dtype in _RANGES:
+        return _draw_integers(rng, shape, dtype, profile)
     if profile == "integer_extremes":
-        base = rng.choice(np.array([2.0**11, 2.0**24, 2.0**53, 127.0, 255.0, 2.0**31]), shape)
-        return _to_float((base + rng.integers(-2, 3, shape)) * rng.choice([-1.0, 1.0], shape), kind)
+        data = (_pick(rng, _EXTREMES, shape) + _whole(rng, -2, 2, shape)) * _pick(rng, _SIGNS, shape)
+        return _to_float(np.asarray(data), kind)
     drawer = _FLOAT_PROFILES[profile]
-    if np.issubdtype(kind, np.complexfloating):
+    if kind.kind == "c":
         return np.asarray(drawer(rng, shape) + 1j * drawer(rng, shape)).astype(kind)
-    return _to_float(np.asarray(drawer(rng, shape)), kind)
+    return _to_float(drawer(rng, shape), kind)
 
 
 def _to_float(data: Array, kind: np.dtype[Any]) -> Array:
-    """Round to a floating dtype, out-of-range finite numbers to its largest."""
-    data = np.asarray(data)
+    """Round float64 numbers to a floating dtype, out-of-range finite ones to its largest."""
     if kind.itemsize < 4:
-        limit = float(ml_dtypes.finfo(kind).max)  # type: ignore[no-untyped-call]
-        data = np.where(np.isfinite(data), np.clip(data, -limit, limit), data)
-    with np.errstate(all="ignore"):
-        return np.asarray(data.astype(kind))
+        limit = _largest(kind)
+        # The infinities of special data stay, as do its NaNs.
+        data = np.where(np.isfinite(data), data.clip(-limit, limit), data)
+        with np.errstate(all="ignore"):
+            return np.asarray(data.astype(kind))
+    return data.astype(kind)
 
 
-def _draw_integers(rng: np.random.Generator, shape: tuple[int, ...], kind: np.dtype[Any], profile: str) -> Array:
-    info = ml_dtypes.iinfo(kind)  # type: ignore[no-untyped-call]
-    low, high = int(info.min), int(info.max)
+@functools.cache
+def _largest(kind: np.dtype[Any]) -> float:
+    return float(ml_dtypes.finfo(kind).max)  # type: ignore[no-untyped-call]
+
+
+#: Least and greatest number of each integer dtype.
+_RANGES: Mapping[str, tuple[int, int]] = {
+    name: (int(info.min), int(info.max))
+    for name, kind in DTYPES.items()
+    if kind.kind in "iu" or name in {"int4", "uint4"}
+    for info in (ml_dtypes.iinfo(kind),)  # type: ignore[no-untyped-call]
+}
+
+
+@functools.cache
+def _extremes(dtype: str) -> Array:
+    """The ends of an integer dtype's range, its middle, and neighbours of powers of two that floats stop at."""
+    low, high = _RANGES[dtype]
+    choices = [low, low + 1, high, high - 1, 0, 1, high // 2]
+    if low < 0:
+        choices.append(-1)
+    for power in (24, 53):
+        if 2**power < high:
+            choices += [2**power + 1, 2**power - 1]
+    return np.array(choices, dtype=DTYPES[dtype])
+
+
+def _draw_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, profile: str) -> Array:
     if profile in {"integer_extremes", "special"}:
-        choices = [low, low + 1, high, high - 1, 0, 1, high // 2]
-        if low < 0:
-            choices.append(-1)
-        for power in (24, 53):
-            if 2**power < high:
-                choices += [2**power + 1, 2**power - 1]
-        return np.asarray(np.array(choices, dtype=kind)[rng.integers(0, len(choices), shape)])
+        return _pick(rng, _extremes(dtype), shape)
+    low, high = _RANGES[dtype]
     if profile == "large":
-        bound = min(high, 1 << 20)
-        return np.asarray(rng.integers(max(low, -bound), bound, shape, endpoint=True).astype(kind))
-    if profile == "zeros_and_signs":
-        return np.asarray(rng.integers(max(low, -1), 1, shape, endpoint=True).astype(kind))
-    if profile == "negative" and low < 0:
-        return np.asarray(rng.integers(max(low, -9), -1, shape, endpoint=True).astype(kind))
-    if profile == "ties":
-        return np.asarray(rng.integers(max(low, -2), 2, shape, endpoint=True).astype(kind))
-    return np.asarray(rng.integers(max(low, -8), min(high, 9), shape, endpoint=True).astype(kind))
+        low, high = max(low, -(1 << 20)), min(high, 1 << 20)
+    elif profile == "zeros_and_signs":
+        low, high = max(low, -1), 1
+    elif profile == "negative" and low < 0:
+        low, high = max(low, -9), -1
+    elif profile == "ties":
+        low, high = max(low, -2), 2
+    else:
+        low, high = max(low, -8), min(high, 9)
+    return _whole(rng, low, high, shape).astype(DTYPES[dtype])

@@ -23,6 +23,9 @@ from generators.graph import (
 )
 from generators.operators.registry import Registry
 
+#: Arguments that every framework takes as they are.
+_LITERALS = frozenset((int, float, bool, str, type(None)))
+
 
 class EvaluationError(RuntimeError):
     """The framework refused a node; the message names the node and carries the framework's own words."""
@@ -113,8 +116,10 @@ class Frontend(abc.ABC):
         """The argument as the framework takes it, with references looked up in ``values`` (native tensors)."""
         if isinstance(argument, Ref):
             return values[argument.name]
+        if type(argument) in _LITERALS:
+            return argument
         if isinstance(argument, tuple):
-            return tuple(self.native_argument(item, values) for item in argument)
+            return tuple([self.native_argument(item, values) for item in argument])
         if isinstance(argument, DType):
             return self.dtype(argument.name)
         if isinstance(argument, Slice):
@@ -139,11 +144,12 @@ class Frontend(abc.ABC):
             result = function(*args, **kwargs)
         except Exception as error:  # frameworks raise every type there is; it becomes one of ours with the cause
             raise EvaluationError(f"{node.target}: {type(error).__name__}: {error}") from error
-        outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+        several = isinstance(result, (tuple, list))
+        outputs = list(result) if several else [result]
         for output in outputs:
             if not self.is_tensor(output):
                 raise EvaluationError(f"{node.target} returned {type(output).__name__}, not a tensor")
-        return outputs, isinstance(result, (tuple, list))
+        return outputs, several
 
     def run(self, graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every value of the graph (inputs and constants included) by name, in eager mode.

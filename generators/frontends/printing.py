@@ -16,11 +16,14 @@ from generators.graph import Argument, Array, DType, Graph, Ref, Slice, Symbol
 LITERAL_ELEMENTS = 64
 
 
+_RESERVED = frozenset((*keyword.kwlist, *dir(builtins)))
+
+
 class Identifiers:
     """A Python identifier for every value name, distinct for distinct names, the name itself where it is one."""
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self._taken = set(reserved) | set(keyword.kwlist) | set(dir(builtins))
+        self._taken = {*_RESERVED, *reserved}
         self._names: dict[str, str] = {}
 
     def __call__(self, name: str) -> str:
@@ -51,6 +54,9 @@ def elements(array: Array) -> str:
         array = array.astype(np.float64)
     elif array.dtype.name == "complex64":
         array = array.astype(np.complex128)
+
+    if array.dtype.kind in "biu" or (array.dtype.kind == "f" and np.isfinite(array).all()):
+        return repr(array.tolist())
 
     def text(item: object) -> str:
         if isinstance(item, list):

@@ -4,6 +4,11 @@ Targets: ``tf.<...>`` (any public function; ``tf.raw_ops.*`` take keyword argume
 (printed as ``x[...]``). Eager execution is the reference: ``tf.function`` runs Grappler, which is a subject itself.
 TensorFlow has no default element type that could be switched to float64, so samplers of operators that make tensors
 always name one; Python numbers take the element type of the other operand.
+
+By default TensorFlow wraps an eager operator into a function of one node and sends it through its graph passes, 300 µs
+and more for every new combination of attributes and dtypes. The kernel alone takes 10 µs to make and computes the
+same; operators of the registry are executed so, but for those in :data:`AS_FUNCTIONS`
+(docs/decisions/007-tensorflow-kernels-without-functions.md).
 """
 
 from __future__ import annotations
@@ -11,6 +16,8 @@ from __future__ import annotations
 import functools
 import operator
 import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,8 +29,15 @@ import tensorflow as tf
 
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
 from generators.frontends.tensorflow_source import dtype_text, print_module
-from generators.graph import DTYPES, Array, Case, Graph, dtype_name
+from generators.graph import DTYPES, Array, Case, Graph, Node, dtype_name
 from generators.operators.registry import Registry
+
+#: Operators that have another kernel outside of a function than inside one: oneDNN's is used in functions only.
+#: The other softmax rounds differently, the other max-pooling makes -65504 of -inf in float16 and is wrong in three
+#: dimensions for some strides larger than the window.
+AS_FUNCTIONS = frozenset(
+    ("tf.nn.softmax", "tf.nn.max_pool1d", "tf.nn.max_pool2d", "tf.nn.max_pool3d", "tf.nn.max_pool", "tf.nn.pool")
+)
 
 
 class TensorFlowFrontend(Frontend):
@@ -81,12 +95,96 @@ class TensorFlowFrontend(Frontend):
         # The source is printed from a graph by our own printer; it is the text that reproducers carry.
         exec(compile(text, "<printed graph>", "exec"), namespace)
         arguments = tuple(self.to_native(feed) for feed in feeds_of(case))
-        return LoadedModel(case.graph, text, namespace["Model"](), arguments)
+        with _without_functions():  # a variable's operators have its shape among their attributes
+            model = namespace["Model"]()
+        return LoadedModel(case.graph, text, model, arguments)
+
+    def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
+        if node.target in AS_FUNCTIONS or node.target not in self.registry():
+            return super().call(node, values)
+        with _without_functions():
+            return super().call(node, values)
 
     def execute(self, model: LoadedModel) -> list[Array]:
-        outputs = model.native(*model.arguments)
+        registry = self.registry()
+        if all(node.target in registry for node in model.graph.nodes):
+            # The same kernels as in ``call``: while it runs, the source sees operators that switch functions on.
+            namespace = type(model.native).__call__.__globals__
+            namespace["tf"] = _tensorflow_with_switches()
+            try:
+                with _without_functions():
+                    outputs = model.native(*model.arguments)
+            finally:
+                namespace["tf"] = tf
+        else:
+            outputs = model.native(*model.arguments)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [np.array(self.to_array(output), copy=True) for output in outputs]
+
+
+@contextmanager
+def _without_functions() -> Iterator[None]:
+    """While active, eager operators are executed as kernels, not as functions of one node. Has no effect in releases
+    of TensorFlow without that switch, which is not public: they are slower, their results the same."""
+    switch = _function_switch()
+    if switch is None:
+        yield
+        return
+    switch(False)
+    try:
+        yield
+    finally:
+        switch(True)
+
+
+class _Substitute:
+    """A module with some of its attributes replaced."""
+
+    def __init__(self, module: Any, replaced: Mapping[str, Any]) -> None:
+        self._module = module
+        vars(self).update(replaced)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+@functools.cache
+def _tensorflow_with_switches() -> Any:
+    """The ``tf`` namespace in which the operators of AS_FUNCTIONS, all of them in ``tf.nn``, are executed as
+    functions."""
+    names = [target.removeprefix("tf.nn.") for target in AS_FUNCTIONS]
+    return _Substitute(tf, {"nn": _Substitute(tf.nn, {name: _as_function(getattr(tf.nn, name)) for name in names})})
+
+
+def _as_function(operator: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(operator)
+    def switched(*args: Any, **kwargs: Any) -> Any:
+        switch = _function_switch()
+        if switch is None:
+            return operator(*args, **kwargs)
+        switch(True)
+        try:
+            return operator(*args, **kwargs)
+        finally:
+            switch(False)
+
+    return switched
+
+
+@functools.cache
+def _function_switch() -> Callable[[bool], None] | None:
+    try:
+        from tensorflow.python import pywrap_tfe
+        from tensorflow.python.eager import context
+
+        if not context.run_eager_op_as_function_enabled():
+            return None
+        set_functions = pywrap_tfe.TFE_ContextSetRunEagerOpAsFunction
+    except (ImportError, AttributeError):
+        return None
+    context.ensure_initialized()
+    handle = context.context()._handle
+    return lambda wanted: set_functions(handle, wanted)
 
 
 @functools.cache

@@ -49,19 +49,20 @@ class TorchFrontend(Frontend):
         return str(torch.__version__)
 
     def to_native(self, array: Array, layout: tuple[int, ...] = ()) -> torch.Tensor:
+        # Copied, since operators may write into their arguments.
         array = np.array(array, copy=True, order="C")
-        if array.dtype.kind == "V" or array.dtype.name not in _FROM_NUMPY:
+        if array.dtype in _SHARED:
+            tensor = torch.from_numpy(array)
+        else:
             carrier, carried = _CARRIERS[array.dtype.itemsize]
             tensor = torch.from_numpy(array.view(carrier)).view(carried).view(_torch_dtype(array.dtype.name))
-        else:
-            tensor = torch.from_numpy(array)
         if layout:
             inverse = sorted(range(len(layout)), key=layout.__getitem__)
             tensor = tensor.permute(layout).contiguous().permute(inverse)
         return tensor
 
     def to_array(self, native: torch.Tensor) -> Array:
-        tensor = native.detach()
+        tensor = native.detach() if native.requires_grad else native
         if tensor.is_conj() or tensor.is_neg():
             tensor = tensor.resolve_conj().resolve_neg()
         name = _NAMES.get(tensor.dtype)
@@ -125,6 +126,8 @@ class TorchFrontend(Frontend):
 _FROM_NUMPY = frozenset(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()  # noqa: SIM905
 )
+
+_SHARED = frozenset(DTYPES[name] for name in _FROM_NUMPY)
 
 
 def _torch_dtype(name: str) -> torch.dtype:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from generators.choices import SeededChoices
+from generators.frontends import tensorflow as tensorflow_frontend
 from generators.frontends.base import EvaluationError, Frontend, frontend
 from generators.frontends.tensorflow_source import print_module
 from generators.graph import (
@@ -28,6 +30,7 @@ from generators.graph import (
     Value,
     type_of,
 )
+from generators.random_graphs import Weights, grow
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +202,52 @@ def test_the_model_can_be_traced(tensorflow: Frontend) -> None:
     spec = [tf.TensorSpec(value.type.shape, value.type.dtype, name=value.name) for value in case.graph.inputs]
     traced = tf.function(model.native.__call__, input_signature=spec, autograph=False)
     assert traced(*model.arguments).numpy().tolist() == [3.0, 8.0]
+
+
+def _check_both_ways_of_execution(frontend: Frontend, monkeypatch: pytest.MonkeyPatch, seeds: range) -> None:
+    """AssertionError unless every node computes the same bits as a kernel and as a function of one node."""
+    # oneDNN takes the process down for some dilated kernels in half precision that are larger than the input.
+    weights = Weights.of(frontend, {"tf.nn.conv3d": 0.0, "tf.nn.convolution": 0.0})
+    for seed in seeds:
+        grown = grow(frontend, SeededChoices(409, seed), nodes=40, weights=weights)
+        for node in grown.case.graph.nodes:
+            inputs = {name: grown.values[name] for name in node.references()}
+            plain = frontend.evaluate(node, inputs)
+            with monkeypatch.context() as patch:
+                patch.setattr(tensorflow_frontend, "_function_switch", lambda: None)
+                default = frontend.evaluate(node, inputs)
+            for left, right in zip(plain, default, strict=True):
+                assert (left.dtype, left.shape) == (right.dtype, right.shape), node
+                assert left.tobytes() == right.tobytes(), node
+
+
+def test_kernels_compute_what_functions_do(tensorflow: Frontend, monkeypatch: pytest.MonkeyPatch) -> None:
+    _check_both_ways_of_execution(tensorflow, monkeypatch, range(15))
+
+
+@pytest.mark.sweep
+def test_kernels_compute_what_functions_do_in_four_hundred_graphs(
+    tensorflow: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _check_both_ways_of_execution(tensorflow, monkeypatch, range(15, 415))
+
+
+@pytest.mark.parametrize("target", ["tf.math.negative", "tf.nn.softmax"])
+def test_functions_are_switched_off_only_while_we_execute(
+    tensorflow: Frontend, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    switched: list[bool] = []
+    monkeypatch.setattr(tensorflow_frontend, "_function_switch", lambda: switched.append)
+    feeds = {"x": np.array([1.0, 2.0], np.float32)}
+    case = _case(target, (Ref("x"),), [TensorType("float32", (2,))], feeds)
+    tensorflow.run(case.graph, feeds)
+    model = tensorflow.load(case)
+    tensorflow.execute(model)
+    wrong = Node("tf.math.negative", (Ref("x"), 1, 2, 3), (), ())
+    with pytest.raises(EvaluationError):
+        tensorflow.evaluate(wrong, feeds)
+    ours = [False, True] if target == "tf.math.negative" else []
+    printed = [False, True] if target == "tf.math.negative" else [False, True, False, True]
+    assert switched == [*ours, False, True, *printed, False, True]
+    assert model.native(feeds["x"]).shape == (2,)
+    assert len(switched) == len(ours) + len(printed) + 4
