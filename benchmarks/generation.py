@@ -51,7 +51,7 @@ def measure(name: str, nodes: int, graphs: int, before: int) -> str:
         middle = time.process_time()
         growth.append(1000 * (middle - started))
         accepted += grown.accepted
-        drawn += grown.accepted + sum(grown.dropped.values())
+        drawn += grown.accepted + sum(grown.dropped.values()) - grown.dropped["unconnected"]
         middle = time.process_time()
         try:
             values = chosen.run(grown.case.graph, grown.case.feeds)

@@ -23,7 +23,7 @@ from generators.values import WEIGHTS
 PATIENCE = 12
 #: Share of the draws that use no result of another node, in a graph that has some, which are dropped: what optimizers
 #: and fusions act on are operators in sequence.
-CONNECTED = 0.6
+CONNECTED = 0.8
 #: Share of the graphs that came out without inputs which get one: a model without inputs is legal, but nobody's.
 WITH_INPUT = 0.95
 #: Share of the draws of a quarantined kind that are kept, so that a second defect behind a known one is still found.

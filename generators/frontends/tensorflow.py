@@ -8,7 +8,7 @@ always name one; Python numbers take the element type of the other operand.
 By default TensorFlow wraps an eager operator into a function of one node and sends it through its graph passes, 300 µs
 and more for every new combination of attributes and dtypes. The kernel alone takes 10 µs to make and computes the
 same; operators of the registry are executed so, but for those in :data:`AS_FUNCTIONS`
-(docs/decisions/007-tensorflow-kernels-without-functions.md).
+(docs/decisions/008-tensorflow-kernels-without-functions.md).
 """
 
 from __future__ import annotations

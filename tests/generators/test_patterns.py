@@ -59,7 +59,7 @@ def test_every_candidate_of_a_node_matches_it_and_the_general_ones_come_first() 
         found = candidates(node, context)
         assert found[:2] == (node.target, node_key(node, {name: kind.dtype for name, kind in context.types.items()}))
         assert all(Avoided([pattern]).matches(node, context) for pattern in found)
-        assert all(Pattern.parse(pattern).target == node.target for pattern in found)
+        assert {Pattern.parse(pattern).target for pattern in found} == {node.target, "*"}
 
 
 def test_minimized_graphs_become_patterns_of_growing_width() -> None:
@@ -73,7 +73,7 @@ def test_minimized_graphs_become_patterns_of_growing_width() -> None:
 
 
 def test_malformed_conditions_are_refused() -> None:
-    with pytest.raises(ValueError, match="torch.add"):
+    with pytest.raises(ValueError, match=r"torch\.add"):
         Pattern.parse("torch.add{1}")
 
 
