@@ -19,6 +19,9 @@ _UNPROVEN = 0.4
 #: Seconds of CPU time that a batch should take: enough to make its administration negligible, and little to lose.
 _BATCH_SECONDS = 1.5
 _MOST_CASES = 128
+#: Where more than this share of the graphs is refused, batches are short: the next one is to know what this one taught.
+_MUCH_REFUSED = 0.25
+_FEW_CASES = 16
 
 
 @dataclass
@@ -57,7 +60,8 @@ class Learnt:
         if not self.costs.known:
             return pack
         packs = max(1, round(_BATCH_SECONDS / max(self.costs.seconds(pack * nodes), 0.01)))
-        return max(pack, min(_MOST_CASES, packs * pack) // pack * pack)
+        most = _FEW_CASES if self.quarantine.refusal(nodes) > _MUCH_REFUSED else _MOST_CASES
+        return max(pack, min(most, packs * pack) // pack * pack)
 
     def to_probe(self, most: int) -> tuple[str, ...]:
         """Targets of which it is not known whether the converter takes them, those probed least first. What is asked
