@@ -143,6 +143,9 @@ class _Run:
         self.counted = self.started
         self.slots = [_Slot(f"worker {number + 1}") for number in range(config.workers)]
         self.spent: Counter[str] = Counter()
+        #: Seconds of CPU time by what they were spent on, of jobs that are done, and of workers that have ended.
+        self.parts: Counter[str] = Counter()
+        self.worker_seconds = 0.0
         self.per_signature: Counter[str] = Counter()
         self.learnt = {converter.name: Learnt() for converter, _, _ in self.plan.subjects}
         for entry in [*shipped(), *store.quarantine()] if config.quarantine else ():
@@ -267,6 +270,8 @@ class _Run:
             slot.does("stopped")
             for worker in slot.workers.values():
                 worker.close()
+                with self.lock:
+                    self.worker_seconds += worker.cpu_seconds
 
     def _defect(self, job: Finding | Batch, error: Exception) -> None:
         """Tell of a defect of ours and leave its job alone for the rest of this run. Raises it when there are many."""
@@ -385,6 +390,7 @@ class _Run:
         record = judged_batch(self.campaign.id, issued, result, seconds)
         with self.lock:
             self._under_way.pop(issued.index, None)
+            self.parts.update(result.parts)
             if not self.store.record_batch(record):
                 return
             self._learn(issued.converter, result)
@@ -434,6 +440,7 @@ class _Run:
         if handled.finding.state in (FindingState.VERIFIED, FindingState.DUPLICATE):
             self._avoid_finding(handled.finding)
         with self.lock:
+            self.parts.update(handled.parts)
             if handled.finding.state in PENDING:
                 self.pending[finding.id] = handled.finding
             else:

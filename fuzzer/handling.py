@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from corpus.records import Batch, Finding, FindingState, Finish, NewFinding
 from corpus.store import Store
@@ -31,6 +32,8 @@ class Handled:
 
     finding: Finding
     others: tuple[str, ...]
+    #: Seconds of CPU time by what they were spent on.
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Handler:
@@ -48,8 +51,14 @@ class Handler:
     def handle(self, finding: Finding, batch: Batch, worker: Worker, say: Callable[[str], None]) -> Handled:
         """Take the finding as far as time allows. Interrupted work is saved and goes on from there the next time."""
         subject = narrow(subject_of(batch.issued), finding)
+        tester = RemoteTester(worker, subject, converters()[subject.converter])
+        handled = self._handle(finding, subject, tester, worker, say)
+        return replace(handled, parts=tester.parts)
+
+    def _handle(
+        self, finding: Finding, subject: Subject, tester: RemoteTester, worker: Worker, say: Callable[[str], None]
+    ) -> Handled:
         converter = converters()[subject.converter]
-        tester = RemoteTester(worker, subject, converter)
         store = self._store
         start = loads(store.objects.get(finding.minimized_object or finding.case_object))
         conversions = finding.conversions
@@ -83,7 +92,7 @@ class Handler:
             conversions=conversions + result.conversions,
         )
         say(f"verifying {finding.id}")
-        return Handled(self._finish(finding, subject, converter, result, worker), others)
+        return Handled(self._finish(finding, subject, converter, result, worker, tester.parts), others)
 
     def _interrupted(self) -> bool:
         return self._stopping() or time.monotonic() > self._until()
@@ -93,7 +102,13 @@ class Handler:
         return lambda: math.inf if self._interrupted() else time.monotonic()
 
     def _finish(
-        self, finding: Finding, subject: Subject, converter: Converter, result: Minimized, worker: Worker
+        self,
+        finding: Finding,
+        subject: Subject,
+        converter: Converter,
+        result: Minimized,
+        worker: Worker,
+        parts: Counter[str],
     ) -> Finding:
         case, seen = result.case, result.observation
         rendered = worker.call(RenderTask(subject.frontend, dumps(case)))
@@ -118,6 +133,7 @@ class Handler:
         script = script_of(case, seen, rendered.source, subject, converter)
         runs = self._config.verify_runs
         verification = verify(script, runs, deadline=3 * self._config.deadline_seconds)
+        parts["verification"] += verification.cpu_seconds  # type: ignore[assignment]
         state = (
             FindingState.VERIFIED
             if verification.failures == runs

@@ -7,67 +7,30 @@ model, text on standard output), the union is split in two, recursively, until s
 from __future__ import annotations
 
 import functools
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from corpus.records import Outcome
-from fuzzer.converters.base import Converter, converters
+from fuzzer.attempt import Attempt, Judgement, Prepared, Printed, Refused, Spent
+from fuzzer.converters.base import Converter
 from fuzzer.coverage import Tally, outcomes_of
-from fuzzer.failures import describe_exception, explain_exception, normalise
-from fuzzer.formats import Artifact, InvalidModel, Settings, Unsupported
+from fuzzer.failures import normalise
+from fuzzer.formats import Settings
 from fuzzer.quarantine import named
-from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
 from generators.argument_classes import Form
 from generators.choices import SeededChoices
-from generators.frontends.base import EvaluationError, Frontend, LoadedModel, frontend
+from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, GraphError
 from generators.patterns import Avoided, node_keys, suspects
 from generators.random_graphs import Weights, grow
 from generators.serial import dumps, loads
 from generators.transforms import retype, union
-from oracles.judge import judge
-from oracles.noise import NoiseAnalysis
-from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
+from oracles.outcome import MISMATCH, Kind, Observation, Signature, Verdict
 
-#: Kinds of mismatch in the order in which they hide each other.
-_SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A case that eager mode ran twice with the same results: its types are right and ``expected`` its outputs."""
-
-    number: int
-    case: Case
-    expected: list[Array]
-    analyses: dict[tuple[int, ...], NoiseAnalysis] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Spent:
-    """What was spent and counted."""
-
-    conversions: int = 0
-    subject_seconds: float = 0.0
-    funnel: dict[str, Counter[str]] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-    costs: list[tuple[int, float]] = field(default_factory=list)
-
-    def count(self, outcome: Outcome, variant: str = "", number: int = 1) -> None:
-        """Count cases that came to this outcome, under a runtime variant or, before any runtime, under ``''``."""
-        self.funnel.setdefault(variant, Counter())[outcome.value] += number
-
-
-class Printed(Exception):
-    """A subject wrote to standard output."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+#: One pack in this many has one of its graphs converted alone, too: what only fails alone would never be seen.
+_ALONE = 40
 
 
 class Pipeline:
@@ -83,21 +46,19 @@ class Pipeline:
     ) -> None:
         self._announce = announce
         self._note = note
-        self._printed = printed
-        self.frontend: Frontend = frontend(subject.frontend)
-        self.converter: Converter = converters()[subject.converter]
-        self.settings = dict(subject.settings)
-        self.unusual = unusual(self.converter, self.settings)
-        self.variants: list[tuple[Runtime, str]] = [
-            (runtimes()[runtime], variant) for runtime, variant in subject.variants
-        ]
         self.spent = Spent()
+        self.attempt = Attempt(subject, announce, printed, self.spent)
+        self.frontend: Frontend = self.attempt.frontend
+        self.converter: Converter = self.attempt.converter
+        self.unusual = unusual(self.converter, subject.settings)
         #: Counts what a batch exercises; questions about single cases are not counted.
         self._tally: Tally | None = None
+        self._index = 0
 
     def batch(self, task: BatchTask) -> BatchResult:
         """Generate the batch's cases and judge them."""
         self._tally = Tally(self.converter.target)
+        self._index = task.index
         weights = Weights.of(self.frontend, only=task.operators)
         avoid = _avoided(task.avoid)
         cases: list[tuple[int, Case]] = []
@@ -106,15 +67,16 @@ class Pipeline:
             self._announce(Step("generate", self.frontend.name, (number,)))
             choices = SeededChoices(task.seed, task.index, number)
             try:
-                grown = grow(
-                    self.frontend,
-                    choices,
-                    nodes=task.nodes,
-                    weights=weights,
-                    avoid=avoid,
-                    settings=self.unusual,
-                    announce=self._note,
-                )
+                with self.spent.during("growing"):
+                    grown = grow(
+                        self.frontend,
+                        choices,
+                        nodes=task.nodes,
+                        weights=weights,
+                        avoid=avoid,
+                        settings=self.unusual,
+                        announce=self._note,
+                    )
             except ValueError as error:
                 refused.append(CaseResult(number, refused=f"nothing grew: {error}"))
                 continue
@@ -126,7 +88,8 @@ class Pipeline:
 
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""
-        cases = [(number, loads(data)) for number, data in task.cases]
+        with self.spent.during("serialising"):
+            cases = [(number, loads(data)) for number, data in task.cases]
         return self._finish(self._judge(cases, keep_cases=True))
 
     def _finish(self, results: list[CaseResult]) -> BatchResult:
@@ -134,11 +97,12 @@ class Pipeline:
         return BatchResult(
             tuple(results),
             self.spent.conversions,
-            self.spent.subject_seconds,
+            self.spent.parts["subjects"],
             funnel={variant: dict(counts) for variant, counts in self.spent.funnel.items()},
             dropped=dict(self.spent.dropped),
             coverage=self._tally.record() if self._tally else None,
             costs=tuple(self.spent.costs),
+            parts=dict(self.spent.parts),
         )
 
     # -- eager ---------------------------------------------------------------------------------------------------
@@ -171,32 +135,40 @@ class Pipeline:
         for number, case in cases:
             self._announce(Step("eager", self.frontend.name, (number,)))
             try:
-                prepared.append(self._prepare(number, case))
+                with self.spent.during("eager mode"):
+                    prepared.append(self._prepare(number, case))
             except (EvaluationError, GraphError) as error:
                 results.append(CaseResult(number, refused=str(error)[:300]))
                 self.spent.count(Outcome.REFUSED)
         self.spent.count(Outcome.STARTED, number=len(prepared))
-        for number, case, seen in self._split(prepared):
-            wanted = keep_cases or any(item.verdict is Verdict.BUG for item in seen)
-            keys = node_keys(case.graph)
-            if self._tally and number >= 0:
-                variants = [(runtime.name, variant) for runtime, variant in self.variants]
-                self._tally.case(case.graph, keys, outcomes_of(seen, variants))
-                accused, proven = self._patterns(case, any(item.signature.kind not in MISMATCH for item in seen))
-            else:
-                accused, proven = (), ()
-            results.append(
-                CaseResult(
-                    number,
-                    tuple(Seen.of(item) for item in seen),
-                    case=dumps(case) if wanted else b"",
-                    keys=keys,
-                    nodes=len(case.graph.nodes),
-                    suspects=accused,
-                    proven=proven,
-                )
-            )
+        for judgement in self._split(prepared):
+            with self.spent.during("counting"):
+                results.append(self._result(*judgement, keep_case=keep_cases))
         return results
+
+    def _result(self, number: int, case: Case, seen: list[Observation], *, keep_case: bool) -> CaseResult:
+        wanted = keep_case or any(item.verdict is Verdict.BUG for item in seen)
+        keys = node_keys(case.graph)
+        accused: tuple[tuple[str, ...], ...] = ()
+        proven: tuple[str, ...] = ()
+        outcomes: dict[str, Outcome] = {}
+        if number >= 0:
+            variants = [(runtime.name, variant) for runtime, variant in self.attempt.variants]
+            outcomes = outcomes_of(seen, variants)
+            for variant, outcome in outcomes.items():
+                self.spent.count(outcome, variant)
+        if self._tally and number >= 0:
+            self._tally.case(case.graph, keys, outcomes)
+            accused, proven = self._patterns(case, any(item.signature.kind not in MISMATCH for item in seen))
+        return CaseResult(
+            number,
+            tuple(Seen.of(item) for item in seen),
+            case=dumps(case) if wanted else b"",
+            keys=keys,
+            nodes=len(case.graph.nodes),
+            suspects=accused,
+            proven=proven,
+        )
 
     def _patterns(self, case: Case, refused: bool) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
         """What quarantine learns from: of a refused case the patterns of every node, of another those that this
@@ -211,7 +183,7 @@ class Pipeline:
 
     # -- the subject ---------------------------------------------------------------------------------------------
 
-    def _split(self, prepared: list[Prepared]) -> list[tuple[int, Case, list[Observation]]]:
+    def _split(self, prepared: list[Prepared]) -> list[Judgement]:
         """Observations of each case, from one conversion if the subject takes the union."""
         if not prepared:
             return []
@@ -219,251 +191,64 @@ class Pipeline:
             return [self._single(prepared[0])]
         try:
             judged = self._together(prepared)
-        except (_Refused, Printed) as refusal:
+        except (Refused, Printed) as refusal:
             found = [item for part in _parts(prepared, refusal) for item in self._split(part)]
-            if isinstance(refusal, _Refused) and refusal.bug and all(_clean(seen) for _, _, seen in found):
-                found.append(self._company(prepared, refusal))
+            if isinstance(refusal, Refused) and refusal.bug and all(_clean(seen) for _, _, seen in found):
+                # The union fails although each of its parts passes.
+                found.append((-1, union([item.case for item in prepared]).case, [*refusal.observations]))
             return found
+        return self._confirmed(prepared, judged) if self._tally else judged
+
+    def _together(self, prepared: list[Prepared], blob: bytes = b"") -> list[Judgement]:
+        judged = self.attempt.together(prepared, blob)
+        if self._tally and self.attempt.artifact is not None:
+            with self.spent.during("counting"):
+                self._tally.artifact(self.attempt.artifact)
         return judged
 
-    def _company(self, prepared: list[Prepared], refusal: _Refused) -> tuple[int, Case, list[Observation]]:
-        """The union itself as a case: it fails although each of its halves passes."""
-        joined = union([item.case for item in prepared]).case
-        return -1, joined, [*refusal.observations]
+    def _confirmed(self, prepared: list[Prepared], judged: list[Judgement]) -> list[Judgement]:
+        """The judgements of a pack, those of mismatches from a conversion of their own. One that does not show alone
+        is a finding of the union: it fails in company only. Now and then a graph that passed is converted alone, too.
+        """
+        found: list[Judgement] = []
+        company: list[Observation] = []
+        start = 0
+        ticket = zlib.crc32(f"{self._index} {prepared[0].number}".encode())
+        sample = ticket // _ALONE % len(prepared) if ticket % _ALONE == 0 else -1
+        for place, (item, (number, case, seen)) in enumerate(zip(prepared, judged, strict=True)):
+            bugs = [observation for observation in seen if observation.verdict is Verdict.BUG]
+            if bugs or place == sample:
+                _, _, alone = self._single(item)
+                shown = [observation for observation in alone if observation.verdict is Verdict.BUG]
+                if bugs and not shown:
+                    company += [
+                        replace(observation, outputs=tuple(start + output for output in observation.outputs))
+                        for observation in bugs
+                    ]
+                if shown and not bugs:
+                    alone = [
+                        replace(
+                            observation, message=f"{observation.message}\n(only alone: not in a pack of {len(judged)})"
+                        )
+                        for observation in alone
+                    ]
+                seen = alone
+            found.append((number, case, seen))
+            start += len(item.expected)
+        if company:
+            found.append((-1, union([item.case for item in prepared]).case, company))
+        return found
 
-    def _single(self, item: Prepared) -> tuple[int, Case, list[Observation]]:
+    def _single(self, item: Prepared) -> Judgement:
         blob = dumps(item.case)
         try:
             [(_, _, seen)] = self._together([item], blob)
-        except _Refused as refusal:
+        except Refused as refusal:
             return item.number, item.case, [*refusal.observations]
         except Printed as printed:
-            signature = Signature(self._printing_stage, self._printing, Kind.STDOUT, normalise(printed.text))
+            signature = Signature(printed.stage, printed.component, Kind.STDOUT, normalise(printed.text))
             return item.number, item.case, [Observation(signature, Verdict.BUG, printed.text)]
         return item.number, item.case, seen
-
-    _printing = ""
-    _printing_stage = Stage.CONVERT
-
-    @contextmanager
-    def _step(
-        self, name: str, component: str, numbers: tuple[int, ...], case: bytes, settings: str = ""
-    ) -> Iterator[None]:
-        self._announce(Step(name, component, numbers, case, settings))
-        self._printed()
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent.subject_seconds += time.perf_counter() - started
-        text = self._printed()
-        if text:
-            self._printing, self._printing_stage = component, _STAGES[name]
-            raise Printed(text)
-
-    def _together(self, prepared: list[Prepared], blob: bytes = b"") -> list[tuple[int, Case, list[Observation]]]:
-        numbers = tuple(item.number for item in prepared)
-        started = time.process_time()
-        joined = union([item.case for item in prepared]) if len(prepared) > 1 else None
-        case = joined.case if joined else prepared[0].case
-        count = len(prepared)
-        model = self.frontend.load(case)
-        artifact = self._convert(model, numbers, blob)
-        per_variant: list[tuple[str, str, list[Array] | _Refused]] = []
-        feeds = [case.feeds[value.name] for value in case.graph.inputs]
-        for runtime, variant in self.variants:
-            try:
-                per_variant.append((runtime.name, variant, self._run(runtime, variant, artifact, feeds, numbers, blob)))
-            except _Refused as refusal:
-                if count > 1:
-                    raise
-                per_variant.append((runtime.name, variant, refusal))
-        ran = time.process_time()
-        self._announce(Step("judge", "", numbers))
-        found: list[tuple[int, Case, list[Observation]]] = []
-        start = 0
-        for item in prepared:
-            stop = start + len(item.expected)
-            outputs = [
-                (name, variant, result if isinstance(result, _Refused) else result[start:stop])
-                for name, variant, result in per_variant
-            ]
-            # The last case takes what is left over, so that a surplus of outputs is seen.
-            if item is prepared[-1]:
-                outputs = [
-                    (name, variant, result if isinstance(result, _Refused) else result[start:])
-                    for name, variant, result in per_variant
-                ]
-            found.append((item.number, item.case, self._verdicts(item, outputs)))
-            start = stop
-        if count > 1 and any(
-            seen.signature.kind is Kind.COUNT for _, _, observations in found for seen in observations
-        ):
-            # With an output missing or added, those behind it are shifted: only single cases can be judged.
-            seen = next(
-                seen for _, _, observations in found for seen in observations if seen.signature.kind is Kind.COUNT
-            )
-            raise _Refused(seen, bug=True)
-        if self._tally:
-            self._tally.artifact(artifact)  # only now: a pack that was refused is converted again in parts
-            if not any(isinstance(result, _Refused) for _, _, result in per_variant):
-                self.spent.costs.append((len(case.graph.nodes), ran - started))
-        return found
-
-    def _convert(self, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> Artifact:
-        converter = self.converter
-        self.spent.conversions += 1
-        single = len(numbers) == 1
-        try:
-            with self._step("convert", converter.name, numbers, blob):
-                artifact = converter.convert(model, self.settings)
-        except Unsupported as error:
-            raise self._unsupported(converter.name, Stage.CONVERT, error, single) from error
-        except Printed:
-            raise
-        except (Exception, SystemExit) as error:  # whatever a subject raises is a finding
-            stage, detail = describe_exception(converter, error)
-            raise self._crash(converter.name, stage, detail, error, Outcome.CONVERTER_FAILED, single) from error
-        try:
-            with self._step("validate", converter.name, numbers, blob):
-                converter.validate(artifact, model)
-        except InvalidModel as error:
-            if single:
-                self.spent.count(Outcome.INVALID)
-            distinct = {normalise(complaint): complaint for complaint in reversed(error.complaints)}
-            raise _Refused(
-                *(
-                    Observation(Signature(Stage.VALIDATE, converter.name, Kind.INVALID, detail), Verdict.BUG, complaint)
-                    for detail, complaint in reversed(distinct.items())
-                ),
-                bug=True,
-            ) from error
-        return artifact
-
-    def _run(
-        self,
-        runtime: Runtime,
-        variant: str,
-        artifact: Artifact,
-        feeds: Sequence[Array],
-        numbers: tuple[int, ...],
-        blob: bytes,
-    ) -> list[Array]:
-        single = len(numbers) == 1
-        settings = runtime.variants[variant]
-        for name, stage in (("load", Stage.RUNTIME_LOAD), ("run", Stage.INFERENCE)):
-            try:
-                with self._step(name, runtime.name, numbers, blob, variant):
-                    if name == "load":
-                        session = runtime.load(artifact, settings)
-                    else:
-                        outputs = runtime.run(session, artifact, feeds)
-            except Unsupported as error:
-                raise self._unsupported(runtime.name, stage, error, single, variant) from error
-            except Printed:
-                raise
-            except (Exception, SystemExit) as error:  # whatever a subject raises is a finding
-                _, detail = describe_exception(runtime, error)
-                raise self._crash(
-                    runtime.name,
-                    stage,
-                    detail,
-                    error,
-                    Outcome.LOAD_FAILED if name == "load" else Outcome.RUN_FAILED,
-                    single,
-                    variant,
-                ) from error
-        return outputs
-
-    def _unsupported(
-        self, component: str, stage: Stage, error: Unsupported, single: bool, variant: str = ""
-    ) -> _Refused:
-        if single:
-            self.spent.count(Outcome.UNSUPPORTED, f"{component} {variant}" if variant else "")
-        signature = Signature(stage, component, Kind.UNSUPPORTED, error.what)
-        return _Refused(Observation(signature, Verdict.PASS, str(error)[:2000], settings=variant), bug=False)
-
-    def _crash(
-        self,
-        component: str,
-        stage: Stage,
-        detail: str,
-        error: BaseException,
-        outcome: Outcome,
-        single: bool,
-        variant: str = "",
-    ) -> _Refused:
-        if single:
-            self.spent.count(outcome, f"{component} {variant}" if variant else "")
-        kind = Kind.EXIT if isinstance(error, SystemExit) else Kind.EXCEPTION
-        signature = Signature(stage, component, kind, detail)
-        message = explain_exception(error)
-        return _Refused(Observation(signature, Verdict.BUG, message, settings=variant), bug=True)
-
-    # -- verdicts ------------------------------------------------------------------------------------------------
-
-    def _verdicts(self, item: Prepared, outputs: list[tuple[str, str, list[Array] | _Refused]]) -> list[Observation]:
-        """One observation per component that is at fault.
-
-        When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
-        """
-        seen: list[Observation] = []
-        wrong: list[tuple[str, str, Observation]] = []
-        ran = 0
-        for name, variant, result in outputs:
-            if isinstance(result, _Refused):
-                seen.extend(result.observations)
-                continue
-            ran += 1
-            worst = self._worst(item, result, name, variant)
-            if worst is None:
-                self.spent.count(Outcome.SUCCESS, f"{name} {variant}")
-            elif worst.verdict is Verdict.INCONCLUSIVE:
-                self.spent.count(Outcome.INCONCLUSIVE, f"{name} {variant}")
-                seen.append(worst)
-            else:
-                self.spent.count(Outcome.MISMATCH, f"{name} {variant}")
-                wrong.append((name, variant, worst))
-        if not wrong:
-            return seen
-        if len(wrong) == ran:
-            first = min((seen for _, _, seen in wrong), key=lambda seen: _SEVERITY.index(seen.signature.kind))
-            signature = Signature(Stage.CONVERT, self.converter.name, first.signature.kind)
-            variants = ", ".join(f"{name} {variant}" for name, variant, _ in wrong)
-            return [*seen, Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers)]
-        groups: dict[tuple[str, Kind], list[tuple[str, Observation]]] = {}
-        for name, variant, observation in wrong:
-            groups.setdefault((name, observation.signature.kind), []).append((variant, observation))
-        for (name, kind), members in groups.items():
-            first = members[0][1]
-            variants = ", ".join(variant for variant, _ in members)
-            signature = Signature(Stage.INFERENCE, name, kind, variants)
-            seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
-        return seen
-
-    def _worst(self, item: Prepared, actual: list[Array], name: str, variant: str) -> Observation | None:
-        """The gravest verdict on the outputs of one variant; None when all pass."""
-        judged = judge(self.frontend, item.case, item.expected, actual, seed=item.number, analyses=item.analyses)
-        bugs = [result for result in judged if result.verdict is Verdict.BUG]
-        chosen = bugs or [result for result in judged if result.verdict is Verdict.INCONCLUSIVE]
-        if not chosen:
-            return None
-        kind = min((result.mismatch.kind for result in chosen), key=_SEVERITY.index)
-        same_kind = [result for result in chosen if result.mismatch.kind is kind]
-        first = same_kind[0]
-        signature = Signature(Stage.INFERENCE, name, kind)
-        outputs = tuple(result.mismatch.output for result in same_kind)
-        return Observation(signature, first.verdict, str(first.mismatch), outputs, variant, dict(first.numbers))
-
-
-class _Refused(Exception):
-    """A subject refused the union (or the single case) with these observations, one for each thing that it said;
-    ``bug`` unless it is unsupported."""
-
-    def __init__(self, *observations: Observation, bug: bool) -> None:
-        super().__init__(observations[0].message)
-        self.observations = observations
-        self.bug = bug
 
 
 def unusual(converter: Converter, settings: Settings) -> dict[str, Form]:
@@ -481,7 +266,7 @@ def _avoided(patterns: tuple[str, ...]) -> Avoided:
     return Avoided(patterns)
 
 
-def _parts(prepared: list[Prepared], refusal: _Refused | Printed) -> tuple[list[Prepared], list[Prepared]]:
+def _parts(prepared: list[Prepared], refusal: Refused | Printed) -> tuple[list[Prepared], list[Prepared]]:
     """A refused pack in two: the cases with an operator that the refusal names and the others, else the halves."""
     words = refusal.text if isinstance(refusal, Printed) else refusal.observations[0].message
     hit: list[Prepared] = []
@@ -492,14 +277,6 @@ def _parts(prepared: list[Prepared], refusal: _Refused | Printed) -> tuple[list[
         return hit, rest
     middle = len(prepared) // 2
     return prepared[:middle], prepared[middle:]
-
-
-_STAGES = {
-    "convert": Stage.CONVERT,
-    "validate": Stage.VALIDATE,
-    "load": Stage.RUNTIME_LOAD,
-    "run": Stage.INFERENCE,
-}
 
 
 def _clean(seen: list[Observation]) -> bool:

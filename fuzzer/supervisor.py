@@ -21,6 +21,7 @@ import psutil
 from fuzzer.tasks import Failed, Result, Step, Task, decode_message, encode
 from fuzzer.worker import NOTE_BYTES
 from oracles.outcome import Kind
+from oracles.processes import reap
 
 #: Seconds between two looks at a worker's memory.
 _POLL = 0.05
@@ -80,6 +81,8 @@ class Worker:
     _stderr: IO[bytes] | None = None
     _base_memory: int = 0
     starts: int = 0
+    #: CPU time of the processes that have ended.
+    cpu_seconds: float = 0.0
 
     def call(self, task: Task, deadline: float | None = None) -> Result:
         """Have the worker perform the task and return its result.
@@ -194,7 +197,8 @@ class Worker:
         assert process is not None
         if verdict is None:
             try:
-                status = process.wait(timeout=5)
+                self.cpu_seconds += reap(process, 5)
+                status = process.returncode
             except subprocess.TimeoutExpired:
                 # It closed its side of the connection and lives on: nothing can be had of it any more.
                 verdict = (Kind.EXIT, "closed its connection")
@@ -210,7 +214,7 @@ class Worker:
         # The worker is the leader of its own session: its group holds whatever it started.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        self.cpu_seconds += reap(process)
 
     def _forget(self) -> None:
         for stream in (self._tasks, self._messages, self._note, self._stdout, self._stderr):

@@ -179,6 +179,7 @@ def merge(parts: Sequence[BatchResult]) -> BatchResult:
         dict(dropped),
         merge_coverage(part.coverage for part in parts),
         tuple(cost for part in parts for cost in part.costs),
+        {name: sum(part.parts.get(name, 0.0) for part in parts) for part in parts for name in part.parts},
     )
 
 
@@ -190,6 +191,8 @@ class RemoteTester:
         self._subject = subject
         self._converter = converter
         self.conversions = 0
+        #: Seconds of CPU time by what they were spent on.
+        self.parts: Counter[str] = Counter()
 
     def test(self, cases: Sequence[Case]) -> list[Trial]:
         """One trial per case; see the protocol."""
@@ -200,6 +203,7 @@ class RemoteTester:
 
         result = judge_numbers(self._worker, tuple(blobs), task, self._converter)
         self.conversions += result.conversions
+        self.parts.update(result.parts)
         trials = [Trial(None) for _ in cases]
         for item in result.results:
             if item.number < 0 or item.refused:

@@ -124,8 +124,8 @@ class CaseResult(msgspec.Struct, frozen=True):
 
 class BatchResult(msgspec.Struct, frozen=True, tag=True):
     """Results of a batch or of a list of cases, with what was spent and counted on the way. Only a batch has a
-    ``coverage``. ``costs`` are nodes and seconds of CPU time of each conversion that went all the way through the
-    runtimes."""
+    ``coverage``. ``parts`` are seconds of CPU time by what they were spent on. ``costs`` are nodes and seconds of CPU
+    time of each conversion that went all the way through the runtimes."""
 
     results: tuple[CaseResult, ...]
     conversions: int = 0
@@ -135,6 +135,7 @@ class BatchResult(msgspec.Struct, frozen=True, tag=True):
     dropped: dict[str, int] = {}
     coverage: Coverage | None = None
     costs: tuple[tuple[int, float], ...] = ()
+    parts: dict[str, float] = {}
 
 
 class ValuesResult(msgspec.Struct, frozen=True, tag=True):

@@ -25,6 +25,7 @@ from packaging.requirements import Requirement
 
 from generators.graph import Case
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
+from oracles.processes import reap
 from oracles.tensor_source import UNPACK, tensor_source
 from oracles.tolerances import ROUNDED, TOLERANCES, Tolerance
 
@@ -41,13 +42,15 @@ class Verification:
     """Outcome of running a script.
 
     ``failures`` counts the runs that exited 1. ``statuses`` holds the exit status of each run (negative for a signal,
-    None when it was over the deadline), ``outputs`` what it wrote, to standard error too.
+    None when it was over the deadline), ``outputs`` what it wrote, to standard error too. ``cpu_seconds`` is the CPU
+    time of all runs.
     """
 
     runs: int
     failures: int
     outputs: tuple[str, ...] = ()
     statuses: tuple[int | None, ...] = ()
+    cpu_seconds: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -155,13 +158,14 @@ def verify(
     results = [_run(script, deadline, python, env) for _ in range(runs)]
     return Verification(
         runs,
-        sum(status == 1 for status, _ in results),
-        tuple(output for _, output in results),
-        tuple(status for status, _ in results),
+        sum(status == 1 for status, _, _ in results),
+        tuple(output for _, output, _ in results),
+        tuple(status for status, _, _ in results),
+        sum(seconds for _, _, seconds in results),
     )
 
 
-def _run(script: str, deadline: float, python: str, env: Mapping[str, str] | None) -> tuple[int | None, str]:
+def _run(script: str, deadline: float, python: str, env: Mapping[str, str] | None) -> tuple[int | None, str, float]:
     with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
         path = Path(directory) / "reproducer.py"
         path.write_text(script, encoding="utf-8")
@@ -176,21 +180,23 @@ def _run(script: str, deadline: float, python: str, env: Mapping[str, str] | Non
                 start_new_session=True,
             )
             status: int | None
+            seconds = 0.0
             try:
-                status = process.wait(timeout=deadline)
+                seconds = reap(process, deadline)
+                status = process.returncode
             except subprocess.TimeoutExpired:
                 status = None
             finally:
-                _kill(process)
+                seconds += _kill(process)
             output.seek(0)
-            return status, output.read().decode(errors="replace")
+            return status, output.read().decode(errors="replace"), seconds
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and whatever it left running in its session."""
+def _kill(process: subprocess.Popen[bytes]) -> float:
+    """End the process and whatever it left running in its session. Returns as :func:`reap`."""
     with contextlib.suppress(ProcessLookupError):  # all have ended
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    return reap(process)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from corpus.records import Coverage, IssuedBatch, Outcome
-from fuzzer import pipeline
+from fuzzer import attempt
 from fuzzer.converters.identity import TorchIdentity
 from fuzzer.coverage import UNREADABLE, Tally, classes_of, merge, outcomes_of
 from fuzzer.formats import Artifact, Format, InvalidModel, Settings, Unsupported
@@ -77,8 +77,8 @@ SUBJECT = Subject("torch", "moody", {}, (("moody-runtime", "fresh"), ("moody-run
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     """What a worker judges with, over the moody subjects."""
-    monkeypatch.setattr(pipeline, "converters", lambda: {"moody": Moody()})
-    monkeypatch.setattr(pipeline, "runtimes", lambda: {"moody-runtime": MoodyRuntime()})
+    monkeypatch.setattr(attempt, "converters", lambda: {"moody": Moody()})
+    monkeypatch.setattr(attempt, "runtimes", lambda: {"moody-runtime": MoodyRuntime()})
     return Pipeline(SUBJECT, lambda step: None, lambda note: None, lambda: "")
 
 

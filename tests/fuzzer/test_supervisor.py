@@ -18,7 +18,7 @@ from oracles.outcome import Kind, Signature, Stage
 from tests.fuzzer.planted_campaigns import environment
 
 F32 = TensorType("float32", (3,))
-LIMITS = Limits(deadline=4, memory=2000)
+LIMITS = Limits(deadline=8, memory=2000)
 
 
 def chain(*targets: str) -> Case:

@@ -47,7 +47,7 @@ def eat_memory() -> None:
     hoard = []
     while True:
         hoard.append(np.ones(1 << 23))
-        time.sleep(0.005)
+        time.sleep(0.001)
 
 
 def leave() -> None:

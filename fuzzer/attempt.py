@@ -1,0 +1,304 @@
+"""One conversion of one or several cases, and what came of it: convert, validate, run, judge. Runs inside a worker."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from corpus.records import Outcome
+from fuzzer.converters.base import Converter, converters
+from fuzzer.failures import describe_exception, explain_exception, normalise
+from fuzzer.formats import Artifact, InvalidModel, Unsupported
+from fuzzer.runtimes.base import Runtime, runtimes
+from fuzzer.tasks import Step, Subject
+from generators.frontends.base import Frontend, LoadedModel, frontend
+from generators.graph import Array, Case
+from generators.transforms import union
+from oracles.judge import judge
+from oracles.noise import NoiseAnalysis
+from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
+
+#: Kinds of mismatch in the order in which they hide each other.
+_SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
+_STAGES = {
+    "convert": Stage.CONVERT,
+    "validate": Stage.VALIDATE,
+    "load": Stage.RUNTIME_LOAD,
+    "run": Stage.INFERENCE,
+}
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A case that eager mode ran twice with the same results: its types are right and ``expected`` its outputs."""
+
+    number: int
+    case: Case
+    expected: list[Array]
+    analyses: dict[tuple[int, ...], NoiseAnalysis] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Spent:
+    """What was spent and counted."""
+
+    conversions: int = 0
+    #: Seconds of CPU time by what they were spent on.
+    parts: Counter[str] = field(default_factory=Counter)
+    funnel: dict[str, Counter[str]] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    costs: list[tuple[int, float]] = field(default_factory=list)
+
+    @contextmanager
+    def during(self, part: str) -> Iterator[None]:
+        """Count the CPU time spent inside under this part, and not under the one around it."""
+        started, inner = time.process_time(), self.parts.total()
+        try:
+            yield
+        finally:
+            self.parts[part] += time.process_time() - started - (self.parts.total() - inner)  # type: ignore[assignment]
+
+    def count(self, outcome: Outcome, variant: str = "", number: int = 1) -> None:
+        """Count cases that came to this outcome, under a runtime variant or, before any runtime, under ``''``."""
+        self.funnel.setdefault(variant, Counter())[outcome.value] += number
+
+
+class Printed(Exception):
+    """A subject wrote to standard output."""
+
+    def __init__(self, text: str, component: str, stage: Stage) -> None:
+        super().__init__(text)
+        self.text = text
+        self.component = component
+        self.stage = stage
+
+
+class Refused(Exception):
+    """A subject refused the union (or the single case) with these observations, one for each thing that it said;
+    ``bug`` unless it is unsupported."""
+
+    def __init__(self, *observations: Observation, bug: bool) -> None:
+        super().__init__(observations[0].message)
+        self.observations = observations
+        self.bug = bug
+
+
+#: Number of a case in its batch, the case, what was observed of it.
+Judgement: TypeAlias = "tuple[int, Case, list[Observation]]"
+
+
+class Attempt:
+    """Puts cases to one subject. ``announce`` sends a step to the supervisor, ``printed`` returns what came out on
+    standard output since it was last asked."""
+
+    def __init__(
+        self, subject: Subject, announce: Callable[[Step], None], printed: Callable[[], str], spent: Spent
+    ) -> None:
+        self._announce = announce
+        self._printed = printed
+        self.frontend: Frontend = frontend(subject.frontend)
+        self.converter: Converter = converters()[subject.converter]
+        self.settings = dict(subject.settings)
+        self.variants: list[tuple[Runtime, str]] = [
+            (runtimes()[runtime], variant) for runtime, variant in subject.variants
+        ]
+        self.spent = spent
+        #: The last artifact that was not refused.
+        self.artifact: Artifact | None = None
+
+    @contextmanager
+    def _step(
+        self, name: str, component: str, numbers: tuple[int, ...], case: bytes, settings: str = ""
+    ) -> Iterator[None]:
+        self._announce(Step(name, component, numbers, case, settings))
+        self._printed()
+        with self.spent.during("subjects"):
+            yield
+        text = self._printed()
+        if text:
+            raise Printed(text, component, _STAGES[name])
+
+    def together(self, prepared: list[Prepared], blob: bytes = b"") -> list[Judgement]:
+        """Judgements of the cases from one conversion of their union. ``blob`` is the serialised case when there is
+        only one. Raises Refused and Printed; what a runtime refuses of a single case is an observation of it."""
+        self.artifact = None
+        numbers = tuple(item.number for item in prepared)
+        started = time.process_time()
+        count = len(prepared)
+        with self.spent.during("joining and printing"):
+            case = union([item.case for item in prepared]).case if count > 1 else prepared[0].case
+            model = self.frontend.load(case)
+        artifact = self._convert(model, numbers, blob)
+        per_variant: list[tuple[str, str, list[Array] | Refused]] = []
+        feeds = [case.feeds[value.name] for value in case.graph.inputs]
+        for runtime, variant in self.variants:
+            try:
+                per_variant.append((runtime.name, variant, self._run(runtime, variant, artifact, feeds, numbers, blob)))
+            except Refused as refusal:
+                if count > 1:
+                    raise
+                per_variant.append((runtime.name, variant, refusal))
+        ran = time.process_time()
+        self._announce(Step("judge", "", numbers))
+        found: list[tuple[int, Case, list[Observation]]] = []
+        start = 0
+        for item in prepared:
+            stop = start + len(item.expected)
+            outputs = [
+                (name, variant, result if isinstance(result, Refused) else result[start:stop])
+                for name, variant, result in per_variant
+            ]
+            # The last case takes what is left over, so that a surplus of outputs is seen.
+            if item is prepared[-1]:
+                outputs = [
+                    (name, variant, result if isinstance(result, Refused) else result[start:])
+                    for name, variant, result in per_variant
+                ]
+            with self.spent.during("judging"):
+                found.append((item.number, item.case, self._verdicts(item, outputs)))
+            start = stop
+        if count > 1 and any(
+            seen.signature.kind is Kind.COUNT for _, _, observations in found for seen in observations
+        ):
+            # With an output missing or added, those behind it are shifted: only single cases can be judged.
+            seen = next(
+                seen for _, _, observations in found for seen in observations if seen.signature.kind is Kind.COUNT
+            )
+            raise Refused(seen, bug=True)
+        self.artifact = artifact
+        if not any(isinstance(result, Refused) for _, _, result in per_variant):
+            self.spent.costs.append((len(case.graph.nodes), ran - started))
+        return found
+
+    def _convert(self, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> Artifact:
+        converter = self.converter
+        self.spent.conversions += 1
+        try:
+            with self._step("convert", converter.name, numbers, blob):
+                artifact = converter.convert(model, self.settings)
+        except Unsupported as error:
+            raise self._unsupported(converter.name, Stage.CONVERT, error) from error
+        except Printed:
+            raise
+        except (Exception, SystemExit) as error:  # whatever a subject raises is a finding
+            stage, detail = describe_exception(converter, error)
+            raise self._crash(converter.name, stage, detail, error) from error
+        try:
+            with self._step("validate", converter.name, numbers, blob):
+                converter.validate(artifact, model)
+        except InvalidModel as error:
+            distinct = {normalise(complaint): complaint for complaint in reversed(error.complaints)}
+            raise Refused(
+                *(
+                    Observation(Signature(Stage.VALIDATE, converter.name, Kind.INVALID, detail), Verdict.BUG, complaint)
+                    for detail, complaint in reversed(distinct.items())
+                ),
+                bug=True,
+            ) from error
+        return artifact
+
+    def _run(
+        self,
+        runtime: Runtime,
+        variant: str,
+        artifact: Artifact,
+        feeds: Sequence[Array],
+        numbers: tuple[int, ...],
+        blob: bytes,
+    ) -> list[Array]:
+        settings = runtime.variants[variant]
+        for name, stage in (("load", Stage.RUNTIME_LOAD), ("run", Stage.INFERENCE)):
+            try:
+                with self._step(name, runtime.name, numbers, blob, variant):
+                    if name == "load":
+                        session = runtime.load(artifact, settings)
+                    else:
+                        outputs = runtime.run(session, artifact, feeds)
+            except Unsupported as error:
+                raise self._unsupported(runtime.name, stage, error, variant) from error
+            except Printed:
+                raise
+            except (Exception, SystemExit) as error:  # whatever a subject raises is a finding
+                _, detail = describe_exception(runtime, error)
+                raise self._crash(
+                    runtime.name,
+                    stage,
+                    detail,
+                    error,
+                    variant,
+                ) from error
+        return outputs
+
+    def _unsupported(self, component: str, stage: Stage, error: Unsupported, variant: str = "") -> Refused:
+        signature = Signature(stage, component, Kind.UNSUPPORTED, error.what)
+        return Refused(Observation(signature, Verdict.PASS, str(error)[:2000], settings=variant), bug=False)
+
+    def _crash(
+        self,
+        component: str,
+        stage: Stage,
+        detail: str,
+        error: BaseException,
+        variant: str = "",
+    ) -> Refused:
+        kind = Kind.EXIT if isinstance(error, SystemExit) else Kind.EXCEPTION
+        signature = Signature(stage, component, kind, detail)
+        message = explain_exception(error)
+        return Refused(Observation(signature, Verdict.BUG, message, settings=variant), bug=True)
+
+    # -- verdicts ------------------------------------------------------------------------------------------------
+
+    def _verdicts(self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]]) -> list[Observation]:
+        """One observation per component that is at fault.
+
+        When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
+        """
+        seen: list[Observation] = []
+        wrong: list[tuple[str, str, Observation]] = []
+        ran = 0
+        for name, variant, result in outputs:
+            if isinstance(result, Refused):
+                seen.extend(result.observations)
+                continue
+            ran += 1
+            worst = self._worst(item, result, name, variant)
+            if worst is None:
+                continue
+            if worst.verdict is Verdict.INCONCLUSIVE:
+                seen.append(worst)
+            else:
+                wrong.append((name, variant, worst))
+        if not wrong:
+            return seen
+        if len(wrong) == ran:
+            first = min((seen for _, _, seen in wrong), key=lambda seen: _SEVERITY.index(seen.signature.kind))
+            signature = Signature(Stage.CONVERT, self.converter.name, first.signature.kind)
+            variants = ", ".join(f"{name} {variant}" for name, variant, _ in wrong)
+            return [*seen, Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers)]
+        groups: dict[tuple[str, Kind], list[tuple[str, Observation]]] = {}
+        for name, variant, observation in wrong:
+            groups.setdefault((name, observation.signature.kind), []).append((variant, observation))
+        for (name, kind), members in groups.items():
+            first = members[0][1]
+            variants = ", ".join(variant for variant, _ in members)
+            signature = Signature(Stage.INFERENCE, name, kind, variants)
+            seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
+        return seen
+
+    def _worst(self, item: Prepared, actual: list[Array], name: str, variant: str) -> Observation | None:
+        """The gravest verdict on the outputs of one variant; None when all pass."""
+        judged = judge(self.frontend, item.case, item.expected, actual, seed=item.number, analyses=item.analyses)
+        bugs = [result for result in judged if result.verdict is Verdict.BUG]
+        chosen = bugs or [result for result in judged if result.verdict is Verdict.INCONCLUSIVE]
+        if not chosen:
+            return None
+        kind = min((result.mismatch.kind for result in chosen), key=_SEVERITY.index)
+        same_kind = [result for result in chosen if result.mismatch.kind is kind]
+        first = same_kind[0]
+        signature = Signature(Stage.INFERENCE, name, kind)
+        outputs = tuple(result.mismatch.output for result in same_kind)
+        return Observation(signature, first.verdict, str(first.mismatch), outputs, variant, dict(first.numbers))

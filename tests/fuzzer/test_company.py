@@ -1,0 +1,94 @@
+"""What fails only in company, or only alone, is told as such."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from fuzzer import attempt
+from fuzzer.converters.identity import TorchIdentity
+from fuzzer.formats import Artifact, Settings
+from fuzzer.pipeline import Pipeline
+from fuzzer.runtimes.interpreter import Interpreter
+from fuzzer.tasks import BatchResult, BatchTask, CaseResult, Subject
+from generators.frontends.base import LoadedModel
+from generators.graph import Array
+from generators.serial import loads
+from oracles.outcome import Kind
+
+OPERATORS = ("torch.neg", "torch.sin", "torch.cos")
+
+
+class Sociable(TorchIdentity):
+    """Raises for a negation and a sine in one model."""
+
+    name = "sociable"
+
+    def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
+        if settings.get("raises") and {"torch.neg", "torch.sin"} <= set(model.graph.operators()):
+            raise ValueError("too much")
+        return super().convert(model, settings)
+
+
+class Shy(Interpreter):
+    """Negates wrongly beside a sine, or only alone."""
+
+    name = "shy"
+    variants: ClassVar[dict[str, Settings]] = {"beside": {}, "alone": {"alone": True}, "right": {"right": True}}
+
+    def load(self, artifact: Artifact, settings: Settings) -> Any:
+        return super().load(artifact, settings), loads(artifact.data).graph, settings
+
+    def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
+        inner, graph, settings = session
+        outputs = super().run(inner, artifact, feeds)
+        makers = {value.name: node.target for node in graph.nodes for value in node.outputs}
+        wrong = len(graph.nodes) == 1 if settings.get("alone") else "torch.sin" in graph.operators()
+        if wrong and not settings.get("right"):
+            for index, name in enumerate(graph.outputs):
+                if makers.get(name) == "torch.neg":
+                    outputs[index] = outputs[index] + np.ones((), outputs[index].dtype)
+        return outputs
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, variant: str, index: int = 0, **settings: bool) -> BatchResult:
+    monkeypatch.setattr(attempt, "converters", lambda: {"sociable": Sociable()})
+    monkeypatch.setattr(attempt, "runtimes", lambda: {"shy": Shy()})
+    subject = Subject("torch", "sociable", dict(settings), (("shy", variant),))
+    pipeline = Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
+    return pipeline.batch(BatchTask(subject, 5, index, tuple(range(8)), 1, operators=OPERATORS, pack=8))
+
+
+def bugs(result: CaseResult) -> list[str]:
+    return [seen.kind for seen in result.seen if seen.verdict == "bug"]
+
+
+def test_a_mismatch_that_is_gone_alone_is_a_finding_of_the_union(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = judged(monkeypatch, "beside")
+    union, *others = result.results
+    assert union.number == -1
+    assert set(bugs(union)) == {Kind.VALUE.value}
+    graph = loads(union.case).graph
+    assert {"torch.neg", "torch.sin"} <= set(graph.operators())
+    makers = {value.name: node.target for node in graph.nodes for value in node.outputs}
+    told = {makers[graph.outputs[output]] for seen in union.seen for output in seen.outputs}
+    assert told == {"torch.neg"}
+    assert not any(bugs(other) for other in others)
+    assert result.funnel["shy beside"] == {"success": 8}
+
+
+def test_an_exception_of_the_union_alone_is_a_finding_of_the_union(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = judged(monkeypatch, "right", raises=True)
+    assert [bugs(item) for item in result.results if item.number < 0] == [[Kind.EXCEPTION.value]]
+    assert not any(bugs(item) for item in result.results if item.number >= 0)
+
+
+def test_now_and_then_a_graph_is_converted_alone_and_what_shows_then_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [judged(monkeypatch, "alone", index) for index in range(300)]
+    found = [seen for result in results for item in result.results for seen in item.seen if seen.verdict == "bug"]
+    # One pack in forty, and a third of its graphs negate.
+    assert 0 < len(found) < 20
+    assert all("only alone" in seen.message for seen in found)
