@@ -1,8 +1,20 @@
-"""All measurements, one after the other."""
+"""All measurements, one after the other; names as arguments choose some. The soak of two hours is not among them:
+``python -m benchmarks.soak``."""
 
-from benchmarks import coverage, generation
+import sys
+
+from benchmarks import campaigns, coverage, generation, routes
+
+ALL = {
+    "generation": lambda: generation.main(1000),
+    "coverage": lambda: coverage.main(10),
+    "routes": lambda: routes.main(64),
+    "share": lambda: campaigns.main(["share"]),
+    "workers": lambda: campaigns.main(["workers"]),
+    "guidance": lambda: campaigns.main(["guidance"]),
+}
 
 if __name__ == "__main__":
-    generation.main(1000)
-    print()
-    coverage.main(10)
+    for name in sys.argv[1:] or list(ALL):
+        ALL[name]()
+        print(flush=True)

@@ -140,6 +140,7 @@ class _Run:
         self.events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.failure: BaseException | None = None
         self.started = time.monotonic()
+        self.cpu_started = time.process_time()
         self.counted = self.started
         self.slots = [_Slot(f"worker {number + 1}") for number in range(config.workers)]
         self.spent: Counter[str] = Counter()
@@ -192,6 +193,7 @@ class _Run:
             for thread in threads:
                 thread.join()
         self._drain(0)
+        listener.progress(self._snapshot())
         if self.failure is not None:
             store.end_campaign(self.campaign.id, CampaignStatus.INTERRUPTED, time.monotonic() - self.counted)
             raise self.failure
@@ -232,10 +234,20 @@ class _Run:
                 verdicts=dict(self.verdicts),
                 phase="; ".join(phases),
                 pending=len(self.pending),
+                parts=self._parts(),
                 workers=tuple(
                     WorkerState(slot.name, slot.doing, slot.component, now - slot.since) for slot in self.slots
                 ),
             )
+
+    def _parts(self) -> dict[str, float]:
+        """CPU seconds of this run so far: of jobs, of what workers took beside them (imports above all), of this
+        process."""
+        in_workers = sum(seconds for part, seconds in self.parts.items() if part != "verification")
+        parts = {**self.parts, "campaign": time.process_time() - self.cpu_started}
+        if self.worker_seconds:
+            parts["starting workers"] = max(0.0, self.worker_seconds - in_workers)
+        return parts
 
     # -- the slots -----------------------------------------------------------------------------------------------
 

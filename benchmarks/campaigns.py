@@ -1,0 +1,147 @@
+"""Whole campaigns against one another: where CPU time goes, two workers against one, guidance and quarantine.
+
+Each campaign has a corpus of its own in a temporary directory, the default routes and the same seed; nothing else
+should run on the machine. Usage: ``python -m benchmarks.campaigns share|workers|guidance [MINUTES]``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from corpus.records import Batch, Campaign, CoverageReport, Finding, Summary
+from corpus.store import Store
+from fuzzer.campaign import run
+from fuzzer.config import CampaignConfig
+from fuzzer.listener import Snapshot
+
+SEED = 2026
+
+
+@dataclass
+class Outcome:
+    """What a campaign came to."""
+
+    summary: Summary
+    coverage: CoverageReport
+    parts: dict[str, float]
+
+    @property
+    def subjects(self) -> float:
+        """Share of the CPU time that was spent inside subjects' own calls."""
+        return self.parts.get("subjects", 0.0) / sum(self.parts.values())
+
+
+@dataclass
+class Quiet:
+    """A listener that keeps the last snapshot."""
+
+    snapshot: Snapshot = field(default_factory=lambda: Snapshot(0.0, None))
+
+    def started(self, campaign: Campaign, config: CampaignConfig, routes: Sequence[str]) -> None:
+        """Nothing."""
+
+    def batch_done(self, batch: Batch) -> None:
+        """Nothing."""
+
+    def finding_new(self, finding: Finding) -> None:
+        """Nothing."""
+
+    def finding_updated(self, finding: Finding) -> None:
+        """Nothing."""
+
+    def progress(self, snapshot: Snapshot) -> None:
+        """Keep it."""
+        self.snapshot = snapshot
+
+    def log(self, line: str) -> None:
+        """Tell of what goes wrong."""
+        print(f"  {line}", file=sys.stderr)
+
+    def finished(self, summary: Summary) -> None:
+        """Nothing."""
+
+
+def campaign(minutes: float, *, workers: int = 2, guidance: bool = True, quarantine: bool = True) -> Outcome:
+    """Run one in a fresh corpus."""
+    config = CampaignConfig(SEED, minutes, workers=workers, guidance=guidance, quarantine=quarantine)
+    listener = Quiet()
+    with (
+        tempfile.TemporaryDirectory(prefix="convfuzz-") as directory,
+        Store.open(f"{directory}/corpus", create=True) as store,
+    ):
+        identifier = store.create_campaign(config.seed, config.to_builtins(), {}).id
+        summary = run(store, identifier, config, listener)
+        return Outcome(summary, store.coverage(campaign=identifier), listener.snapshot.parts)
+
+
+def share(minutes: float) -> None:
+    """Where the CPU time of a campaign goes."""
+    done = campaign(minutes)
+    total = sum(done.parts.values())
+    print(f"CPU time of a campaign of {minutes:g} minutes, {done.summary.cases} graphs judged.\n")
+    print("| part | CPU seconds | share |")
+    print("|---|---|---|")
+    for part, seconds in sorted(done.parts.items(), key=lambda item: -item[1]):
+        print(f"| {part} | {seconds:.1f} | {100 * seconds / total:.1f}% |")
+
+
+def workers(minutes: float) -> None:
+    """Two workers against one, without the findings, of which there are few in so short a time."""
+    one, two = (campaign(minutes, workers=count) for count in (1, 2))
+    print(f"Campaigns of {minutes:g} minutes with one worker and with two.\n")
+    print("| workers | graphs judged | conversions | findings minimized |")
+    print("|---|---|---|---|")
+    for count, done in ((1, one), (2, two)):
+        finished = sum(done.summary.states.get(state, 0) for state in ("verified", "duplicate", "flaky"))
+        print(f"| {count} | {done.summary.cases} | {done.summary.conversions} | {finished} |")
+    ratios = [two.summary.cases / one.summary.cases, two.summary.conversions / one.summary.conversions]
+    print(f"\nRatios: {ratios[0]:.2f}× the graphs, {ratios[1]:.2f}× the conversions.")
+
+
+def guidance(minutes: float) -> None:
+    """With and without guidance and quarantine, in equal time."""
+    print(f"Campaigns of {minutes:g} minutes of the same seed.\n")
+    heads = ("quarantine, guidance", "graphs", "source n-grams 2 / 3 / 4 / 5", "artifact n-grams", "cells", "buckets")
+    print(f"| {' | '.join(heads)} |")
+    print("|---|---|---|---|---|---|")
+    for name, flags in (
+        ("off, off", {"quarantine": False, "guidance": False}),
+        ("on, off", {"quarantine": True, "guidance": False}),
+        ("on, on", {"quarantine": True, "guidance": True}),
+    ):
+        done = campaign(minutes, **flags)
+        print(f"| {name} | {done.summary.cases} | {_row(done)} | {len(done.summary.verified)} |", flush=True)
+
+
+def _row(done: Outcome) -> str:
+    sides = []
+    for side in ("source", "artifact"):
+        counts: Counter[int] = Counter()
+        for row in done.coverage.sequences:
+            if row.side == side:
+                counts[row.length] += row.distinct
+        sides.append(" / ".join(str(counts[length]) for length in range(2, 6)))
+    passed = {(cell.key, cell.converter, cell.variant) for cell in done.coverage.cells if cell.outcome == "success"}
+    return " | ".join([*sides, f"{len(done.coverage.cells)} ({len(passed)} with success)"])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the measurement that is named, or all of them."""
+    chosen = {"share": (share, 10.0), "workers": (workers, 5.0), "guidance": (guidance, 20.0)}
+    names = arguments[:1] or list(chosen)
+    for name in names:
+        measure, minutes = chosen[name]
+        measure(float(arguments[1]) if len(arguments) > 1 else minutes)
+        print()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
