@@ -24,9 +24,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Progress of a campaign, all runs of it together.
 
     ``elapsed`` and ``remaining`` are seconds (None: no time limit), ``graphs`` cases judged, ``graph_limit`` how many
-    are wanted (None: no limit). ``by_route`` counts cases by route, ``verdicts`` by verdict. ``phase`` says
-    in words what minimization is at (``''`` when idle), ``pending`` how many findings wait for it. ``parts`` are seconds
-    of CPU time of this run by what they were spent on, workers' own overhead included once they have ended.
+    are wanted (None: no limit). ``by_route`` counts cases by route, ``verdicts`` by verdict. ``phase`` says in words
+    what minimization is at (``''`` when idle), ``pending`` how many findings wait for it. ``parts`` are seconds of CPU
+    time of this run by what they were spent on, workers' own overhead included once they have ended.
     """
 
     elapsed: float

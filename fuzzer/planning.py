@@ -83,7 +83,7 @@ class Plan:
         # Small graphs are packed more densely: what costs is nodes and calls, not graphs.
         usual = converter.pack * max(1, self._nodes // nodes)
         pack = self._pack or learnt.pack(nodes, usual, probing=probing)
-        cases = pack if self._pack else max(learnt.cases(pack, nodes), _PROBED if probing else 1)
+        cases = pack if self._pack else max(pack, _PROBED) if probing else learnt.cases(pack, nodes)
         avoid = learnt.quarantine.avoid() if self._quarantine else ()
         return IssuedBatch(
             index, frontend, converter.name, settings, cases, nodes, variants, avoid, operators, min(pack, cases)

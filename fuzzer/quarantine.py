@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from generators.patterns import target_of
 
-#: A key that is refused, with nothing else to explain it, in this share of the cases that hold it, at least, is guilty
-#: although some cases passed: what decides is then a value, or two arguments together.
+#: A key that alone can be to blame in this share of the cases that hold it, at least, is guilty although some cases
+#: passed: what decides is then a value, or two arguments together.
 _MOSTLY = 0.8
 _ENOUGH = 5
 #: Cases that must hold a pattern with a condition before it is guilty: a single one leaves too many to choose from.
@@ -63,7 +63,12 @@ class Quarantine:
             for patterns in nodes
             if patterns[0] in mentioned
         ]
-        self._open.append((tuple(suspects or nodes), reason))
+        if len(mentioned) > 1 and ", " in reason:
+            # A list of what is not supported: each entry is guilty for itself.
+            for target in mentioned:
+                self._open.append((tuple(node for node in suspects if target_of(node[0]) == target), reason))
+        else:
+            self._open.append((tuple(suspects or nodes), reason))
 
     def deduce(self) -> dict[str, str]:
         """Patterns newly found guilty with their reasons; they are added to ``guilty``.
@@ -89,7 +94,8 @@ class Quarantine:
             if len(set(map(_key, suspects))) == 1 and (pattern := self._guilty(suspects[0], support)):
                 found[pattern] = reason
         self._forget(found)
-        keys = Counter(key for nodes, _ in self._open for key in set(map(_key, nodes)))
+        # Of a graph of several operators, the others may be to blame.
+        keys = Counter(_key(nodes[0]) for nodes, _ in self._open if len(nodes) == 1)
         for key, refusals in keys.items():
             total = refusals + self._passed[key]
             if total >= _ENOUGH and refusals / total >= _MOSTLY:

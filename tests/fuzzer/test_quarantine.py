@@ -69,6 +69,13 @@ def test_a_refusal_that_names_types_spares_the_others() -> None:
     assert set(learnt.deduce()) == {"torch.sin(int8)"}
 
 
+def test_of_a_list_of_refused_operators_each_is_guilty() -> None:
+    learnt = Quarantine()
+    passed(learnt, node("torch.sin(float32)"))
+    learnt.refused([node(SIN), node(COS), node(TAN)], "tflite: tf.Sin(f16), tf.Tan(i8)")
+    assert set(learnt.deduce()) == {SIN, TAN}
+
+
 def test_a_key_refused_nearly_always_is_guilty_although_it_passed_once() -> None:
     learnt = Quarantine()
     passed(learnt, node(TAN))
