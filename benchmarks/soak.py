@@ -1,0 +1,145 @@
+"""Memory and rate of a long campaign over time, as a table and a plot.
+
+Usage: ``python -m benchmarks.soak [MINUTES] [PLOT.svg]``; the plot needs matplotlib (``pip install '.[bench]'``).
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import psutil
+
+from benchmarks.campaigns import SEED, Quiet
+from corpus.store import Store
+from fuzzer.campaign import run
+from fuzzer.config import CampaignConfig
+
+#: Seconds between two samples.
+INTERVAL = 15.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Minutes since the start, MiB resident of the campaign's process and of all its children, graphs judged and
+    findings minimized so far."""
+
+    minutes: float
+    campaign: float
+    workers: float
+    graphs: int
+    pending: int
+
+
+class Watcher(threading.Thread):
+    """Samples this process and its children until it is stopped."""
+
+    def __init__(self, listener: Quiet) -> None:
+        super().__init__(daemon=True)
+        self.samples: list[Sample] = []
+        self.ended = threading.Event()
+        self._listener = listener
+        self._started = time.monotonic()
+
+    def run(self) -> None:
+        """Take a sample every INTERVAL seconds."""
+        me = psutil.Process()
+        while not self.ended.wait(INTERVAL):
+            children = 0.0
+            for child in me.children(recursive=True):
+                try:
+                    children += child.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+            shot = self._listener.snapshot
+            self.samples.append(
+                Sample(
+                    (time.monotonic() - self._started) / 60,
+                    me.memory_info().rss / 2**20,
+                    children / 2**20,
+                    shot.graphs,
+                    shot.pending,
+                )
+            )
+
+
+def soak(minutes: float) -> list[Sample]:
+    """Run a campaign of so many minutes in a fresh corpus, watched."""
+    config = CampaignConfig(SEED, minutes)
+    listener = Quiet()
+    watcher = Watcher(listener)
+    with (
+        tempfile.TemporaryDirectory(prefix="convfuzz-") as directory,
+        Store.open(f"{directory}/corpus", create=True) as store,
+    ):
+        identifier = store.create_campaign(config.seed, config.to_builtins(), {}).id
+        watcher.start()
+        run(store, identifier, config, listener)
+        watcher.ended.set()
+        watcher.join()
+    return watcher.samples
+
+
+def table(samples: list[Sample], parts: int = 8) -> str:
+    """Medians over equal parts of the time: MiB, and graphs a minute."""
+    lines = ["| minutes | campaign MiB | workers MiB | graphs a minute | findings waiting |", "|---|---|---|---|---|"]
+    size = max(1, len(samples) // parts)
+    for start in range(0, len(samples) - size + 1, size):
+        part = samples[start : start + size]
+        before = samples[start - 1] if start else Sample(0, 0, 0, 0, 0)
+        rate = (part[-1].graphs - before.graphs) / max(part[-1].minutes - before.minutes, 1e-9)
+        memory = [statistics.median(values) for values in zip(*((s.campaign, s.workers) for s in part), strict=True)]
+        lines.append(
+            f"| {before.minutes:.0f} to {part[-1].minutes:.0f} | {memory[0]:.0f} | {memory[1]:.0f} | {rate:.0f} "
+            f"| {part[-1].pending} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(samples: list[Sample], path: Path) -> None:
+    """Memory above, rate below, over minutes."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, (upper, lower) = pyplot.subplots(2, 1, sharex=True, figsize=(8, 5), layout="constrained")
+    minutes = [sample.minutes for sample in samples]
+    upper.plot(minutes, [sample.workers for sample in samples], label="workers and verification")
+    upper.plot(minutes, [sample.campaign for sample in samples], label="campaign")
+    upper.set_ylabel("resident MiB")
+    upper.set_ylim(bottom=0)
+    upper.legend(frameon=False)
+    window = 20
+    rates = [
+        (samples[index].graphs - samples[max(index - window, 0)].graphs)
+        / max(samples[index].minutes - samples[max(index - window, 0)].minutes, 1e-9)
+        for index in range(1, len(samples))
+    ]
+    lower.plot(minutes[1:], rates)
+    lower.set_ylabel("graphs a minute")
+    lower.set_xlabel("minutes")
+    lower.set_ylim(bottom=0)
+    figure.savefig(path)
+
+
+def main(arguments: list[str]) -> None:
+    """Soak, print the table, and draw the plot where asked for."""
+    minutes = float(arguments[0]) if arguments else 120.0
+    samples = soak(minutes)
+    print(f"A campaign of {minutes:g} minutes.\n\n{table(samples)}")
+    if len(arguments) > 1:
+        plot(samples, Path(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
