@@ -17,6 +17,7 @@ from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.tasks import Step, Subject
 from generators.frontends.base import Frontend, LoadedModel, frontend
 from generators.graph import Array, Case
+from generators.serial import dumps
 from generators.transforms import union
 from oracles.judge import judge
 from oracles.noise import NoiseAnalysis
@@ -124,54 +125,75 @@ class Attempt:
 
     def together(self, prepared: list[Prepared], blob: bytes = b"") -> list[Judgement]:
         """Judgements of the cases from one conversion of their union. ``blob`` is the serialised case when there is
-        only one. Raises Refused and Printed; what a runtime refuses of a single case is an observation of it."""
+        only one.
+
+        What is refused behind the conversion is an observation of the case that it belongs to, where the artifact can
+        be cut in slices. Raises Refused and Printed otherwise; what a runtime refuses of a single case is an
+        observation of it.
+        """
         self.artifact = None
         numbers = tuple(item.number for item in prepared)
         started = time.process_time()
-        count = len(prepared)
         with self.spent.during("joining and printing"):
-            case = union([item.case for item in prepared]).case if count > 1 else prepared[0].case
+            case = union([item.case for item in prepared]).case if len(prepared) > 1 else prepared[0].case
             model = self.frontend.load(case)
         artifact = self._convert(model, numbers, blob)
+        try:
+            found = self._behind(prepared, model, artifact, blob)
+            self.spent.costs.append((len(case.graph.nodes), time.process_time() - started))
+        except Refused as refusal:
+            counts = [(len(item.case.graph.inputs), len(item.case.graph.outputs)) for item in prepared]
+            slices = self.converter.slices(artifact, counts) if len(prepared) > 1 else None
+            if slices is None:
+                raise
+            found = self._sliced(prepared, slices)
+            if refusal.bug and all(seen.verdict is not Verdict.BUG for _, _, all_seen in found for seen in all_seen):
+                # The union is refused although none of its parts is: it fails only in company.
+                found.append((-1, case, [*refusal.observations]))
+        self.artifact = artifact
+        return found
+
+    def _sliced(self, prepared: list[Prepared], slices: list[Artifact]) -> list[Judgement]:
+        """Each case judged by its slice of the artifact of the union."""
+        found: list[Judgement] = []
+        for item, part in zip(prepared, slices, strict=True):
+            model = LoadedModel(item.case.graph, "", None, ())
+            try:
+                found += self._behind([item], model, part, dumps(item.case))
+            except Refused as refusal:
+                found.append((item.number, item.case, [*refusal.observations]))
+        return found
+
+    def _behind(self, prepared: list[Prepared], model: LoadedModel, artifact: Artifact, blob: bytes) -> list[Judgement]:
+        """What comes behind the conversion: validate, run, judge."""
+        numbers = tuple(item.number for item in prepared)
+        self._validate(artifact, model, numbers, blob)
+        feeds = [item.case.feeds[value.name] for item in prepared for value in item.case.graph.inputs]
         per_variant: list[tuple[str, str, list[Array] | Refused]] = []
-        feeds = [case.feeds[value.name] for value in case.graph.inputs]
         for runtime, variant in self.variants:
             try:
                 per_variant.append((runtime.name, variant, self._run(runtime, variant, artifact, feeds, numbers, blob)))
             except Refused as refusal:
-                if count > 1:
+                if len(prepared) > 1:
                     raise
                 per_variant.append((runtime.name, variant, refusal))
-        ran = time.process_time()
         self._announce(Step("judge", "", numbers))
-        found: list[tuple[int, Case, list[Observation]]] = []
+        found: list[Judgement] = []
         start = 0
         for item in prepared:
-            stop = start + len(item.expected)
+            # The last case takes what is left over, so that a surplus of outputs is seen.
+            stop = None if item is prepared[-1] else start + len(item.expected)
             outputs = [
                 (name, variant, result if isinstance(result, Refused) else result[start:stop])
                 for name, variant, result in per_variant
             ]
-            # The last case takes what is left over, so that a surplus of outputs is seen.
-            if item is prepared[-1]:
-                outputs = [
-                    (name, variant, result if isinstance(result, Refused) else result[start:])
-                    for name, variant, result in per_variant
-                ]
             with self.spent.during("judging"):
                 found.append((item.number, item.case, self._verdicts(item, outputs)))
-            start = stop
-        if count > 1 and any(
-            seen.signature.kind is Kind.COUNT for _, _, observations in found for seen in observations
-        ):
+            start += len(item.expected)
+        counts = [seen for _, _, all_seen in found for seen in all_seen if seen.signature.kind is Kind.COUNT]
+        if len(prepared) > 1 and counts:
             # With an output missing or added, those behind it are shifted: only single cases can be judged.
-            seen = next(
-                seen for _, _, observations in found for seen in observations if seen.signature.kind is Kind.COUNT
-            )
-            raise Refused(seen, bug=True)
-        self.artifact = artifact
-        if not any(isinstance(result, Refused) for _, _, result in per_variant):
-            self.spent.costs.append((len(case.graph.nodes), ran - started))
+            raise Refused(counts[0], bug=True)
         return found
 
     def _convert(self, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> Artifact:
@@ -187,6 +209,10 @@ class Attempt:
         except (Exception, SystemExit) as error:  # whatever a subject raises is a finding
             stage, detail = describe_exception(converter, error)
             raise self._crash(converter.name, stage, detail, error) from error
+        return artifact
+
+    def _validate(self, artifact: Artifact, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> None:
+        converter = self.converter
         try:
             with self._step("validate", converter.name, numbers, blob):
                 converter.validate(artifact, model)
@@ -199,7 +225,6 @@ class Attempt:
                 ),
                 bug=True,
             ) from error
-        return artifact
 
     def _run(
         self,

@@ -148,7 +148,7 @@ class _Run:
         self.parts: Counter[str] = Counter()
         self.worker_seconds = 0.0
         self.per_signature: Counter[str] = Counter()
-        self.learnt = {converter.name: Learnt() for converter, _, _ in self.plan.subjects}
+        self.learnt = {converter.name: Learnt(sliceable=converter.sliceable) for converter, _, _ in self.plan.subjects}
         for entry in [*shipped(), *store.quarantine()] if config.quarantine else ():
             if applies(entry, self.plan.versions.get(entry.converter, {})):
                 self.learnt[entry.converter].quarantine.guilty[entry.target] = entry.reason

@@ -11,6 +11,7 @@ from fuzzer.recording import refusals
 from fuzzer.tasks import BatchResult
 from generators.choices import Choices
 from generators.patterns import target_of
+from oracles.minimize.question import BEHIND
 
 #: How often a target is probed before nothing more is expected of probing it.
 _PROBES = 3
@@ -33,6 +34,8 @@ class Learnt:
 
     quarantine: Quarantine = field(default_factory=Quarantine)
     costs: CostModel = field(default_factory=CostModel)
+    #: Whether what is refused behind the conversion costs a pack nothing.
+    sliceable: bool = False
     targets: tuple[str, ...] = ()
     #: How often each target was in a judged case, and how often it was probed.
     drawn: Counter[str] = field(default_factory=Counter)
@@ -45,7 +48,8 @@ class Learnt:
         for case, reason in refusals(result):
             self.drawn.update(map(target_of, case.keys))
             if reason:
-                self.quarantine.refused(case.suspects, reason)
+                behind = any(seen.stage in BEHIND for seen in case.seen)
+                self.quarantine.refused(case.suspects, reason, splits=not (behind and self.sliceable))
             else:
                 self.quarantine.passed(case.keys, case.proven, case.nodes)
         return self.quarantine.deduce()

@@ -53,9 +53,11 @@ class Quarantine:
         self._passed.update(keys)
         self._proven.update(patterns)
 
-    def refused(self, nodes: Sequence[Candidates], reason: str) -> None:
-        """A case with these nodes was refused; ``reason`` is the subject's, with its name in front."""
-        self._rate += _WEIGHT * (1 - self._rate)
+    def refused(self, nodes: Sequence[Candidates], reason: str, *, splits: bool = True) -> None:
+        """A case with these nodes was refused; ``reason`` is the subject's, with its name in front. ``splits`` tells
+        whether a pack with it has to be split, which is what the expected share of refusals is about."""
+        self._rate *= (1 - _WEIGHT) ** (len(nodes) - splits)
+        self._rate += _WEIGHT * (1 - self._rate) * splits
         mentioned = named((patterns[0] for patterns in nodes), reason)
         suspects = [
             # One that names types does not speak of the operator as such.

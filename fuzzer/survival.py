@@ -191,6 +191,7 @@ class RemoteTester:
         self._subject = subject
         self._converter = converter
         self.conversions = 0
+        self.slices = converter.sliceable
         #: Seconds of CPU time by what they were spent on.
         self.parts: Counter[str] = Counter()
 

@@ -140,6 +140,11 @@ class Tester(Protocol):
         ...
 
     @property
+    def slices(self) -> bool:
+        """Whether what fails behind the conversion leaves the other cases of the same conversion alone."""
+        ...
+
+    @property
     def conversions(self) -> int:
         """Conversions made so far."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from fuzzer.formats import Artifact, Availability, Format, Option, Settings, availability
@@ -26,6 +26,8 @@ class Converter(abc.ABC):
     stages: ClassVar[Mapping[str, Stage]] = {}
     #: Whether campaigns use it when no route is asked for.
     default: ClassVar[bool] = True
+    #: Whether :meth:`slices` cuts this converter's artifacts.
+    sliceable: ClassVar[bool] = False
     #: How many graphs to put into one conversion before anything has been learnt about this converter.
     pack: ClassVar[int] = 8
 
@@ -44,6 +46,12 @@ class Converter(abc.ABC):
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:  # noqa: B027
         """Raise InvalidModel when the artifact breaks the rules of its format or declares types and shapes that
         contradict the graph's outputs."""
+
+    def slices(self, artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifact] | None:
+        """The artifact of a union cut into one for each graph, given the numbers of its inputs and outputs; None when
+        artifacts of this converter cannot be cut. With slices, what a validator or runtime refuses of one graph costs
+        the others no conversion."""
+        return None
 
     @abc.abstractmethod
     def script(self, settings: Settings) -> str:

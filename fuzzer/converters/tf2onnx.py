@@ -14,6 +14,7 @@ from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import input_names, named_artifact, validate_onnx
+from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from oracles.outcome import Stage
 
@@ -34,6 +35,7 @@ class Tf2Onnx(Converter):
     name = "tf2onnx"
     source = Format.TENSORFLOW
     target = Format.ONNX
+    sliceable = True
     requires = ("tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
     pack = 4
     options: ClassVar[tuple[Option, ...]] = (
@@ -68,6 +70,9 @@ class Tf2Onnx(Converter):
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
         validate_onnx(artifact, model.graph)
+
+    def slices(self, artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifact] | None:
+        return slices(artifact, counts)
 
     def script(self, settings: Settings) -> str:
         opset = int(settings.get("opset", self.options[0].values[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from fuzzer.converters._torch_registry import warm_registry
@@ -11,6 +11,7 @@ from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings
 from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact, validate_onnx
+from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from oracles.outcome import Stage
 
@@ -43,6 +44,7 @@ class TorchOnnxDynamo(Converter):
     name = "torch.onnx-dynamo"
     source = Format.TORCH
     target = Format.ONNX
+    sliceable = True
     requires = ("torch>=2.9", "onnxscript>=0.5", "onnx>=1.20")
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
@@ -101,6 +103,9 @@ class TorchOnnxDynamo(Converter):
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
         validate_onnx(artifact, model.graph)
+
+    def slices(self, artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifact] | None:
+        return slices(artifact, counts)
 
     def script(self, settings: Settings) -> str:
         opset = int(settings.get("opset", self.options[0].values[0]))

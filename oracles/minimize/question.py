@@ -10,10 +10,12 @@ from generators.graph import Array, Case, Constant
 from generators.transforms import canonical
 from oracles.minimize.records import Budget, PassStatistics
 from oracles.minimize.simplicity import simplicity
-from oracles.outcome import Kind, Observation, Signature, Tester, Trial, Verdict
+from oracles.outcome import Kind, Observation, Signature, Stage, Tester, Trial, Verdict
 
 #: Kinds judged output by output: candidates packed into one conversion get a verdict each.
 PACKABLE = frozenset({Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE})
+#: Stages behind the conversion. Where artifacts of unions can be cut in slices, each candidate is judged by its own.
+BEHIND = frozenset({Stage.VALIDATE, Stage.RUNTIME_LOAD, Stage.INFERENCE})
 #: Most nodes and cases in one conversion; converters' cost per node starts to rise beyond.
 PACK_NODES = 512
 PACK_CASES = 160
@@ -83,7 +85,8 @@ class Question:
     @property
     def packs(self) -> bool:
         """Whether candidates that fail leave the verdicts of the others in the same conversion alone."""
-        return self.signature.kind in PACKABLE
+        behind = self.signature.stage in BEHIND and self.signature.kind in (Kind.INVALID, Kind.EXCEPTION)
+        return self.signature.kind in PACKABLE or (behind and self.tester.slices)
 
     @property
     def conversions(self) -> int:

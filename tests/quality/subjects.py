@@ -20,6 +20,8 @@ TORCH = frontend("torch")
 WRONG = Signature(Stage.INFERENCE, "planted", Kind.VALUE)
 CRASH = Signature(Stage.CONVERT, "planted", Kind.EXCEPTION, "PlantedError: no")
 
+INVALID = Signature(Stage.VALIDATE, "planted", Kind.INVALID, "no")
+
 
 class PlantedError(Exception):
     """What a planted converter raises."""
@@ -42,6 +44,7 @@ class PlantedTester:
     luck: float = 1.0
     seed: int = 0
     conversions: int = 0
+    slices: bool = False
     packs: list[int] = field(default_factory=list)
     crash: Signature = CRASH
 
@@ -71,6 +74,13 @@ class PlantedTester:
         self.conversions += 1
         self.packs.append(len(indices))
         refused = [index for index in indices if self.defect.refused(prepared[index][0].graph)]
+        if refused and self.slices:
+            # The artifact is cut: each case is refused, or judged, for itself.
+            for index in indices:
+                case, values = prepared[index]
+                refusal = (Observation(self.crash, Verdict.BUG, "no"),) if index in refused else ()
+                trials[index] = Trial(case, refusal or self._compare(case, values))
+            return
         if refused and self._random.random() < self.luck:
             if len(indices) == 1:
                 seen = Observation(self.crash, Verdict.BUG, "PlantedError: no")

@@ -9,6 +9,7 @@ from generators.graph import Case, TensorType
 from oracles.minimize import Minimized, Unreproducible, minimize
 from tests.quality.subjects import (
     CRASH,
+    INVALID,
     WRONG,
     Defect,
     PlantedTester,
@@ -108,6 +109,15 @@ def test_a_refused_operator_is_all_that_remains(seed: int) -> None:
     assert result.case.graph.operators() == ("torch.transpose",)
     assert shown(result) == ["float32[1]"]
     assert result.conversions_to_nodes <= 20
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_validator_refuses_shares_conversions_where_artifacts_are_cut(seed: int) -> None:
+    case = plant(link("torch.transpose", 0, 1), seed=seed)
+    result, _ = minimized(case, refused("torch.transpose"), INVALID, slices=True, crash=INVALID)
+    assert result.case.graph.operators() == ("torch.transpose",)
+    assert shown(result) == ["float32[1]"]
+    assert result.conversions <= 4
 
 
 @pytest.mark.parametrize("seed", SEEDS)
