@@ -7,6 +7,7 @@ model, text on standard output), the union is split in two, recursively, until s
 from __future__ import annotations
 
 import functools
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ from generators.serial import dumps, loads
 from generators.transforms import retype, union
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Verdict
 
+#: Seconds of work that a subject may take away by ending the worker.
+_PARTIAL_SECONDS = 1.0
 #: One pack in this many has one of its graphs converted alone, too: what only fails alone would never be seen.
 _ALONE = 40
 
@@ -55,36 +58,46 @@ class Pipeline:
         self._tally: Tally | None = None
         self._index = 0
 
-    def batch(self, task: BatchTask) -> BatchResult:
-        """Generate the batch's cases and judge them."""
-        self._tally = Tally(self.converter.target)
-        self._index = task.index
+    def batch(self, task: BatchTask, partial: Callable[[BatchResult], None] | None = None) -> BatchResult:
+        """Generate the batch's cases and judge them. ``partial`` is given what has been judged every second or so, and
+        the result holds the rest; without it, the result holds all."""
         weights = Weights.of(self.frontend, only=task.operators)
-        avoid = _avoided(task.avoid)
-        cases: list[tuple[int, Case]] = []
-        refused: list[CaseResult] = []
-        for number in task.cases:
-            self._announce(Step("generate", self.frontend.name, (number,)))
-            choices = SeededChoices(task.seed, task.index, number)
-            try:
-                with self.spent.during("growing"):
-                    grown = grow(
-                        self.frontend,
-                        choices,
-                        nodes=task.nodes,
-                        weights=weights,
-                        avoid=avoid,
-                        settings=self.unusual,
-                        announce=self._note,
-                    )
-            except ValueError as error:
-                refused.append(CaseResult(number, refused=f"nothing grew: {error}"))
-                continue
-            self.spent.dropped.update(grown.dropped)
-            cases.append((number, grown.case))
-        pack = max(task.pack or len(cases), 1)
-        parts = [self._judge(cases[start : start + pack]) for start in range(0, len(cases), pack)]
-        return self._finish([*refused, *(result for part in parts for result in part)])
+        self._index = task.index
+        pack = max(task.pack or len(task.cases), 1)
+        results: list[CaseResult] = []
+        sent = time.monotonic()
+        self._tally = Tally(self.converter.target)
+        for start in range(0, len(task.cases), pack):
+            if start and partial is not None and time.monotonic() - sent > _PARTIAL_SECONDS:
+                sent = time.monotonic()
+                partial(self._finish(results))
+                results = []
+                self._tally, self.spent = Tally(self.converter.target), Spent()
+                self.attempt.spent = self.spent
+            cases: list[tuple[int, Case]] = []
+            for number in task.cases[start : start + pack]:
+                try:
+                    cases.append((number, self._grow(task, number, weights)))
+                except ValueError as error:
+                    results.append(CaseResult(number, refused=f"nothing grew: {error}"))
+            results += self._judge(cases)
+        return self._finish(results)
+
+    def _grow(self, task: BatchTask, number: int, weights: Weights) -> Case:
+        """The case of that number. ValueError when nothing grows."""
+        self._announce(Step("generate", self.frontend.name, (number,)))
+        with self.spent.during("growing"):
+            grown = grow(
+                self.frontend,
+                SeededChoices(task.seed, task.index, number),
+                nodes=task.nodes,
+                weights=weights,
+                avoid=_avoided(task.avoid),
+                settings=self.unusual,
+                announce=self._note,
+            )
+        self.spent.dropped.update(grown.dropped)
+        return grown.case
 
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""

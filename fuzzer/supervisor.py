@@ -18,7 +18,7 @@ from typing import IO
 
 import psutil
 
-from fuzzer.tasks import Failed, Result, Step, Task, decode_message, encode
+from fuzzer.tasks import BatchResult, Failed, Partial, Result, Step, Task, decode_message, encode
 from fuzzer.worker import NOTE_BYTES
 from oracles.outcome import Kind
 from oracles.processes import reap
@@ -84,10 +84,13 @@ class Worker:
     #: CPU time of the processes that have ended.
     cpu_seconds: float = 0.0
 
-    def call(self, task: Task, deadline: float | None = None) -> Result:
+    def call(
+        self, task: Task, deadline: float | None = None, *, partial: Callable[[BatchResult], None] | None = None
+    ) -> Result:
         """Have the worker perform the task and return its result.
 
-        ``deadline`` overrides the seconds allowed per step. Raises WorkerDied, WorkerDefect, or Stopped.
+        ``partial`` is called with what a batch sends before its end; the result then holds the rest. ``deadline``
+        overrides the seconds allowed per step. Raises WorkerDied, WorkerDefect, or Stopped.
         """
         if self._process is None:
             self._start()
@@ -97,7 +100,7 @@ class Worker:
             self._tasks.send_bytes(encode(task))
         except (BrokenPipeError, OSError):
             self._bury(Step("idle"), None)
-        result = self._await(self.limits.deadline if deadline is None else deadline)
+        result = self._await(self.limits.deadline if deadline is None else deadline, partial)
         if isinstance(result, Failed):
             raise WorkerDefect(f"{result.error}\n{result.traceback}")
         self._recycle()
@@ -154,7 +157,7 @@ class Worker:
         self._base_memory = 0
         self.starts += 1
 
-    def _await(self, deadline: float) -> Result:
+    def _await(self, deadline: float, partial: Callable[[BatchResult], None] | None) -> Result:
         assert self._process is not None
         assert self._messages is not None
         step = Step("import")
@@ -167,6 +170,11 @@ class Worker:
             try:
                 if self._messages.poll(_POLL):
                     message = decode_message(self._messages.recv_bytes())
+                    if isinstance(message, Partial):
+                        if partial is not None:
+                            partial(message.result)
+                        started = time.monotonic()
+                        continue
                     if not isinstance(message, Step):
                         return message
                     step, started = message, time.monotonic()

@@ -43,48 +43,58 @@ def judge_numbers(
     """Have the worker perform ``task(numbers)`` and return one result per number.
 
     When the worker dies over several cases they are split in two; over a single one, its end becomes that case's
-    observation and the others are done again. A worker that was killed from outside starts over once. A case that kills
-    eager mode is refused. Raises WorkerUnusable.
+    observation. Of a batch, it must end a fresh worker, too: a subject that corrupts memory may die of it cases later.
+    What was judged before is kept, and the others are done after that. A worker that was killed from outside starts
+    over once. A case that kills eager mode is refused. Raises WorkerUnusable.
     """
     gathered: list[BatchResult] = []
     waiting = [tuple(numbers)]
+    done: set[int] = set()
+    suspected: set[int] = set()
     failures = 0
     killed: set[tuple[int, ...]] = set()
+
+    def keep(result: BatchResult) -> None:
+        gathered.append(result)
+        done.update(item.number for item in result.results)
+
     while waiting:
-        part = waiting.pop()
+        part = tuple(number for number in waiting.pop() if number not in done)
         if not part:
             continue
+        asked = task(part)
         try:
-            asked = task(part)
-            result = worker.call(asked)
+            result = worker.call(asked, partial=keep)
         except WorkerDied as death:
+            waiting.append(part)
             if death.what in _FROM_OUTSIDE and part not in killed:
                 # Somebody else's doing (a person, the kernel short of memory) until it happens twice.
                 killed.add(part)
-                waiting.append(part)
                 continue
             if not death.step.cases:
                 failures += 1
                 if failures > 2:
                     raise WorkerUnusable(f"{death}\n{death.output[-2000:]}") from death
-                waiting.append(part)
                 continue
-            if death.step.name not in _STAGES and len(death.step.cases) == 1:
-                number = death.step.cases[0]
-                reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"
-                funnel = {"": {Outcome.REFUSED.value: 1}}
-                gathered.append(BatchResult((CaseResult(number, refused=reason),), funnel=funnel))
-                waiting.append(tuple(other for other in part if other != number))
-            elif len(death.step.cases) == 1:
-                number = death.step.cases[0]
-                gathered.append(_end_of(number, death, converter, counted=isinstance(asked, BatchTask)))
-                waiting.append(tuple(other for other in part if other != number))
-            else:
+            if len(death.step.cases) > 1:
+                waiting.pop()
                 middle = len(part) // 2
                 waiting += [part[middle:], part[:middle]]
+                continue
+            [number] = death.step.cases
+            counted = isinstance(asked, BatchTask)
+            if death.step.name not in _STAGES:
+                reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"
+                funnel = {"": {Outcome.REFUSED.value: 1}}
+                keep(BatchResult((CaseResult(number, refused=reason),), funnel=funnel))
+            elif counted and len(part) > 1 and number not in suspected:
+                suspected.add(number)
+                waiting.append((number,))
+            else:
+                keep(_end_of(number, death, converter, counted=counted))
             continue
         assert isinstance(result, BatchResult)
-        gathered.append(result)
+        keep(result)
     return merge(gathered)
 
 

@@ -138,6 +138,12 @@ class BatchResult(msgspec.Struct, frozen=True, tag=True):
     parts: dict[str, float] = {}
 
 
+class Partial(msgspec.Struct, frozen=True, tag=True):
+    """Results of a part of a batch's cases, sent as soon as they are there; those of the others follow."""
+
+    result: BatchResult
+
+
 class ValuesResult(msgspec.Struct, frozen=True, tag=True):
     """All values of a case, as a serialised case without nodes whose constants they are; ``error`` if it failed."""
 
@@ -189,10 +195,10 @@ def with_seconds(result: BatchResult, seconds: float) -> BatchResult:
 
 _ENCODER = msgspec.msgpack.Encoder()
 _TASKS: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Task)
-_MESSAGES: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Result | Step)
+_MESSAGES: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Result | Step | Partial)
 
 
-def encode(record: Task | Result | Step) -> bytes:
+def encode(record: Task | Result | Step | Partial) -> bytes:
     """The record as MessagePack."""
     return _ENCODER.encode(record)
 
@@ -203,7 +209,7 @@ def decode_task(data: bytes) -> Task:
     return task
 
 
-def decode_message(data: bytes) -> Result | Step:
-    """The result or announcement in a worker's message. Raises as :func:`decode_task`."""
-    message: Result | Step = _MESSAGES.decode(data)
+def decode_message(data: bytes) -> Result | Step | Partial:
+    """The result, announcement or partial result in a worker's message. Raises as :func:`decode_task`."""
+    message: Result | Step | Partial = _MESSAGES.decode(data)
     return message

@@ -76,6 +76,9 @@ class _Server:
     def _announce(self, step: tasks.Step) -> None:
         self._messages.send_bytes(tasks.encode(step))
 
+    def _partial(self, result: tasks.BatchResult) -> None:
+        self._messages.send_bytes(tasks.encode(tasks.Partial(result)))
+
     def _note(self, text: str) -> None:
         data = text.encode()[: NOTE_BYTES - 1]
         self._note_page[: len(data) + 1] = data + b"\0"
@@ -99,7 +102,7 @@ class _Server:
 
             started = time.perf_counter()
             pipeline = Pipeline(task.subject, self._announce, self._note, self._printed)
-            result = pipeline.batch(task) if isinstance(task, tasks.BatchTask) else pipeline.judge(task)
+            result = pipeline.batch(task, self._partial) if isinstance(task, tasks.BatchTask) else pipeline.judge(task)
             return tasks.with_seconds(result, time.perf_counter() - started)
         self._announce(tasks.Step("import", task.frontend))
         chosen = frontend(task.frontend)

@@ -225,7 +225,7 @@ CASE = unary("torch", "exp", "float32", 2)
 class Mortal(Worker):
     """Dies of case 1 while it runs the model, whoever asks."""
 
-    def call(self, task: Task, deadline: float | None = None) -> Result:
+    def call(self, task: Task, deadline: float | None = None, **_: Any) -> Result:
         assert isinstance(task, (BatchTask, JudgeTask))
         numbers = task.cases if isinstance(task, BatchTask) else tuple(number for number, _ in task.cases)
         if 1 in numbers:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from fuzzer.converters.base import Converter
+from fuzzer.formats import Format
 from fuzzer.supervisor import Limits, Worker, WorkerDied
 from fuzzer.survival import RemoteTester, judge_numbers, signature_of
-from fuzzer.tasks import BatchTask, JudgeTask, Subject, ValuesTask
+from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Result, Step, Subject, Task, ValuesTask
 from generators.graph import Case, Graph, Input, Node, Ref, TensorType, Value
 from generators.serial import dumps
 from oracles.outcome import Kind, Signature, Stage
@@ -38,6 +39,8 @@ class Planted:
     """Stands for the planted converter on this side, where its plugin is not installed."""
 
     stages: ClassVar[dict[str, Stage]] = {}
+    target = Format.GRAPH
+    sliceable = False
 
 
 PLANTED: Converter = Planted()  # type: ignore[assignment]
@@ -127,3 +130,34 @@ def test_eager_mode_refusing_a_case_is_an_error_of_the_case(worker: Worker) -> N
     with pytest.raises(ValueError, match="no_such_function"):
         RemoteTester(worker, subject("planted.correct"), PLANTED).values(chain("torch.no_such_function"))
     assert worker.call(ValuesTask("torch", dumps(chain("torch.sin"))))
+
+
+class Delayed(Worker):
+    """Dies in case 2 of what case 1 did to it, and in case 3 of itself; what was judged before is sent at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[int, ...]] = []
+
+    def call(
+        self, task: Task, deadline: float | None = None, *, partial: Callable[[BatchResult], None] | None = None
+    ) -> Result:
+        assert isinstance(task, BatchTask)
+        self.asked.append(task.cases)
+        done: list[int] = []
+        for number in task.cases:
+            if number == 3 or (number == 2 and 1 in done):
+                assert partial is not None
+                partial(BatchResult(tuple(CaseResult(case) for case in done)))
+                raise WorkerDied(Kind.SIGNAL, "SIGSEGV", Step("convert", "c", (number,), dumps(chain())), "", (), "")
+            done.append(number)
+        return BatchResult(tuple(CaseResult(case) for case in done))
+
+
+def test_a_death_counts_only_when_it_ends_a_fresh_worker_too() -> None:
+    worker = Delayed()
+    result = judge_numbers(worker, range(5), lambda numbers: BatchTask(subject("c"), 0, 0, numbers, 1), PLANTED)
+    assert [item.number for item in result.results] == [0, 1, 2, 3, 4]
+    assert [bool(item.seen) for item in result.results] == [False, False, False, True, False]
+    # 0 and 1 are judged once, 2 and 3 alone after the worker died over them.
+    assert worker.asked == [(0, 1, 2, 3, 4), (2,), (3, 4), (3,), (4,)]
