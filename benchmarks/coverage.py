@@ -27,6 +27,7 @@ import msgspec
 from corpus.records import IssuedBatch, JudgedBatch
 from corpus.store import Store
 from fuzzer.coverage import Tally
+from fuzzer.learning import Learnt
 from fuzzer.pipeline import Pipeline
 from fuzzer.planning import Plan, task_of
 from fuzzer.recording import judged_batch
@@ -65,7 +66,7 @@ def measure(converter: str, batches: int, watch: Stopwatch, store: Store) -> str
     without: list[float] = []
     recording: list[float] = []
     for index in range(batches + WARM_UP):
-        issued = plan.batch(index, (), PACK)
+        issued = plan.batch(index, Learnt())
         task = task_of(SEED, issued, range(issued.cases))
         pipeline = Pipeline(task.subject, lambda step: None, lambda note: None, lambda: "")
         watch.seconds = 0.0

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from fuzzer.converters.base import converters
+from fuzzer.learning import Learnt
 from fuzzer.planning import Plan, task_of
 from fuzzer.recording import judged_batch
 from fuzzer.routes import select
@@ -22,7 +23,7 @@ def check_identity(frontend: str, graphs: int, nodes: int) -> None:
     judged = index = 0
     try:
         while judged < graphs:
-            issued = plan.batch(index, (), 25)
+            issued = plan.batch(index, Learnt())
             result = judge_numbers(worker, range(issued.cases), partial(task_of, 2026, issued), converter)
             record = judged_batch("identity", issued, result, 0.0)
             refused = [case.refused for case in result.results if case.refused]

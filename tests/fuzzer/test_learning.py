@@ -1,0 +1,104 @@
+"""What a campaign makes of what it has learnt: probes, neglected operators, sizes of batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from fuzzer.learning import Learnt
+from fuzzer.planning import Plan, task_of
+from fuzzer.routes import select
+from fuzzer.tasks import BatchResult, CaseResult, Seen
+from generators.choices import SeededChoices
+
+TARGETS = tuple(f"torch.f{number:03}" for number in range(200))
+
+
+def seen(stage: str, kind: str) -> Seen:
+    return Seen(stage, "torch.onnx-dynamo", kind, "no", "bug", "no", (), "", {})
+
+
+def judged(*targets: str, refusal: Seen | None = None) -> BatchResult:
+    """One case of nodes with these targets, passed or refused."""
+    nodes = tuple((target, f"{target}(float32)") for target in targets)
+    case = CaseResult(
+        0,
+        (refusal,) if refusal else (),
+        keys=tuple(node[1] for node in nodes),
+        nodes=len(nodes),
+        suspects=nodes if refusal else (),
+        proven=() if refusal else tuple(pattern for node in nodes for pattern in node),
+    )
+    return BatchResult((case,))
+
+
+def test_operators_are_probed_until_they_are_known() -> None:
+    learnt = Learnt(targets=TARGETS[:5])
+    learnt.learn(judged(TARGETS[0]))
+    learnt.learn(judged(TARGETS[1], refusal=seen("node conversion", "exception")))
+    assert learnt.to_probe(2) == TARGETS[2:4]
+    assert learnt.to_probe(2) == (TARGETS[4], TARGETS[2])
+    asked = Counter(target for _ in range(20) for target in learnt.to_probe(2))
+    assert asked + Counter((*TARGETS[2:4], TARGETS[4], TARGETS[2])) == Counter({target: 3 for target in TARGETS[2:5]})
+
+
+def test_what_was_drawn_little_is_preferred() -> None:
+    learnt = Learnt(targets=TARGETS)
+    for target in TARGETS[:100]:
+        learnt.drawn[target] = 400
+    chosen = [learnt.neglected(SeededChoices(1, index), 40) for index in range(30)]
+    assert all(len(set(part)) == 40 for part in chosen)
+    fresh = sum(target in TARGETS[100:] for part in chosen for target in part)
+    assert fresh > 0.85 * 30 * 40
+    assert learnt.neglected(SeededChoices(1), 200) == ()
+
+
+def test_guilty_operators_are_neither_probed_nor_preferred() -> None:
+    learnt = Learnt(targets=TARGETS)
+    learnt.quarantine.guilty[TARGETS[7]] = "known"
+    assert TARGETS[7] not in learnt.to_probe(200)
+    assert all(TARGETS[7] not in learnt.neglected(SeededChoices(2, index), 150) for index in range(10))
+
+
+def test_refusals_behind_the_conversion_do_not_shrink_packs_that_are_cut() -> None:
+    whole, cut = Learnt(), Learnt(sliceable=True)
+    for learnt in (whole, cut):
+        for _ in range(300):
+            learnt.learn(judged(*TARGETS[:3], refusal=seen("validate", "invalid")))
+    assert cut.quarantine.refusal(10) < 0.05 < whole.quarantine.refusal(10)
+
+
+def test_batches_are_short_while_much_is_refused_and_long_when_conversions_are_cheap() -> None:
+    learnt = Learnt()
+    for _ in range(20):
+        learnt.costs.observe(10, 0.01)
+    assert learnt.cases(1, 10) == 16
+    for _ in range(100):
+        learnt.quarantine.passed([], [], 10)
+    assert learnt.cases(1, 10) == 128
+    assert learnt.cases(32, 10) % 32 == 0
+
+
+def test_a_batch_says_all_that_its_cases_depend_on() -> None:
+    plan = Plan(11, select(["torch.onnx-torchscript"]), 10, None)
+    learnt = Learnt(targets=TARGETS)
+    learnt.quarantine.guilty["torch.sin(float16)"] = "known"
+    issued = [plan.batch(index, learnt) for index in range(8)]
+    assert all(batch.avoid == ("torch.sin(float16)",) for batch in issued)
+    assert {batch.nodes for batch in issued if len(batch.operators) == 16} == {1}
+    assert any(len(batch.operators) == 64 for batch in issued)
+    assert any(not batch.operators and batch.nodes == 10 for batch in issued)
+    for batch in issued:
+        task = task_of(11, batch, (0,))
+        assert (task.nodes, task.avoid, task.operators, task.pack) == (
+            batch.nodes,
+            batch.avoid,
+            batch.operators,
+            batch.pack,
+        )
+
+
+def test_quarantine_and_guidance_can_be_turned_off() -> None:
+    plan = Plan(11, select(["torch.onnx-torchscript"]), 10, None, quarantine=False, guidance=False)
+    learnt = Learnt(targets=TARGETS)
+    learnt.quarantine.guilty["torch.sin"] = "known"
+    assert all(not batch.avoid and not batch.operators for batch in (plan.batch(i, learnt) for i in range(8)))
