@@ -43,7 +43,7 @@ class Outcome:
 class Quiet:
     """A listener that keeps the last snapshot."""
 
-    snapshot: Snapshot = field(default_factory=lambda: Snapshot(0.0, None))
+    snapshot: Snapshot = field(default_factory=lambda: Snapshot(0.0, None, 0))
 
     def started(self, campaign: Campaign, config: CampaignConfig, routes: Sequence[str]) -> None:
         """Nothing."""
