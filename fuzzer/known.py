@@ -2,22 +2,23 @@
 
 The knowledge is data, ``data/quarantine.json``: for each converter, entries with the versions they were learnt with; an
 entry counts only with exactly those. It makes a first campaign start where a longer one left off. Made from a corpus by
-``python -m fuzzer.known CORPUS > fuzzer/data/quarantine.json``.
+``python -m fuzzer.known CORPUS … > new.json``, which adds to what ships.
 """
 
 from __future__ import annotations
 
 import importlib.resources
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import msgspec
 
 from corpus.records import Quarantine
 from corpus.store import Store
 from fuzzer.converters.base import converters
-from fuzzer.quarantine import named
+from fuzzer.quarantine import bare, named
 from fuzzer.runtimes.base import runtimes
+from generators.patterns import target_of
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -64,6 +65,9 @@ def certain(store: Store) -> list[Quarantine]:
     }
     kept: list[Quarantine] = []
     for entry in store.quarantine():
+        # A condition is a guess that the campaign itself may correct; the next one should make its own.
+        if ("{" in entry.target and "setting" not in entry.target) or not bare(entry.reason):
+            continue
         if entry.converter in converters() and entry.reason in said and named([entry.target], entry.reason):
             converter = converters()[entry.converter]
             needed = {**converter.availability().versions}
@@ -75,6 +79,22 @@ def certain(store: Store) -> list[Quarantine]:
     return kept
 
 
+def main(corpora: Sequence[str]) -> None:
+    """Print what ships already and what the corpora add to it."""
+    found = {(entry.converter, entry.target): entry for entry in shipped() if bare(entry.reason)}
+    for corpus in corpora:
+        with Store.open(corpus, write=False) as store:
+            found |= {(entry.converter, entry.target): entry for entry in certain(store)}
+    # What a wider pattern says already needs no entry of its own.
+    kept = [entry for (converter, pattern), entry in found.items() if not covered(pattern, converter, found)]
+    sys.stdout.buffer.write(grouped(kept))
+
+
+def covered(pattern: str, converter: str, known: Container[tuple[str, str]]) -> bool:
+    """Whether the target alone, or with these dtypes, is known without the pattern's conditions."""
+    head = pattern.partition("{")[0]
+    return any((converter, wider) in known for wider in {head, target_of(pattern)} - {pattern})
+
+
 if __name__ == "__main__":
-    with Store.open(sys.argv[1], write=False) as store:
-        sys.stdout.buffer.write(grouped(certain(store)))
+    main(sys.argv[1:])

@@ -21,6 +21,11 @@ _MOSTLY = 0.8
 _ENOUGH = 5
 #: Cases that must hold a pattern with a condition before it is guilty: a single one leaves too many to choose from.
 _CONDITIONAL = 2
+#: Cases that must hold an operator before it is guilty when the refusal is a sentence: most sentences are about an
+#: argument, whose other values may pass.
+_SENTENCE = 3
+#: Share of the unexplained refusals of a key that a condition must hold in.
+_EXPLAINED = 0.6
 #: Unexplained refusals that are kept.
 _KEPT = 400
 #: Weight of the latest node in the running share of refused ones, and that share before anything is known.
@@ -41,6 +46,7 @@ class Quarantine:
         self._passed: Counter[str] = Counter()
         self._open: deque[tuple[tuple[Candidates, ...], str]] = deque(maxlen=_KEPT)
         self._rate = _EXPECTED
+        self._accused: Counter[str] = Counter()
 
     def refusal(self, nodes: int) -> float:
         """The expected share of graphs of this many nodes that are refused."""
@@ -87,13 +93,15 @@ class Quarantine:
                 if support[pattern] >= _ENOUGH and pattern not in self._proven:
                     found[pattern] = reason
         support.clear()
+        self._accused = Counter(key for nodes, _ in self._open for key in set(map(_key, nodes)))
         for nodes, _ in self._open:
             support.update({pattern for node in nodes for pattern in node if pattern not in self._proven})
         for nodes, reason in self._open:
             if self._explained(nodes, found):
                 continue
             suspects = [node for node in nodes if any(pattern not in self._proven for pattern in node)]
-            if len(set(map(_key, suspects))) == 1 and (pattern := self._guilty(suspects[0], support)):
+            needed = 1 if bare(reason) else _SENTENCE
+            if len(set(map(_key, suspects))) == 1 and (pattern := self._guilty(suspects[0], support, needed)):
                 found[pattern] = reason
         self._forget(found)
         # Of a graph of several operators, the others may be to blame.
@@ -108,14 +116,16 @@ class Quarantine:
         self._forget({})
         return found
 
-    def _guilty(self, node: Candidates, support: Counter[str]) -> str:
-        """The pattern of a node that explains most refusals, the most general of several; empty for none."""
+    def _guilty(self, node: Candidates, support: Counter[str], needed: int) -> str:
+        """The pattern of a node that explains most refusals, the most general of several; empty for none. One without
+        a condition must be in so many refused cases."""
         unproven = [pattern for pattern in node if pattern not in self._proven and not pattern.startswith("*")]
         for pattern in unproven:
             if "{" not in pattern:
-                return pattern
+                return pattern if support[pattern] >= needed else ""
         best = max(unproven, key=lambda pattern: support[pattern], default="")
-        return best if support[best] >= _CONDITIONAL else ""
+        enough = max(_CONDITIONAL, _EXPLAINED * self._accused[_key(node)])
+        return best if support[best] >= enough else ""
 
     def _forget(self, found: Mapping[str, str]) -> None:
         kept = [entry for entry in self._open if not self._explained(entry[0], found)]
@@ -142,12 +152,30 @@ def _key(node: Candidates) -> str:
     return [pattern for pattern in node if "{" not in pattern][-1]
 
 
+_BARE = re.compile(r"[\w.:]+(?:\([^()]*\))?(?:, [\w.:]+(?:\([^()]*\))?)*")
+
+
+def bare(reason: str) -> bool:
+    """Whether a reason is nothing but names of operators, with types or without, after the subject's name."""
+    return _BARE.fullmatch(reason.partition(": ")[2]) is not None
+
+
+#: A word in a message, with what makes it the name of an operator: a namespace before it, or types behind it.
+_WORD = re.compile(r"(aten::|aten\.|prims::|tf\.|torch\.)?\b([A-Za-z][A-Za-z0-9_]*)(\(?)")
+
+
 def named(patterns: Iterable[str], reason: str) -> dict[str, bool]:
-    """The targets of the patterns whose names the reason holds as words, case and underscores apart; whether the
-    reason speaks of the operator as such and not of it with certain types, as ``Sin(bfloat16)`` does."""
-    words = {
-        word.replace("_", ""): not typed
-        for word, typed in re.findall(r"([a-z][a-z0-9_]*)(\(?)", reason.partition(": ")[2].lower())
-    }
+    """The targets of the patterns that the reason names, case and underscores apart; whether it speaks of the operator
+    as such and not of it with certain types, as ``Sin(bfloat16)`` does.
+
+    A word is a name when it begins the reason or has a namespace, a capital or an underscore: ``add`` in the middle of
+    a sentence is none.
+    """
+    words: dict[str, bool] = {}
+    text = reason.partition(": ")[2]
+    for match in _WORD.finditer(text):
+        space, word, typed = match.groups()
+        if space or match.start() == 0 or word[0].isupper() or "_" in word:
+            words[word.lower().replace("_", "")] = not typed
     names = {target: target.rpartition(".")[2].lower().replace("_", "") for target in map(target_of, patterns)}
     return {target: words[name] for target, name in names.items() if name in words}

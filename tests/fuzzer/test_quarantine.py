@@ -23,17 +23,20 @@ def passed(learnt: Quarantine, *nodes: Candidates) -> None:
 
 def test_the_only_unproven_node_of_a_refused_case_is_guilty() -> None:
     learnt = Quarantine()
-    learnt.refused([node(SIN), node(COS)], "runtime: no kernel")
+    learnt.refused([node(SIN), node(COS)], "runtime: NoKernel")
     assert learnt.deduce() == {}
     passed(learnt, node(COS), node(TAN))
-    assert learnt.deduce() == {"torch.sin": "runtime: no kernel"}
+    assert learnt.deduce() == {"torch.sin": "runtime: NoKernel"}
     assert learnt.avoid() == ("torch.sin",)
 
 
 def test_an_operator_that_passed_with_other_types_is_guilty_with_these_only() -> None:
     learnt = Quarantine()
     passed(learnt, node(COS), node("torch.sin(float32)"))
-    learnt.refused([node(SIN), node(COS)], "runtime: no kernel")
+    for _ in range(2):
+        learnt.refused([node(SIN), node(COS)], "runtime: no kernel for this")
+        assert learnt.deduce() == {}
+    learnt.refused([node(SIN), node(COS)], "runtime: no kernel for this")
     assert set(learnt.deduce()) == {SIN}
 
 
@@ -58,6 +61,12 @@ def test_a_refusal_that_names_an_operator_decides_at_once() -> None:
     learnt = Quarantine()
     learnt.refused([node("torch.special.erf_cx(float32)"), node(COS), node(TAN)], "converter: aten::erf_cx")
     assert set(learnt.deduce()) == {"torch.special.erf_cx"}
+
+
+def test_a_common_word_in_a_message_names_no_operator() -> None:
+    learnt = Quarantine()
+    learnt.refused([node("torch.add(float32)"), node(COS)], "runtime: ScatterElements: cannot add to a scalar")
+    assert learnt.deduce() == {}
 
 
 def test_a_refusal_that_names_types_spares_the_others() -> None:
