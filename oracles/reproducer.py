@@ -241,6 +241,7 @@ def _body(
             before=scripts,
             onnx=_is_onnx(convert_script, signature.component),
             checker=signature.detail.startswith("onnx.checker"),
+            complex=any(kind.dtype.startswith("complex") for kind in case.graph.types().values()),
         )
     types = case.graph.types()
     names = {types[name].dtype for name in case.graph.outputs}

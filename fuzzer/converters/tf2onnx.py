@@ -137,24 +137,22 @@ import logging
 import tensorflow as tf
 import tf2onnx
 
+def throw(record):  # tf2onnx logs what its handlers raise, and returns a broken model
+    if record.exc_info:
+        raise record.exc_info[1]
 
-class Raiser(logging.Handler):  # tf2onnx logs what its handlers raise, and returns a broken model
-    def emit(self, record):
-        if record.exc_info:
-            raise record.exc_info[1]
-
-
-logging.getLogger('tf2onnx').addHandler(Raiser(logging.ERROR))
+handler = logging.Handler(logging.ERROR)
+handler.emit = throw
+logging.getLogger('tf2onnx').addHandler(handler)
 """
 _FROM_FUNCTION = "proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)\n"
 _FROM_GRAPH_DEF = """\
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 frozen = convert_variables_to_constants_v2(function.get_concrete_function())
-names = {tensor.name: f'input_{index}' for index, tensor in enumerate(frozen.inputs)}
-names.update({tensor.name: f'output_{index}' for index, tensor in enumerate(frozen.outputs)})
+ends = [[tensor.name for tensor in side] for side in (frozen.inputs, frozen.outputs)]
+names = {x: f'{kind}_{index}' for kind, end in zip(('input', 'output'), ends) for index, x in enumerate(end)}
 proto, _ = tf2onnx.convert.from_graph_def(
-    frozen.graph.as_graph_def(), input_names=[tensor.name for tensor in frozen.inputs],
-    output_names=[tensor.name for tensor in frozen.outputs], opset=OPSET, tensors_to_rename=names,
+    frozen.graph.as_graph_def(), input_names=ends[0], output_names=ends[1], opset=OPSET, tensors_to_rename=names
 )
 """
