@@ -6,22 +6,24 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
-from fuzzer.formats import Artifact, InvalidModel, Unsupported
+from fuzzer.formats import Artifact, Format, InvalidModel, Unsupported
 from fuzzer.runtimes.base import Runtime, runtimes
+from fuzzer.runtimes.onnx_reference import OnnxReference
 from fuzzer.tasks import Step, Subject
 from generators.frontends.base import Frontend, LoadedModel, frontend
 from generators.graph import Array, Case
 from generators.serial import dumps
 from generators.transforms import union
+from oracles.compare import finite
 from oracles.judge import judge
 from oracles.noise import NoiseAnalysis
-from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
+from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
 
 #: Kinds of mismatch in the order in which they hide each other.
 _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
@@ -88,6 +90,8 @@ class Refused(Exception):
         self.bug = bug
 
 
+#: Evaluators that are asked who is wrong, by the format that they take.
+WITNESSES: dict[Format, Runtime] = {Format.ONNX: OnnxReference()}
 #: Number of a case in its batch, the case, what was observed of it.
 Judgement: TypeAlias = "tuple[int, Case, list[Observation]]"
 
@@ -190,6 +194,7 @@ class Attempt:
             with self.spent.during("judging"):
                 found.append((item.number, item.case, self._verdicts(item, outputs)))
             start += len(item.expected)
+        self._hear_witness(prepared, artifact, found)
         counts = [seen for _, _, all_seen in found for seen in all_seen if seen.signature.kind is Kind.COUNT]
         if len(prepared) > 1 and counts:
             # With an output missing or added, those behind it are shifted: only single cases can be judged.
@@ -275,6 +280,47 @@ class Attempt:
         message = explain_exception(error)
         return Refused(Observation(signature, Verdict.BUG, message, settings=variant), bug=True)
 
+    def _hear_witness(self, prepared: list[Prepared], artifact: Artifact, found: list[Judgement]) -> None:
+        """Where every runtime variant is wrong, ask the format's own evaluator whether the model is. When it gives what
+        the framework gives, the model is right and the runtime is not."""
+        runtimes_used = {runtime.name for runtime, _ in self.variants}
+        accused = [
+            index
+            for index, (_, _, seen) in enumerate(found)
+            if any(one.signature.component == self.converter.name and one.signature.kind in MISMATCH for one in seen)
+        ]
+        if not accused or len(runtimes_used) != 1 or artifact.format not in WITNESSES:
+            return
+        counts = [(len(item.case.graph.inputs), len(item.case.graph.outputs)) for item in prepared]
+        slices = [artifact] if len(prepared) == 1 else self.converter.slices(artifact, counts)
+        for index in accused if slices else ():
+            number, case, seen = found[index]
+            if not self._exonerated(prepared[index], slices[index]):  # type: ignore[index]
+                continue
+            [runtime] = runtimes_used
+            found[index] = (
+                number,
+                case,
+                [
+                    replace(one, signature=Signature(Stage.INFERENCE, runtime, one.signature.kind, one.settings))
+                    if one.signature.component == self.converter.name and one.signature.kind in MISMATCH
+                    else one
+                    for one in seen
+                ],
+            )
+
+    def _exonerated(self, item: Prepared, artifact: Artifact) -> bool:
+        """Whether the witness computes from the artifact what the framework computes."""
+        witness = WITNESSES[artifact.format]
+        feeds = [item.case.feeds[value.name] for value in item.case.graph.inputs]
+        try:
+            with self.spent.during("witness"):
+                actual = witness.run(witness.load(artifact, {}), artifact, feeds)
+        except Exception:  # noqa: BLE001  (it does not know every operator and type, and then has nothing to say)
+            return False
+        with self.spent.during("judging"):
+            return not judge(self.frontend, item.case, item.expected, actual, seed=item.number, analyses=item.analyses)
+
     # -- verdicts ------------------------------------------------------------------------------------------------
 
     def _verdicts(self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]]) -> list[Observation]:
@@ -326,4 +372,5 @@ class Attempt:
         first = same_kind[0]
         signature = Signature(Stage.INFERENCE, name, kind)
         outputs = tuple(result.mismatch.output for result in same_kind)
-        return Observation(signature, first.verdict, str(first.mismatch), outputs, variant, dict(first.numbers))
+        numbers = {**first.numbers, "defined": float(all(map(finite, item.expected)))}
+        return Observation(signature, first.verdict, str(first.mismatch), outputs, variant, numbers)

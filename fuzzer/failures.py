@@ -187,6 +187,9 @@ _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     (_COLOUR, ""),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "0x#"),
     (re.compile(r"(?:[A-Za-z]:)?(?:/[\w.+@~-]+){2,}/([\w.+@-]+)"), r"\1"),
+    # Values in a printed graph, and the operator that torch's tracer happens to stumble at.
+    (re.compile(r"%\w+"), "%#"),
+    (re.compile(r"(We don't have an op for )aten::\w+"), r"\1aten::#"),
     # Names of nodes are made up by the converter and differ with the node's place.
     (re.compile(r",? ?node name: [^),]*"), ""),
     (re.compile(r"\b(?:Node )?[Nn]ame: ?'?[^'\s,)]+'?"), "Name"),

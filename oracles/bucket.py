@@ -7,9 +7,9 @@ may differ in. What is kept was chosen by what merges best without merging diffe
   same complaint mostly are two entries missing in a table, and are fixed one by one.
 * For exceptions, refusals of a validator and other failures before there is a model that runs, nothing more: the
   normalised message and the subject's own innermost frame already say where the defect is, while arguments, element
-  types and ranks vary with the road that led there. Element types in the message count by kind: a type that a schema
-  does not admit is one of a kind that the converter forgot to cast. An exception without a frame and message is kept
-  apart by the structure below.
+  types and ranks vary with the road that led there. Element types in the message count by kind, and not at all where a
+  schema does not admit one: the converter forgot a cast. What cannot even be traced does not count by operator. An
+  exception without a frame and message is kept apart by the structure below.
 * For mismatches and for the end of the process, where the detail is empty or says next to nothing, also: which keywords
   and how many arguments are given (after minimization only needed ones are), each argument's class (sign of a number,
   uniform or mixed tuple; never its size, which axes and shapes make arbitrary), how the operators are connected, the
@@ -28,23 +28,30 @@ from generators.frontends.printing import argument as argument_text
 from generators.graph import Argument, Case, Graph, Node, digest_of
 from generators.transforms import canonical
 from oracles.minimize import needs_special
-from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Signature
+from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Signature, Stage
 
 __all__ = ["bucket_key", "needs_special", "structure", "title"]
 
 #: Element types in messages: NumPy's names, and ONNX's own for two of them.
 _TYPE = re.compile(r"\b(?:bfloat16|u?int(?:8|16|32|64)|float(?:16|32|64)?|double|complex(?:64|128)|bool)\b")
 _NAMES = {"float": "float32", "double": "float64"}
+#: How a schema complains of a type.
+_SCHEMA = "has unsupported type"
 
 
 def bucket_key(signature: Signature, case: Case) -> str:
     """Identity of the defect that a minimized case shows: 32 hexadecimal digits."""
+    detail = signature.detail
+    # Any type that a schema does not admit is one that the converter forgot to cast.
+    detail = _TYPE.sub("type", detail) if _SCHEMA in detail else detail
+    # What cannot even be traced is a matter of the tracer: the operator is where it happened to be.
+    traced = signature.stage is Stage.LOAD and signature.kind is Kind.EXCEPTION and bool(detail)
     form: dict[str, Form] = {
         "stage": str(signature.stage),
         "component": signature.component,
         "kind": str(signature.kind),
-        "detail": _TYPE.sub(lambda match: dtype_kind(_NAMES.get(match[0], match[0])), signature.detail),
-        "operators": list[Form](sorted(set(case.graph.operators()))),
+        "detail": _TYPE.sub(lambda match: dtype_kind(_NAMES.get(match[0], match[0])), detail),
+        "operators": [] if traced else list[Form](sorted(set(case.graph.operators()))),
     }
     if signature.kind in MISMATCH | DEADLY or not signature.detail:
         form["structure"] = structure(case)

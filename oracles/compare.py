@@ -136,6 +136,11 @@ def classes(array: Array) -> Array:
     return np.asarray(np.where(np.isneginf(values), 3, codes)).astype(np.int8)
 
 
+def finite(array: Array) -> bool:
+    """Whether the array holds neither NaN nor infinities."""
+    return dtype_name(array.dtype) not in ROUNDED or not classes(array).any()
+
+
 def _exact(output: int, expected: Array, actual: Array) -> Mismatch | None:
     error = differences(expected, actual)
     odd = np.asarray(expected != actual)  # not error > 0: that is rounded

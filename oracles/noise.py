@@ -23,6 +23,8 @@ Noise is put in by the :class:`~generators.operators.registry.Rounding` class of
   get noise of a rounding of one. In half precision, where each step of a decomposition may be rounded to half, it is
   a rounding of the larger of one and the argument.
 * A denormal result may be flushed to zero.
+* An operator that is registered as tabulated interpolates with weights from a coarse table, in every precision: its
+  results get noise of a thousandth of the largest argument.
 
 The errors of one operator are all of one sign and size in half of its evaluations, since approximations are biased.
 Every other sample has all its noise times the factor of safety, and its deviations count in proportion: so the factor
@@ -275,6 +277,8 @@ class _Runs:
         exact = self._double(node, {name: widen(array) for name, array in inputs.items()})
         inner = self._inner(inputs, sensitivity) if rounding is Rounding.COMPOSITE else None
         simple = all(_simple(array).all() for array in inputs.values())
+        if self._frontend.registry().tabulated(node):
+            outputs = [self._interpolated(array, inputs) for array in outputs]
         return [
             self._rounded(
                 array,
@@ -286,6 +290,17 @@ class _Runs:
             )
             for number, array in enumerate(outputs)
         ]
+
+    def _interpolated(self, array: Array, inputs: Mapping[str, Array]) -> Array:
+        """A result with the error of weights that were looked up at rounded positions: a thousandth of the largest
+        argument."""
+        if array.dtype.kind not in "fV" or not array.size:
+            return array
+        parts = [np.abs(wide(value))[np.isfinite(wide(value))] for value in inputs.values() if value.dtype.kind in "fV"]
+        largest = max((float(part.max(initial=0.0)) for part in parts), default=0.0)
+        with np.errstate(all="ignore"):
+            noisy = wide(array) + self._unit(array) * (self._amplitude * largest * 2.0**-10)
+        return np.asarray(np.where(classes(array) == 0, noisy, wide(array))).astype(array.dtype)
 
     def _copied(self, node: Node, inputs: Mapping[str, Array]) -> list[Array]:
         return [np.array(array, copy=True) for array in self._frontend.evaluate(node, inputs)]

@@ -236,11 +236,14 @@ def _body(
             words=repr(words),
         )
     if kind is Kind.INVALID:
+        _, found, broken = observation.message.partition("ONNX operators: ")
         return _template(
             "invalid",
             before=scripts,
             onnx=_is_onnx(convert_script, signature.component),
             checker=signature.detail.startswith("onnx.checker"),
+            worded=broken.partition(":")[0] if found else "",
+            complaint=repr(broken),
             complex=any(kind.dtype.startswith("complex") for kind in case.graph.types().values()),
         )
     types = case.graph.types()

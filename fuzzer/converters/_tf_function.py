@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fuzzer.failures import explain_exception, normalise
+from fuzzer.formats import Unsupported
 from fuzzer.onnx_artifacts import input_names
 from generators.frontends.base import LoadedModel
 
@@ -15,7 +17,8 @@ TRACE = (
 
 
 def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
-    """A ``tf.function`` of the model with its input signature; inputs are named by position.
+    """A traced ``tf.function`` of the model with its input signature; inputs are named by position. Unsupported when
+    TensorFlow itself cannot trace the model.
 
     AutoGraph is off: the printed source has no Python control flow to translate.
     """
@@ -25,4 +28,11 @@ def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
         tf.TensorSpec(argument.shape, argument.dtype, name=name)
         for argument, name in zip(model.arguments, input_names(model.graph), strict=True)
     ]
-    return tf.function(model.native.__call__, input_signature=signature, autograph=False), signature
+    function = tf.function(model.native.__call__, input_signature=signature, autograph=False)
+    try:
+        function.get_concrete_function()
+    except Exception as error:
+        # TensorFlow refuses as a graph what it takes in eager mode: no converter is to blame, or could do anything.
+        what = f"tf.function: {type(error).__name__}: {normalise(str(error))}"
+        raise Unsupported(what, explain_exception(error)) from error
+    return function, signature

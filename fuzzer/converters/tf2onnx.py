@@ -25,6 +25,7 @@ REFUSALS = (
     ),
     Refusal(r"(.*\b(?:not|only) .*support.*|.* supported)$", r"\1", "ValueError", scrub=True),
     Refusal(r"(.*not supported.*)", r"\1", "NotImplementedError", scrub=True),
+    Refusal(r"don't know how to cast type (\d+) on node", r"cast of ONNX type \1", "RuntimeError"),
     Refusal(r"^input_names needs to be provided$", "a graph without inputs"),
 )
 

@@ -40,6 +40,10 @@ AS_FUNCTIONS = frozenset(
 )
 
 
+#: Documented ranks of first operands that eager mode does not insist on.
+_RANKS = {"tf.nn.conv1d_transpose": 3, "tf.nn.conv2d_transpose": 4, "tf.nn.conv3d_transpose": 5}
+
+
 class TensorFlowFrontend(Frontend):
     """The frontend ``tensorflow``. Eager mode, no gradients, one thread unless the process has started TensorFlow's
     thread pools before."""
@@ -75,6 +79,15 @@ class TensorFlowFrontend(Frontend):
 
     def resolve(self, target: str) -> Any:
         return _resolve(target)
+
+    def check_arguments(self, graph: Graph) -> None:
+        super().check_arguments(graph)
+        types = graph.types()
+        for node in graph.nodes:
+            wanted = _RANKS.get(node.target)
+            first = next(node.references(), None)
+            if wanted is not None and first is not None and types[first].rank != wanted:
+                raise EvaluationError(f"{node.target}: an operand of rank {types[first].rank}; documented is {wanted}")
 
     def symbol(self, path: str) -> Any:
         return _resolve(path)

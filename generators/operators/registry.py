@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from generators.draw import Call, Draw
+    from generators.graph import Node
 
 Sampler: TypeAlias = "Callable[[Draw], Call]"
 
@@ -30,13 +31,16 @@ class Rounding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A target with its sampler. ``weight`` is its base probability relative to 1; ``family`` groups statistics."""
+    """A target with its sampler. ``weight`` is its base probability relative to 1; ``family`` groups statistics.
+    ``tabulated`` tells of a call whether the framework takes its weights from a table (see :meth:`Registry.operator`).
+    """
 
     target: str
     sampler: Sampler
     family: str
     rounding: Rounding
     weight: float
+    tabulated: Callable[[Node], bool] | None = None
 
 
 class Registry:
@@ -52,14 +56,19 @@ class Registry:
         family: str,
         rounding: Rounding = Rounding.COMPOSITE,
         weight: float = 1.0,
+        tabulated: Callable[[Node], bool] | None = None,
     ) -> Callable[[Sampler], Sampler]:
-        """Decorator: register the sampler for each of the targets. ValueError when a target has one already."""
+        """Decorator: register the sampler for each of the targets. ValueError when a target has one already.
+
+        ``tabulated`` is for operators whose reference itself is coarse, in every precision: calls for which it is true
+        interpolate with weights looked up at positions that are rounded to a 1024th.
+        """
 
         def register(sampler: Sampler) -> Sampler:
             for target in targets:
                 if target in self._operators:
                     raise ValueError(f"{self.frontend} has two samplers for {target}")
-                self._operators[target] = Operator(target, sampler, family, rounding, weight)
+                self._operators[target] = Operator(target, sampler, family, rounding, weight, tabulated)
             return sampler
 
         return register
@@ -76,6 +85,11 @@ class Registry:
     def targets(self) -> tuple[str, ...]:
         """All targets, sorted, so that the order of imports never changes what a seed generates."""
         return tuple(sorted(self._operators))
+
+    def tabulated(self, node: Node) -> bool:
+        """Whether the call takes its weights from a table, which makes the framework's own result a coarse one."""
+        operator = self._operators.get(node.target)
+        return bool(operator and operator.tabulated and operator.tabulated(node))
 
     def rounding(self, target: str) -> Rounding:
         """The arithmetic class of a target; COMPOSITE, the most permissive, for one that has no sampler."""

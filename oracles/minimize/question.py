@@ -193,6 +193,9 @@ class Question:
         for seen in trial.observations:
             if seen.verdict is not Verdict.BUG:
                 continue
+            # Neither is one that shows where the framework computes numbers told by one where it computes none.
+            if self.seen and _defined(self.seen) and not _defined(seen):
+                continue
             if seen.signature != self.signature:
                 self._keep_other((seen.signature,), case, seen)
                 continue
@@ -213,6 +216,11 @@ class Question:
         kept = self._others.get(key)
         if kept is None or simplicity(case) < simplicity(kept[0]):
             self._others[key] = (case, seen)
+
+
+def _defined(seen: Observation) -> bool:
+    """Whether the framework's own results were all finite, as far as that was recorded."""
+    return seen.numbers.get("defined", 1.0) > 0
 
 
 def _holds_empty(case: Case) -> bool:

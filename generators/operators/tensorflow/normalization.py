@@ -89,7 +89,8 @@ def moments(draw: Draw) -> Call:
 def bias_add(draw: Draw) -> Call:
     """Along the last axis, or with channels first along the second."""
     x = draw.value(dtypes=NUMERIC, ranks=range(2, 6), minimum=1)
-    if draw.flag(0.25):
+    # Without a spatial dimension, tf.function refuses what eager mode takes.
+    if x.rank > 2 and draw.flag(0.25):
         return draw.call(x, draw.tensor(x.shape[1:2], x.dtype), data_format="NC" + "DHW"[5 - x.rank :])
     return draw.call(x, draw.tensor(x.shape[-1:], x.dtype))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from generators.draw import Call, Draw, Handle
-from generators.graph import DTYPES, FLOATING, Array
+from generators.graph import DTYPES, FLOATING, Array, Node
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import REAL, fitting, integers, moderate
@@ -37,7 +37,16 @@ def _size(draw: Draw, x: Handle) -> tuple[int, int]:
     return size[0], size[1]
 
 
-@operator("tf.image.resize", family="resize", weight=2)
+def _bicubic(node: Node) -> bool:
+    """Without antialiasing, TensorFlow's kernel looks the four weights up in a table of 1024 positions
+    (core/kernels/image/resize_bicubic_op.cc), in float32 whatever the images are."""
+    given = dict(node.kwargs)
+    return node.target == "tf.raw_ops.ResizeBicubic" or (
+        given.get("method") == "bicubic" and not given.get("antialias", False)
+    )
+
+
+@operator("tf.image.resize", family="resize", weight=2, tabulated=_bicubic)
 def resize(draw: Draw) -> Call:
     x = _image(draw, (3, 4))
     size = _size(draw, x)
@@ -53,7 +62,7 @@ def resize(draw: Draw) -> Call:
     return draw.call(x, size, **kwargs)
 
 
-@operator("tf.raw_ops.ResizeBilinear", "tf.raw_ops.ResizeBicubic", family="resize", weight=0.8)
+@operator("tf.raw_ops.ResizeBilinear", "tf.raw_ops.ResizeBicubic", family="resize", weight=0.8, tabulated=_bicubic)
 def raw_resize(draw: Draw) -> Call:
     """The three conventions for coordinates."""
     x = _image(draw)
