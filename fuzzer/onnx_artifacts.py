@@ -151,19 +151,22 @@ def _holds_parts(value: onnx.ValueInfoProto, wanted: TensorType) -> bool:
 
 
 def _checked(data: bytes, model: onnx.ModelProto) -> list[str]:
-    """What ``onnx.checker`` complains of, type and shape inference included."""
+    """What ``onnx.checker`` complains of, type and shape inference included unless it miscounts."""
+    refusals = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError)
     try:
         onnx.checker.check_model(data, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError):
-        if _miscounts_windows(model):
-            try:
-                onnx.checker.check_model(data)
-            except onnx.checker.ValidationError as plain:
-                error = plain
-            else:
-                return []
-        return [f"onnx.checker: {text}" for text in _complaints(str(error))]
-    return []
+    except refusals as error:
+        words = str(error)
+    else:
+        return []
+    if _miscounts_windows(model):
+        try:
+            onnx.checker.check_model(data)
+        except refusals as error:
+            words = str(error)
+        else:
+            return []
+    return [f"onnx.checker: {text}" for text in _complaints(words)]
 
 
 def _miscounts_windows(model: onnx.ModelProto) -> bool:

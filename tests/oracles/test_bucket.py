@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,11 +111,28 @@ def test_long_chains_are_named_by_their_operators() -> None:
     assert title(case, seen) == "roll → roll → roll → roll → roll float32[2,3]: expected float32, got float64"
 
 
-def test_messages_that_differ_in_integer_types_are_one_bucket() -> None:
-    def refused(kind: str) -> str:
-        detail = f"onnx.checker: (op_type:Softmax): input typestr: T, has unsupported type: tensor({kind})"
-        return key(FLIP, signature=Signature(Stage.VALIDATE, "converter", Kind.INVALID, detail))
+def refused(words: str) -> str:
+    return key(FLIP, signature=Signature(Stage.VALIDATE, "converter", Kind.INVALID, words))
 
-    assert refused("int32") == refused("int64")
-    assert refused("float") == refused("double")
-    assert len({refused("int64"), refused("bfloat16"), refused("double"), refused("bool")}) == 4
+
+def test_types_that_a_schema_does_not_admit_are_one_bucket() -> None:
+    words = "onnx.checker: (op_type:Softmax): input typestr: T, has unsupported type: tensor({})"
+    kinds = ("int32", "int64", "bfloat16", "double", "bool")
+    assert len({refused(words.format(kind)) for kind in kinds}) == 1
+
+
+def test_other_messages_about_types_differ_by_their_kind() -> None:
+    words = "output 0: declared {}[2], the graph has uint8[2]"
+    assert refused(words.format("int32")) == refused(words.format("int64"))
+    assert len({refused(words.format(kind)) for kind in ("int64", "bfloat16", "float64", "bool")}) == 4
+
+
+SINE = ("torch.sin", (), {})
+
+
+def test_what_cannot_be_traced_is_one_bucket_whatever_the_operator() -> None:
+    signature = Signature(Stage.LOAD, "converter", Kind.EXCEPTION, "RuntimeError: We don't have an op for aten::#")
+    assert key(FLIP, signature=signature) == key(SINE, signature=signature)
+    assert key(FLIP, signature=replace(signature, stage=Stage.CONVERT)) != key(
+        SINE, signature=replace(signature, stage=Stage.CONVERT)
+    )
