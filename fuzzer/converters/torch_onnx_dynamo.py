@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import ClassVar
 
+from fuzzer.converters._onnxscript_rules import indexed_rules
 from fuzzer.converters._torch_registry import warm_registry
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
@@ -83,7 +84,7 @@ class TorchOnnxDynamo(Converter):
         import torch
 
         graph = model.graph
-        with recognising(REFUSALS), warm_registry(), warnings.catch_warnings(), torch.no_grad():
+        with recognising(REFUSALS), warm_registry(), indexed_rules(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model.native,
