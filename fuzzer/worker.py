@@ -37,9 +37,9 @@ def main(arguments: list[str]) -> int:
     libc = ctypes.CDLL(None)
     # A supervisor that is killed takes its workers with it.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # A converter allocates a hundred thousand objects that live until it is done; what is in cycles is collected after
-    # each task.
-    gc.set_threshold(50_000, 20, 50)
+    # A converter allocates some hundred thousand objects that live until it is done, and looking through them again and
+    # again took a tenth of its time; what is in cycles is collected after each task.
+    gc.set_threshold(1_000_000, 20, 50)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=False)
