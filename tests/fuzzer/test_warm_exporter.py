@@ -1,15 +1,16 @@
-"""What the dynamo exporter is spared between calls changes nothing: artifacts and exceptions stay the same.
+"""What converters are spared changes nothing: artifacts and exceptions stay the same.
 
-Artifacts are compared byte for byte as they are. Nothing is normalised in them: names are numbered from one in each
-conversion, and the stack traces in the metadata hold the frames of the model alone. Of exceptions the type, the stage,
-the innermost function of the subject and the normalised message are compared, which is what findings are told apart by.
+Artifacts of torch.onnx-dynamo are compared byte for byte as they are. Nothing is normalised in them: names are numbered
+from one in each conversion, and the stack traces in the metadata hold the frames of the model alone. tf2onnx gives
+other bytes each time, so the structure of its models is compared (``warm_and_cold.structure``). Of exceptions the type,
+the stage, the innermost function of the subject and the normalised message are compared, which is what findings are
+told apart by.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,19 +22,31 @@ import pytest
 
 from fuzzer.converters._onnx_signatures import kept_signatures
 from fuzzer.converters._onnxscript_rules import indexed_rules
+from fuzzer.converters._tf2onnx_copies import quick_copies
 from fuzzer.converters._torch_tracing import sparing_tracing
 from tests.fuzzer.warm_and_cold import PACK_EVERY
 
 WAYS = ("warm", "cold")
 
 
-def converted(first: int, stop: int, folder: Path, ways: tuple[str, ...] = WAYS) -> dict[int, dict[str, str]]:
+def converted(
+    name: str, first: int, stop: int, folder: Path, ways: tuple[str, ...] = WAYS
+) -> dict[int, dict[str, str]]:
     """Results by number and way, of random graphs in processes that may die: eager torch and the exporter both crash
     now and then. A graph that a process died of is converted each way again, alone."""
     results: dict[int, dict[str, str]] = defaultdict(dict)
     while first < stop:
         file = folder / f"{first}-{'-'.join(ways)}.jsonl"
-        command = [sys.executable, "-m", "tests.fuzzer.warm_and_cold", str(file), str(first), str(stop), ",".join(ways)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzzer.warm_and_cold",
+            name,
+            str(file),
+            str(first),
+            str(stop),
+            ",".join(ways),
+        ]
         with open(folder / "stderr.txt", "ab") as errors:
             status = subprocess.run(command, stdout=errors, stderr=errors, check=False).returncode
         records: list[dict[str, Any]] = (
@@ -51,7 +64,7 @@ def converted(first: int, stop: int, folder: Path, ways: tuple[str, ...] = WAYS)
             results[number][last["step"]] = f"the process ended with status {status}"
         elif last["step"] in WAYS:
             for way in ways:
-                results[number] |= converted(number, number + 1, folder, (way,))[number]
+                results[number] |= converted(name, number, number + 1, folder, (way,))[number]
         first = number + 1
     return results
 
@@ -66,15 +79,15 @@ def check(results: dict[int, dict[str, str]]) -> int:
 
 
 def test_warm_conversions_of_random_graphs_are_cold_ones(tmp_path: Path) -> None:
-    results = converted(PACK_EVERY - 7, PACK_EVERY + 1, tmp_path)
+    results = converted("torch.onnx-dynamo", PACK_EVERY - 7, PACK_EVERY + 1, tmp_path)
     assert len(results) >= 6
     assert check(results) >= 4
 
 
 @pytest.mark.sweep
-def test_warm_conversions_of_many_random_graphs_are_cold_ones(tmp_path: Path) -> None:
-    count = int(os.environ.get("CONVFUZZ_SWEEP_GRAPHS", "500"))
-    results = converted(0, count, tmp_path)
+@pytest.mark.parametrize(("name", "count"), [("torch.onnx-dynamo", 500), ("tf2onnx", 150)])
+def test_warm_conversions_of_many_random_graphs_are_cold_ones(name: str, count: int, tmp_path: Path) -> None:
+    results = converted(name, 0, count, tmp_path)
     artifacts = check(results)
     print(f"{count} numbers, {len(results)} graphs, {artifacts} artifacts, {len(results) - artifacts} other outcomes")
     assert len(results) >= 0.95 * count
@@ -161,4 +174,41 @@ def test_tracing_without_copies_and_annotations_is_undone() -> None:
         frame = _traceback.traceback.FrameSummary(__file__, 1, "f")
     assert (OperatorBase.py_impl, _traceback.traceback) == before
     assert copy.deepcopy(source) is not source
-    assert frame.line.startswith('"""What the dynamo exporter')
+    assert frame.line.startswith('"""What converters are spared')
+
+
+def test_quick_copies_of_graphs_are_deep_copies() -> None:
+    from onnx import helper
+    from tf2onnx.graph import Graph
+
+    def made() -> Any:
+        body = Graph([helper.make_node("Identity", ["x"], ["inner"], name="i")], {"inner": [2]}, {"inner": 1}, opset=18)
+        nodes = [helper.make_node("Placeholder", [], ["x"], name="x"), helper.make_node("Relu", ["x"], ["y"], name="y")]
+        shape = [2]
+        graph = Graph(nodes, {"x": shape, "y": shape}, {"x": 1, "y": 1}, opset=18, output_names=["y"])
+        graph.get_node_by_name("x").set_body_graph_as_attr("then_branch", body)
+        return graph
+
+    def told(value: Any, seen: dict[int, int]) -> Any:
+        """Everything in the value, with objects that occur again named by their number."""
+        if isinstance(value, (str, int, float, bool, type(None))):
+            return value
+        if id(value) in seen:
+            return seen[id(value)]
+        seen[id(value)] = len(seen)
+        if isinstance(value, (list, tuple, set)):
+            return [type(value).__name__, *(told(item, seen) for item in value)]
+        if isinstance(value, dict):
+            return [(told(key, seen), told(item, seen)) for key, item in value.items()]
+        return [type(value).__name__, told(vars(value), seen) if hasattr(value, "__dict__") else str(value)]
+
+    graph = made()
+    slow = copy.deepcopy(graph)
+    with quick_copies():
+        quick = copy.deepcopy(graph)
+    assert told(quick, {}) == told(slow, {})
+    assert quick._output_shapes["x"] is quick._output_shapes["y"] is not graph._output_shapes["x"]
+    quick.get_node_by_name("x").set_attr("axis", 3)
+    quick._output_shapes["x"].append(4)
+    assert told(graph, {}) == told(slow, {})
+    assert "__deepcopy__" not in vars(Graph)
