@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from google.protobuf.message import Message
+
 #: Types whose objects ``copy.deepcopy`` returns as they are.
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None), type, complex})
 
@@ -51,9 +53,10 @@ def _copied(value: Any, memo: dict[int, Any], classes: frozenset[type]) -> Any:
     if made is not None:
         return made
     if kind is list:
-        made = memo[id(value)] = []
-        for item in value:
-            made.append(item if type(item) in _ATOMS else _copied(item, memo, classes))
+        made = memo[id(value)] = value[:]
+        for position, item in enumerate(value):
+            if type(item) not in _ATOMS:
+                made[position] = _copied(item, memo, classes)
     elif kind is dict:
         made = memo[id(value)] = {}
         for key, item in value.items():
@@ -66,6 +69,8 @@ def _copied(value: Any, memo: dict[int, Any], classes: frozenset[type]) -> Any:
     elif kind in classes:
         made = memo[id(value)] = object.__new__(kind)
         vars(made).update(_copied(vars(value), memo, classes))
+    elif isinstance(value, Message):
+        made = memo[id(value)] = value.__deepcopy__(memo)
     else:
         made = copy.deepcopy(value, memo)
     return made

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from fuzzer.converters._flatbuffer_offsets import quick_offsets
 from fuzzer.converters._tf_function import TRACE, trace
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising, root_cause
@@ -62,7 +63,7 @@ class TFLite(Converter):
         import tensorflow as tf
 
         function, _ = trace(model)
-        with recognising(REFUSALS):
+        with recognising(REFUSALS), quick_offsets():
             concrete = function.get_concrete_function()
             # The trackable object keeps the variables alive, so that the converter can freeze them.
             converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model.native)
