@@ -1,9 +1,14 @@
-"""Graphs per second of CPU time through each route, against a loop that anyone would write.
+"""CPU time of a graph through each converter and its runtimes, against a loop that anyone would write.
 
 The baseline calls the converter's public function, then the runtime once with its defaults, graph by graph, and
 compares nothing. Ours is what a campaign does with a pack of the very same graphs: printing, eager mode, conversion,
 validation, every variant of every runtime, judgement. The graphs are random ones of ten nodes that the converter takes.
-Baseline and ours take turns in one process. Usage: ``python -m benchmarks.routes [GRAPHS] [CONVERTER …]``.
+Baseline and ours take turns in one process, with garbage collection as Python has it and as workers have it. Usage:
+``python -m benchmarks.routes [GRAPHS] [CONVERTER …]``.
+
+Subjects crash: graphs are collected by a process that is started again after the graph that ended it, and judged there
+in a worker; each converter is measured in a process of its own. What they say on standard error is kept out of the
+table, in a file that is named when a process dies.
 """
 
 from __future__ import annotations
@@ -17,9 +22,15 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gc
 import io
+import json
+import shutil
+import subprocess
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from fuzzer.converters.base import converters
@@ -28,15 +39,20 @@ from fuzzer.pipeline import Pipeline
 from fuzzer.planning import default_settings
 from fuzzer.routes import select
 from fuzzer.runtimes.base import runtimes
-from fuzzer.tasks import JudgeTask, Subject
+from fuzzer.supervisor import Worker, WorkerDied
+from fuzzer.tasks import BatchResult, JudgeTask, Subject
+from fuzzer.worker import GC_THRESHOLD
 from generators.choices import SeededChoices
-from generators.frontends.base import Frontend, LoadedModel, frontend
+from generators.frontends.base import LoadedModel, frontend
 from generators.graph import Array, Case, DType
+from generators.patterns import Avoided
 from generators.random_graphs import Weights, grow
-from generators.serial import dumps
+from generators.serial import dumps, loads
 
 NODES = 10
 PACKS = (1, 4, 8, 16, 32)
+#: Give up on a converter after this many graphs tried for each one wanted.
+TRIES = 20
 
 
 def subject_of(name: str) -> Subject:
@@ -122,17 +138,7 @@ LOOPS: dict[str, Callable[[LoadedModel, Sequence[Array]], list[Any]]] = {
 }
 
 
-# -- ours --------------------------------------------------------------------------------------------------------------
-
-
-def judged(pipeline: Callable[[], Pipeline], subject: Subject, blobs: Sequence[bytes], pack: int) -> tuple[float, int]:
-    """CPU seconds for judging the cases in packs, and how many conversions that took."""
-    started = time.process_time()
-    conversions = 0
-    for start in range(0, len(blobs), pack):
-        task = JudgeTask(subject, tuple(enumerate(blobs[start : start + pack])))
-        conversions += pipeline().judge(task).conversions
-    return time.process_time() - started, conversions
+# -- collecting graphs -------------------------------------------------------------------------------------------------
 
 
 def plain(case: Case) -> bool:
@@ -143,85 +149,148 @@ def plain(case: Case) -> bool:
     return not any(name.startswith(("bfloat", "complex", "float8")) for name in names | asked)
 
 
-def fitting(
-    chosen: Frontend, subject: Subject, pipeline: Callable[[], Pipeline], count: int
-) -> list[tuple[Case, LoadedModel]]:
-    """Random graphs that go through the loop and through ours without a complaint."""
-    avoid = frozenset(
-        entry.target
-        for entry in shipped()
-        if entry.converter == subject.converter
-        and applies(entry, converters()[subject.converter].availability().versions | _versions(subject))
-    )
+def collect(name: str, count: int, folder: Path) -> None:
+    """Write random graphs that go through the loop and through ours without a complaint to ``folder``, one a file named
+    by its seed, until there are ``count``. The file ``seed`` holds the seed at work, and is where to go on from."""
+    subject = subject_of(name)
+    chosen = frontend(subject.frontend)
+    versions = dict(converters()[name].availability().versions)
+    for runtime, _ in subject.variants:
+        versions |= runtimes()[runtime].availability().versions
+    avoid = Avoided(entry.target for entry in shipped() if entry.converter == name and applies(entry, versions))
     weights = Weights.of(chosen)
-    found: list[tuple[Case, LoadedModel]] = []
-    seed = 0
-    while len(found) < count:
-        seed += 1
-        case = grow(chosen, SeededChoices(23, seed), nodes=NODES, weights=weights, avoid=avoid).case
-        if len(case.graph.nodes) < NODES or not plain(case):
-            continue
-        [result, *others] = pipeline().judge(JudgeTask(subject, ((0, dumps(case)),))).results
-        if others or result.seen or result.refused:
-            continue
-        model = chosen.load(case)
-        try:
-            LOOPS[subject.converter](model, [case.feeds[value.name] for value in case.graph.inputs])
-        except Exception as error:  # noqa: BLE001  (the public path has limits of its own)
-            print(f"  left out: {type(error).__name__}: {str(error)[:100]}", file=sys.stderr)
-            continue
-        found.append((case, model))
-    return found
+    converters()[name].warm_up()
+    worker = Worker()
+    state = folder / "seed"
+    seed = int(state.read_text()) if state.exists() else 0
+    try:
+        while len(list(folder.glob("*.case"))) < count and seed < TRIES * count:
+            seed += 1
+            state.write_text(str(seed))
+            case = grow(chosen, SeededChoices(23, seed), nodes=NODES, weights=weights, avoid=avoid).case
+            if len(case.graph.nodes) < NODES or not plain(case):
+                continue
+            blob = dumps(case)
+            try:
+                judged = worker.call(JudgeTask(subject, ((0, blob),)))
+            except WorkerDied as death:
+                print(f"left out graph {seed}: {death}", file=sys.stderr)
+                continue
+            assert isinstance(judged, BatchResult)
+            [result, *others] = judged.results
+            if others or result.seen or result.refused:
+                continue
+            try:
+                LOOPS[name](chosen.load(case), feeds_of(case))
+            except Exception as error:  # noqa: BLE001  (the public path has limits of its own)
+                print(f"left out graph {seed}: {type(error).__name__}: {str(error)[:100]}", file=sys.stderr)
+                continue
+            (folder / f"{seed}.case").write_bytes(blob)
+    finally:
+        worker.close()
 
 
-def _versions(subject: Subject) -> dict[str, str]:
-    return {
-        name: version
-        for runtime, _ in subject.variants
-        for name, version in runtimes()[runtime].availability().versions.items()
-    }
+# -- measuring ---------------------------------------------------------------------------------------------------------
 
 
-def measure(name: str, graphs: int) -> str:
-    """A table row for one converter."""
+def judged_in_packs(subject: Subject, blobs: Sequence[bytes], pack: int) -> float:
+    """CPU seconds for judging the cases in packs, with what a worker does after each."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    started = time.process_time()
+    for start in range(0, len(blobs), pack):
+        pipeline = Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
+        pipeline.judge(JudgeTask(subject, tuple(enumerate(blobs[start : start + pack]))))
+        gc.collect()
+    return time.process_time() - started
+
+
+def looped(name: str, cases: Sequence[tuple[Case, LoadedModel]], threshold: tuple[int, int, int]) -> float:
+    """CPU seconds of the loop that anyone would write."""
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+    gc.collect()
+    started = time.process_time()
+    for case, model in cases:
+        LOOPS[name](model, feeds_of(case))
+    return time.process_time() - started
+
+
+def measure(name: str, folder: Path) -> dict[str, float]:
+    """CPU seconds a graph in the loop (under ``loop``) and in packs of each size (under the size)."""
     subject = subject_of(name)
     chosen = frontend(subject.frontend)
     converters()[name].warm_up()
     for runtime, _ in subject.variants:
         runtimes()[runtime].warm_up()
-
-    def pipeline() -> Pipeline:
-        return Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
-
-    cases = fitting(chosen, subject, pipeline, graphs)
-    blobs = [dumps(case) for case, _ in cases]
-    ours: dict[int, float] = dict.fromkeys(PACKS, 0.0)
-    conversions: dict[int, int] = dict.fromkeys(PACKS, 0)
-    baseline = 0.0
+    threshold = gc.get_threshold()
+    blobs = [file.read_bytes() for file in sorted(folder.glob("*.case"), key=lambda file: int(file.stem))]
+    cases = [(case, chosen.load(case)) for case in map(loads, blobs)]
+    # What is made once in a process (registries, kernels) is nobody's.
+    looped(name, cases[:2], threshold)
+    judged_in_packs(subject, blobs[:2], 2)
+    seconds = dict.fromkeys(["loop", *map(str, PACKS)], 0.0)
     half = len(cases) // 2
     for part in (slice(0, half), slice(half, None)):
-        started = time.process_time()
-        for case, model in cases[part]:
-            LOOPS[name](model, [case.feeds[value.name] for value in case.graph.inputs])
-        baseline += time.process_time() - started
+        seconds["loop"] += looped(name, cases[part], threshold)
         for pack in PACKS:
-            seconds, converted = judged(pipeline, subject, blobs[part], pack)
-            ours[pack] += seconds
-            conversions[pack] += converted
-    cells = [f"{1000 * ours[pack] / len(cases):.1f} ms ({baseline / ours[pack]:.1f}×)" for pack in PACKS]
-    return f"| {name} | {1000 * baseline / len(cases):.1f} ms | {' | '.join(cells)} |"
+            seconds[str(pack)] += judged_in_packs(subject, blobs[part], pack)
+    return {what: total / len(cases) for what, total in seconds.items()}
+
+
+def feeds_of(case: Case) -> list[Array]:
+    """The feeds in the order of the inputs."""
+    return [case.feeds[value.name] for value in case.graph.inputs]
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+
+def child(step: str, name: str, count: int, folder: Path, log: Path) -> int:
+    """The exit status of one step for one converter in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.routes", "--step", step, name, str(count), str(folder)]
+    with open(log, "ab") as errors:
+        return subprocess.run(command, stdout=errors, stderr=errors, check=False).returncode
+
+
+def row(name: str, count: int, folder: Path) -> str:
+    """A table row for one converter. The folder is removed unless something went wrong, for the sake of the log."""
+    log = folder / "stderr.txt"
+    seed = ""
+    while (status := child("collect", name, count, folder, log)) != 0:
+        before, seed = seed, (folder / "seed").read_text() if (folder / "seed").exists() else ""
+        if status > 0 or seed == before:
+            return f"| {name} | collecting graphs failed (status {status}), see {log} |" + " |" * len(PACKS)
+    found = len(list(folder.glob("*.case")))
+    status = child("measure", name, count, folder, log)
+    if status != 0:
+        return f"| {name} | the process ended with status {status}, see {log} |" + " |" * len(PACKS)
+    seconds = json.loads((folder / "seconds.json").read_text())
+    loop = seconds["loop"]
+    shutil.rmtree(folder)
+    cells = [f"{1000 * seconds[str(pack)]:.1f} ms ({loop / seconds[str(pack)]:.1f}×)" for pack in PACKS]
+    return f"| {name} ({found}) | {1000 * loop:.1f} ms | {' | '.join(cells)} |"
 
 
 def main(graphs: int, names: Sequence[str] = ()) -> None:
     """Print the table."""
-    print(f"CPU time a graph of {NODES} nodes, {graphs} graphs a route; ours by graphs in a pack.\n")
-    print("| converter | loop | " + " | ".join(f"ours, {pack}" for pack in PACKS) + " |")
-    print("|---|---|" + "---|" * len(PACKS))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in names or LOOPS:
-            print(measure(name, graphs), flush=True)
+    print(f"CPU time a graph of {NODES} nodes through converter and runtimes; in brackets the number of graphs and how")
+    print("many times faster than the loop.\n")
+    print("| converter | baseline: a plain loop | " + " | ".join(f"ours, {pack} in a pack" for pack in PACKS) + " |")
+    print("|---|---|" + "---|" * len(PACKS), flush=True)
+    for name in names or LOOPS:
+        print(row(name, graphs, Path(tempfile.mkdtemp(prefix=f"routes-{name}-"))), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 64, sys.argv[2:])
+    if sys.argv[1:2] == ["--step"]:
+        step, name, count, folder = sys.argv[2:]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if step == "collect":
+                collect(name, int(count), Path(folder))
+            else:
+                (Path(folder) / "seconds.json").write_text(json.dumps(measure(name, Path(folder))))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 64, sys.argv[2:])

@@ -28,6 +28,9 @@ from generators.graph import Case, Constant, Graph
 from generators.serial import dumps, loads
 
 NOTE_BYTES = 512
+#: A converter allocates some hundred thousand objects that live until it is done, and looking through them again and
+#: again took a tenth of its time; what is in cycles is collected after each task.
+GC_THRESHOLD = (1_000_000, 20, 50)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -37,9 +40,7 @@ def main(arguments: list[str]) -> int:
     libc = ctypes.CDLL(None)
     # A supervisor that is killed takes its workers with it.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # A converter allocates a hundred thousand objects that live until it is done; what is in cycles is collected after
-    # each task.
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(*GC_THRESHOLD)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=False)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from fuzzer.converters._flatbuffer_offsets import quick_offsets
 from fuzzer.converters._tf_function import TRACE, trace
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising, root_cause
@@ -60,7 +63,7 @@ class TFLite(Converter):
         import tensorflow as tf
 
         function, _ = trace(model)
-        with recognising(REFUSALS):
+        with recognising(REFUSALS), quick_offsets():
             concrete = function.get_concrete_function()
             # The trackable object keeps the variables alive, so that the converter can freeze them.
             converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model.native)
@@ -80,15 +83,17 @@ class TFLite(Converter):
         return _artifact(data, model)
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
-        flat = _read(artifact.data)
-        graph, subgraph = model.graph, flat.subgraphs[0]
-        variables = sorted(_operators(flat) & set(_VARIABLES))
+        with _reading(artifact.data) as flat:
+            used = _operators(flat)
+            signed = [_signature(flat, number) for number in range(min(flat.SignatureDefsLength(), 1))]
+        graph = model.graph
+        variables = sorted(used & set(_VARIABLES))
         if variables:
             raise InvalidModel(f"variables were not frozen: the model has {', '.join(variables)}")
-        if not flat.signatureDefs:
+        if not signed:
             raise InvalidModel("the model has no signature")
-        signature = flat.signatureDefs[0]
-        strange = {entry.name.decode() for entry in signature.inputs or ()} - set(artifact.inputs)
+        [(asked, given)] = signed
+        strange = set(asked) - set(artifact.inputs)
         if strange:
             raise InvalidModel(f"the model asks for {len(strange)} input(s) that the graph does not have")
         if len(artifact.outputs) != len(graph.outputs):
@@ -96,10 +101,10 @@ class TFLite(Converter):
         types = graph.types()
         inputs = {name: value.type for name, value in zip(artifact.inputs, graph.inputs, strict=True)}
         outputs = {name: types[value] for name, value in zip(artifact.outputs, graph.outputs, strict=True)}
-        for entries, wanted in ((signature.inputs, inputs), (signature.outputs, outputs)):
-            for entry in entries or ():
-                name = entry.name.decode()
-                declared = _declared(subgraph.tensors[entry.tensorIndex])
+        for entries, wanted in ((asked, inputs), (given, outputs)):
+            for name, index in entries.items():
+                with _reading(artifact.data) as flat:
+                    declared = _declared(flat.Subgraphs(0).Tensors(index))
                 if complaint := contradiction(declared, wanted[name]):
                     raise InvalidModel(f"{name}: {complaint}")
 
@@ -124,45 +129,61 @@ def _element(kind: str) -> str:
 
 def _artifact(data: bytes, model: LoadedModel) -> Artifact:
     """Inputs and outputs by their names in the signature; the order of a subgraph's inputs and outputs is arbitrary."""
-    flat = _read(data)
-    signature = flat.signatureDefs[0] if flat.signatureDefs else None
-    inputs = {entry.name.decode() for entry in (signature and signature.inputs) or ()}
-    found = [entry.name.decode() for entry in (signature and signature.outputs) or ()]
+    inputs: dict[str, int] = {}
+    found: dict[str, int] = {}
+    with _reading(data) as flat:
+        if flat.SignatureDefsLength():
+            inputs, found = _signature(flat, 0)
     wanted = [f"output_{index}" for index in range(len(model.graph.outputs))]
     outputs = [*(name for name in wanted if name in found), *sorted(set(found) - set(wanted))]
     names = input_names(model.graph)
     return Artifact(Format.TFLITE, data, tuple(name if name in inputs else None for name in names), tuple(outputs))
 
 
-def _read(data: bytes) -> Any:
-    """The FlatBuffer as objects. InvalidModel when it is none."""
+@contextmanager
+def _reading(data: bytes) -> Iterator[Any]:
+    """The root table of the FlatBuffer, whose parts are decoded when they are asked for: decoding all of a model in
+    Python takes longer than what it is wanted for. InvalidModel when it is no TFLite model, or a part of it that is
+    asked for inside cannot be read."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     if data[4:8] != b"TFL3":
         raise InvalidModel("not a TFLite FlatBuffer: the identifier TFL3 is missing")
     try:
-        return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+        yield schema.Model.GetRootAs(data, 0)
     except Exception as error:
         raise InvalidModel(f"the FlatBuffer cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _operators(flat: Any) -> set[str]:
-    from tensorflow.lite.python import schema_py_generated as schema
+def _signature(flat: Any, number: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Names of the inputs and of the outputs of a signature, each with the index of its tensor."""
+    signature = flat.SignatureDefs(number)
+    inputs = [signature.Inputs(index) for index in range(signature.InputsLength())]
+    outputs = [signature.Outputs(index) for index in range(signature.OutputsLength())]
+    named = [{entry.Name().decode(): int(entry.TensorIndex()) for entry in entries} for entries in (inputs, outputs)]
+    return named[0], named[1]
 
-    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
-    return {names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "") for code in flat.operatorCodes or ()}
+
+def _operators(flat: Any) -> set[str]:
+    names = _numbered("BuiltinOperator")
+    codes = [flat.OperatorCodes(index) for index in range(flat.OperatorCodesLength())]
+    return {names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "") for code in codes}
 
 
 def _declared(tensor: Any) -> tuple[str, tuple[int | None, ...] | None]:
+    kind = _numbered("TensorType")[tensor.Type()].lower()
+    if tensor.ShapeSignatureLength():
+        extents = [int(extent) for extent in tensor.ShapeSignatureAsNumpy()]
+        return kind, tuple(None if extent < 0 else extent for extent in extents)
+    if tensor.ShapeLength():
+        return kind, tuple(int(extent) for extent in tensor.ShapeAsNumpy())
+    return kind, () if tensor.HasRank() else None
+
+
+@functools.cache
+def _numbered(enumeration: str) -> dict[int, str]:
+    """The names of an enumeration of the schema by their numbers."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    names = {number: name.lower() for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
-    if tensor.shapeSignature is not None and len(tensor.shapeSignature):
-        shape: tuple[int | None, ...] = tuple(None if extent < 0 else int(extent) for extent in tensor.shapeSignature)
-    elif tensor.shape is not None and len(tensor.shape):
-        shape = tuple(int(extent) for extent in tensor.shape)
-    elif tensor.hasRank:
-        shape = ()
-    else:
-        return names[tensor.type], None
-    return names[tensor.type], shape
+    members = vars(getattr(schema, enumeration)).items()
+    return {number: name for name, number in members if isinstance(number, int)}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
+from fuzzer.converters._onnx_signatures import kept_signatures
+from fuzzer.converters._onnxscript_rules import indexed_rules
 from fuzzer.converters._torch_registry import warm_registry
+from fuzzer.converters._torch_tracing import sparing_tracing
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings
@@ -14,6 +18,14 @@ from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from oracles.outcome import Stage
+
+
+@contextmanager
+def warm_exporter() -> Iterator[None]:
+    """While active, ``torch.onnx.export`` is spared what it would do again for nothing; the result is the same."""
+    with warm_registry(), sparing_tracing(), kept_signatures(), indexed_rules():
+        yield
+
 
 REFUSALS = (
     Refusal(
@@ -74,7 +86,7 @@ class TorchOnnxDynamo(Converter):
         import onnxscript  # noqa: F401
         import torch
 
-        with warm_registry(), warnings.catch_warnings():
+        with warm_exporter(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for opset in self.options[0].values[:2]:
                 torch.onnx.export(
@@ -85,7 +97,7 @@ class TorchOnnxDynamo(Converter):
         import torch
 
         graph = model.graph
-        with recognising(REFUSALS), warm_registry(), warnings.catch_warnings(), torch.no_grad():
+        with recognising(REFUSALS), warm_exporter(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model.native,

@@ -1,0 +1,214 @@
+"""What converters are spared changes nothing: artifacts and exceptions stay the same.
+
+Artifacts of torch.onnx-dynamo are compared byte for byte as they are. Nothing is normalised in them: names are numbered
+from one in each conversion, and the stack traces in the metadata hold the frames of the model alone. tf2onnx gives
+other bytes each time, so the structure of its models is compared (``warm_and_cold.structure``). Of exceptions the type,
+the stage, the innermost function of the subject and the normalised message are compared, which is what findings are
+told apart by.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fuzzer.converters._onnx_signatures import kept_signatures
+from fuzzer.converters._onnxscript_rules import indexed_rules
+from fuzzer.converters._tf2onnx_copies import quick_copies
+from fuzzer.converters._torch_tracing import sparing_tracing
+from tests.fuzzer.warm_and_cold import PACK_EVERY
+
+WAYS = ("warm", "cold")
+
+
+def converted(
+    name: str, first: int, stop: int, folder: Path, ways: tuple[str, ...] = WAYS
+) -> dict[int, dict[str, str]]:
+    """Results by number and way, of random graphs in processes that may die: eager torch and the exporter both crash
+    now and then. A graph that a process died of is converted each way again, alone."""
+    results: dict[int, dict[str, str]] = defaultdict(dict)
+    while first < stop:
+        file = folder / f"{first}-{'-'.join(ways)}.jsonl"
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzzer.warm_and_cold",
+            name,
+            str(file),
+            str(first),
+            str(stop),
+            ",".join(ways),
+        ]
+        with open(folder / "stderr.txt", "ab") as errors:
+            status = subprocess.run(command, stdout=errors, stderr=errors, check=False).returncode
+        records: list[dict[str, Any]] = (
+            [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        )
+        assert records, (folder / "stderr.txt").read_text()[-3000:]
+        for record in records:
+            if "result" in record and record["step"] in WAYS:
+                results[record["number"]][record["step"]] = record["result"]
+        last = records[-1]
+        if last["step"] == "done":
+            return results
+        number = last["number"]
+        if last["step"] in WAYS and len(ways) == 1:
+            results[number][last["step"]] = f"the process ended with status {status}"
+        elif last["step"] in WAYS:
+            for way in ways:
+                results[number] |= converted(name, number, number + 1, folder, (way,))[number]
+        first = number + 1
+    return results
+
+
+def check(results: dict[int, dict[str, str]]) -> int:
+    """How many graphs gave an artifact; asserts that all graphs gave the same both ways."""
+    different = {
+        number: found for number, found in results.items() if len(found) != 2 or found["warm"] != found["cold"]
+    }
+    assert not different
+    return sum(re.match("[0-9a-f]{64} ", found["cold"]) is not None for found in results.values())
+
+
+def test_warm_conversions_of_random_graphs_are_cold_ones(tmp_path: Path) -> None:
+    results = converted("torch.onnx-dynamo", PACK_EVERY - 7, PACK_EVERY + 1, tmp_path)
+    assert len(results) >= 6
+    assert check(results) >= 4
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("name", "count"), [("torch.onnx-dynamo", 500), ("tf2onnx", 150)])
+def test_warm_conversions_of_many_random_graphs_are_cold_ones(name: str, count: int, tmp_path: Path) -> None:
+    results = converted(name, 0, count, tmp_path)
+    artifacts = check(results)
+    print(f"{count} numbers, {len(results)} graphs, {artifacts} artifacts, {len(results) - artifacts} other outcomes")
+    assert len(results) >= 0.95 * count
+    assert artifacts >= 0.5 * count
+
+
+def test_rules_that_cannot_match_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnx_ir as ir
+    from onnxscript.rewriter import _DEFAULT_REWRITE_RULES, RewriteRuleSet, _matcher
+
+    def model() -> ir.Model:
+        x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape((2, 3)))
+        once = ir.node("Transpose", [x], {"perm": [1, 0]})
+        twice = ir.node("Transpose", [once.outputs[0]], {"perm": [1, 0]})
+        added = ir.node("Add", [twice.outputs[0], x])
+        graph = ir.Graph([x], [added.outputs[0]], nodes=[once, twice, added], opset_imports={"": 20})
+        return ir.Model(graph, ir_version=10)
+
+    tried: list[tuple[Any, str]] = []
+    match = _matcher.SimplePatternMatcher.match
+
+    def counted(self: Any, model: Any, graph: Any, node: Any, **options: Any) -> Any:
+        tried.append((self.pattern.output_nodes[0].op, node.op_type))
+        return match(self, model, graph, node, **options)
+
+    monkeypatch.setattr(_matcher.SimplePatternMatcher, "match", counted)
+    rules = RewriteRuleSet(_DEFAULT_REWRITE_RULES)
+    cold = model()
+    applied = rules.apply_to_model(cold)
+    attempts = len(tried)
+    tried.clear()
+    warm = model()
+    with indexed_rules():
+        assert rules.apply_to_model(warm) == applied > 0
+    assert str(ir.to_proto(warm)) == str(ir.to_proto(cold))
+    assert 0 < len(tried) < attempts / 4
+    assert all(operator.matches(node) for operator, node in tried)
+
+
+def test_a_root_that_accepts_several_operators_is_always_tried() -> None:
+    import onnx_ir as ir
+    from onnxscript.rewriter import RewriteRule
+    from onnxscript.rewriter._pattern_ir import PrefixPattern
+
+    def pattern(op: Any, x: Any) -> Any:
+        return op.submodule("Re")(x)
+
+    rule = RewriteRule(pattern, lambda op, x, **_: op.Identity(x))
+    assert isinstance(rule._matcher.pattern.output_nodes[0].op, PrefixPattern)
+    x = ir.Value(name="x")
+    node = ir.node("Relu", [x])
+    graph = ir.Graph([x], [node.outputs[0]], nodes=[node], opset_imports={"": 20})
+    with indexed_rules():
+        assert rule.try_rewrite(ir.Model(graph, ir_version=10), graph, node) is not None
+
+
+def test_signatures_of_other_schemas_are_not_mistaken_for_those_of_onnx() -> None:
+    import onnx
+    from onnx_ir.schemas import OpSignature
+
+    official = onnx.defs.get_schema("Relu", 20, "")
+    impostor = onnx.defs.OpSchema("Relu", "", official.since_version)
+    with kept_signatures():
+        first = OpSignature.from_op_schema(official)
+        assert OpSignature.from_op_schema(onnx.defs.get_schema("Relu", 20, "")) is first
+        assert OpSignature.from_op_schema(impostor).params == []
+    assert OpSignature.from_op_schema(official) is not first
+    assert OpSignature.from_op_schema(official) == first
+
+
+def test_tracing_without_copies_and_annotations_is_undone() -> None:
+    import torch
+    from torch._ops import OperatorBase
+    from torch.fx.traceback import NodeSource
+    from torch.utils import _traceback
+
+    graph = torch.fx.Graph()
+    source = NodeSource(graph.placeholder("x"))
+    before = (OperatorBase.py_impl, _traceback.traceback)
+    with sparing_tracing():
+        assert OperatorBase.py_impl is not before[0]
+        assert OperatorBase.py_impl.__code__.co_firstlineno == before[0].__code__.co_firstlineno
+        assert copy.deepcopy([source])[0] is source
+        frame = _traceback.traceback.FrameSummary(__file__, 1, "f")
+    assert (OperatorBase.py_impl, _traceback.traceback) == before
+    assert copy.deepcopy(source) is not source
+    assert frame.line.startswith('"""What converters are spared')
+
+
+def test_quick_copies_of_graphs_are_deep_copies() -> None:
+    from onnx import helper
+    from tf2onnx.graph import Graph
+
+    def made() -> Any:
+        body = Graph([helper.make_node("Identity", ["x"], ["inner"], name="i")], {"inner": [2]}, {"inner": 1}, opset=18)
+        nodes = [helper.make_node("Placeholder", [], ["x"], name="x"), helper.make_node("Relu", ["x"], ["y"], name="y")]
+        shape = [2]
+        graph = Graph(nodes, {"x": shape, "y": shape}, {"x": 1, "y": 1}, opset=18, output_names=["y"])
+        graph.get_node_by_name("x").set_body_graph_as_attr("then_branch", body)
+        return graph
+
+    def told(value: Any, seen: dict[int, int]) -> Any:
+        """Everything in the value, with objects that occur again named by their number."""
+        if isinstance(value, (str, int, float, bool, type(None))):
+            return value
+        if id(value) in seen:
+            return seen[id(value)]
+        seen[id(value)] = len(seen)
+        if isinstance(value, (list, tuple, set)):
+            return [type(value).__name__, *(told(item, seen) for item in value)]
+        if isinstance(value, dict):
+            return [(told(key, seen), told(item, seen)) for key, item in value.items()]
+        return [type(value).__name__, told(vars(value), seen) if hasattr(value, "__dict__") else str(value)]
+
+    graph = made()
+    slow = copy.deepcopy(graph)
+    with quick_copies():
+        quick = copy.deepcopy(graph)
+    assert told(quick, {}) == told(slow, {})
+    assert quick._output_shapes["x"] is quick._output_shapes["y"] is not graph._output_shapes["x"]
+    quick.get_node_by_name("x").set_attr("axis", 3)
+    quick._output_shapes["x"].append(4)
+    assert told(graph, {}) == told(slow, {})
+    assert "__deepcopy__" not in vars(Graph)
