@@ -23,7 +23,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from corpus import coverage, findings
-from corpus.database import Database, check_schema, open_database, sqlite_url
+from corpus.database import Database, open_database, sqlite_url
+from corpus.directory import claim_directory, probe
 from corpus.errors import CorpusError, from_os_error
 from corpus.objects import Objects, write_durably
 from corpus.records import (
@@ -44,9 +45,8 @@ from corpus.records import (
     Summary,
     UnsupportedCount,
 )
-from corpus.tables import SCHEMA, BatchRow, CampaignRow, OutcomeRow, QuarantineRow, UnsupportedRow
+from corpus.tables import BatchRow, CampaignRow, OutcomeRow, QuarantineRow, UnsupportedRow
 
-MARKER = "convfuzz.json"
 _DATABASE = "corpus.sqlite"
 
 
@@ -75,9 +75,9 @@ class Store:
         """
         directory = Path(directory)
         try:
-            _claim_directory(directory, create=create)
+            claim_directory(directory, create=create)
             if write:
-                _probe(directory)
+                probe(directory)
         except OSError as error:
             raise from_os_error(error, str(directory)) from error
         file = directory / _DATABASE
@@ -413,41 +413,6 @@ class Store:
                 unsupported=tuple(_unsupported(session, campaign)),
                 buckets=tuple(findings.buckets(session, campaign)),
             )
-
-
-def _claim_directory(directory: Path, *, create: bool) -> None:
-    """Check that the directory is a corpus, made when ``create`` is set and it is absent or empty."""
-    marker = directory / MARKER
-    if marker.is_file():
-        try:
-            content = msgspec.json.decode(marker.read_bytes(), type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise CorpusError(f"{marker} is damaged: {error}", "restore it, or choose another --corpus") from error
-        if content.get("application") != "convfuzz":
-            raise CorpusError(f"{directory} is not a corpus of convfuzz", "choose another directory with --corpus")
-        check_schema(str(content.get("schema", "")), str(directory))
-        return
-    if directory.exists() and not directory.is_dir():
-        raise CorpusError(f"{directory} is not a directory", "choose another path with --corpus")
-    if not create:
-        what = "is not a corpus of convfuzz" if directory.exists() else "does not exist"
-        raise CorpusError(f"{directory} {what}", "run `convfuzz fuzz` first, or name the directory with --corpus")
-    if directory.exists() and any(not entry.name.startswith(".writing-") for entry in directory.iterdir()):
-        raise CorpusError(
-            f"{directory} holds other files and is not a corpus of convfuzz",
-            "choose an empty or new directory with --corpus",
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    write_durably(marker, msgspec.json.format(msgspec.json.encode({"application": "convfuzz", "schema": SCHEMA})))
-
-
-def _probe(directory: Path) -> None:
-    """Raise OSError unless a page can be written to the directory: better now than after an hour."""
-    probe = directory / f".probe-{os.getpid()}"
-    try:
-        write_durably(probe, bytes(4096))
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 def _issued_row(session: Session, campaign: str, index: int) -> BatchRow:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from corpus.directory import MARKER
 from corpus.errors import CorpusError
 from corpus.records import FindingState
-from corpus.store import MARKER, Store
+from corpus.store import Store
 from corpus.tables import SCHEMA
 from tests.corpus.builders import campaign, finding, judged, verified
 
