@@ -43,3 +43,10 @@ def test_documented_none_is_taken(name: str, call: tuple) -> None:
 def test_undocumented_none_is_refused(name: str, call: tuple) -> None:
     with pytest.raises(EvaluationError, match="is None, which its signature does not provide for"):
         frontend(name).check_arguments(graph(name, *call))
+
+
+def test_an_operand_of_undocumented_rank_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="documented is 5"):
+        frontend("tensorflow").check_arguments(
+            graph("tensorflow", "tf.nn.conv3d_transpose", (Ref("x"), Ref("x"), (1, 1, 1, 1, 1), 1), ())
+        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from generators.frontends.base import EvaluationError, frontend
-from generators.graph import Array, Node, Value, type_of
+from generators.graph import Array, Case, Graph, Input, Node, Ref, TensorType, Value, type_of
 from oracles.noise import SAFETY, bounds
 from oracles.probes import probe
 from tests.oracles.test_judge import chain
@@ -146,3 +146,20 @@ def test_complex_results_are_bounded() -> None:
     relative = bound.limit / np.abs(bound.eager)
     assert 1e-7 < relative.max() < 1e-3
     assert bound.reference.dtype == np.complex128
+
+
+def test_weights_from_a_table_are_known_to_a_thousandth() -> None:
+    tensorflow = frontend("tensorflow")
+    feed = np.random.default_rng(4).standard_normal((1, 4, 5, 1)).astype(np.float32)
+    largest = float(np.abs(feed).max())
+
+    def limit(method: str, **kwargs: object) -> float:
+        kind = TensorType("float32", (1, 7, 3, 1))
+        arguments = (("method", method), *kwargs.items())
+        node = Node("tf.image.resize", (Ref("x"), (7, 3)), arguments, (Value("y", kind),))
+        case = Case(Graph("tensorflow", (Input("x", type_of(feed)),), (), (node,), ("y",)), {"x": feed})
+        return float(bounds(tensorflow, case).bounds[0].limit.max())
+
+    assert 1e-3 * largest < limit("bicubic") < 1e-2 * largest
+    assert limit("bicubic", antialias=True) < 1e-4 * largest
+    assert limit("bilinear") < 1e-4 * largest

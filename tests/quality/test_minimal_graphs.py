@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -170,3 +172,20 @@ def test_needed_values_stay_and_the_rest_becomes_simple() -> None:
     assert data.size == 1
     assert np.isnan(data).all()
     assert result.needs_special
+
+
+def test_a_defect_that_shows_where_numbers_come_out_is_not_told_by_one_where_none_do() -> None:
+    """Wrong everywhere: the logarithm of 0, the simplest number, would be minus infinity."""
+
+    class Logs(PlantedTester):
+        def _compare(self, case, expected):
+            defined = float(all(np.isfinite(expected[name]).all() for name in case.graph.outputs))
+            found = super()._compare(case, expected)
+            return tuple(replace(seen, numbers={"defined": defined}) for seen in found)
+
+    feed = np.array([[0.5, 2.5], [3.0, 1.25]], np.float32)
+    case = plant(link("torch.log"), seed=4, nodes=12, type=TensorType("float32", (2, 2)), feed=feed)
+    defect = miscompiled("torch.log")
+    result = minimize(case, WRONG, Logs(defect))
+    assert result.case.graph.operators() == ("torch.log",)
+    assert [data.tolist() for data in result.case.feeds.values()] == [[1.0]]
