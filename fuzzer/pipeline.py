@@ -228,7 +228,9 @@ class Pipeline:
         start = 0
         ticket = zlib.crc32(f"{self._index} {prepared[0].number}".encode())
         sample = ticket // _ALONE % len(prepared) if ticket % _ALONE == 0 else -1
-        for place, (item, (number, case, seen)) in enumerate(zip(prepared, judged, strict=True)):
+        # What is behind the cases' own judgements is of their union.
+        unions = judged[len(prepared) :]
+        for place, (item, (number, case, seen)) in enumerate(zip(prepared, judged, strict=False)):
             bugs = [observation for observation in seen if observation.verdict is Verdict.BUG]
             if bugs or place == sample:
                 _, _, alone = self._single(item)
@@ -250,7 +252,7 @@ class Pipeline:
             start += len(item.expected)
         if company:
             found.append((-1, union([item.case for item in prepared]).case, company))
-        return found
+        return found + unions
 
     def _single(self, item: Prepared) -> Judgement:
         blob = dumps(item.case)

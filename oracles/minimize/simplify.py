@@ -117,7 +117,11 @@ def _structure(case: Case, ask: Question) -> list[Case]:
     count = len(case.graph.nodes)
     if not 1 < count <= SMALL:
         return []
-    values = ask.values(case)
+    try:
+        values = ask.values(case)
+    except ValueError:
+        # The guess combines edits that were only tried one by one, and the framework does not take them together.
+        return []
     alone = [part for index in range(count) for part in parts(case, (index,), values)]
     fewer = [part for index in range(count) if (part := without(case, (index,), values)) is not None]
     return [*alone, *fewer, *bypassed(case)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,13 +11,14 @@ import pytest
 
 from fuzzer import attempt
 from fuzzer.converters.identity import TorchIdentity
-from fuzzer.formats import Artifact, Settings
+from fuzzer.formats import Artifact, InvalidModel, Settings
 from fuzzer.pipeline import Pipeline
 from fuzzer.runtimes.interpreter import Interpreter
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, Subject
 from generators.frontends.base import LoadedModel
 from generators.graph import Array
-from generators.serial import loads
+from generators.serial import dumps, loads
+from generators.transforms import trim, with_outputs
 from oracles.outcome import Kind
 
 OPERATORS = ("torch.neg", "torch.sin", "torch.cos")
@@ -31,6 +33,28 @@ class Sociable(TorchIdentity):
         if settings.get("raises") and {"torch.neg", "torch.sin"} <= set(model.graph.operators()):
             raise ValueError("too much")
         return super().convert(model, settings)
+
+
+class Cut(Sociable):
+    """As a converter whose artifacts can be cut, with a validator that refuses unions."""
+
+    name = "cut"
+    sliceable = True
+
+    def validate(self, artifact: Artifact, model: LoadedModel) -> None:
+        if {"torch.neg", "torch.sin"} <= set(loads(artifact.data).graph.operators()):
+            raise InvalidModel("not together")
+
+    def slices(self, artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifact] | None:
+        case = loads(artifact.data)
+        parts, start = [], 0
+        for inputs, outputs in counts:
+            part = trim(replace(case, graph=with_outputs(case.graph, case.graph.outputs[start : start + outputs])))
+            names = tuple(value.name for value in part.graph.inputs)
+            assert len(names) == inputs
+            parts.append(replace(artifact, data=dumps(part), inputs=names, outputs=part.graph.outputs))
+            start += outputs
+        return parts
 
 
 class Shy(Interpreter):
@@ -54,10 +78,12 @@ class Shy(Interpreter):
         return outputs
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, variant: str, index: int = 0, **settings: bool) -> BatchResult:
-    monkeypatch.setattr(attempt, "converters", lambda: {"sociable": Sociable()})
+def judged(
+    monkeypatch: pytest.MonkeyPatch, variant: str, index: int = 0, converter: str = "sociable", **settings: bool
+) -> BatchResult:
+    monkeypatch.setattr(attempt, "converters", lambda: {"sociable": Sociable(), "cut": Cut()})
     monkeypatch.setattr(attempt, "runtimes", lambda: {"shy": Shy()})
-    subject = Subject("torch", "sociable", dict(settings), (("shy", variant),))
+    subject = Subject("torch", converter, dict(settings), (("shy", variant),))
     pipeline = Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
     return pipeline.batch(BatchTask(subject, 5, index, tuple(range(8)), 1, operators=OPERATORS, pack=8))
 
@@ -84,6 +110,14 @@ def test_an_exception_of_the_union_alone_is_a_finding_of_the_union(monkeypatch: 
     result = judged(monkeypatch, "right", raises=True)
     assert [bugs(item) for item in result.results if item.number < 0] == [[Kind.EXCEPTION.value]]
     assert not any(bugs(item) for item in result.results if item.number >= 0)
+
+
+def test_a_union_that_only_its_validator_refuses_is_a_finding_beside_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = judged(monkeypatch, "right", converter="cut")
+    assert [bugs(item) for item in result.results if item.number < 0] == [[Kind.INVALID.value]]
+    assert [item.number for item in result.results if item.number >= 0] == list(range(8))
+    assert not any(bugs(item) for item in result.results if item.number >= 0)
+    assert result.conversions == 1
 
 
 def test_now_and_then_a_graph_is_converted_alone_and_what_shows_then_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
