@@ -66,7 +66,7 @@ def contradiction(declared: tuple[str, Sequence[int | None] | None], wanted: Ten
     dtype, shape = declared
     extents = "*" if shape is None else ",".join("?" if extent is None else str(extent) for extent in shape)
     if dtype != wanted.dtype:
-        return f"declared {dtype}[{extents}], the graph has {wanted}"
+        return f"declared {dtype}, the graph has {wanted.dtype}"
     # Which element type it is has nothing to do with a wrong shape.
     text = f"declared with shape [{extents}], the graph has [{','.join(map(str, wanted.shape))}]"
     if shape is None:

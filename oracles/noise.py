@@ -22,7 +22,7 @@ Noise is put in by the :class:`~generators.operators.registry.Rounding` class of
 * An operator that is not homogeneous may compute with ones inside (``exp(x) - 1``): results for arguments below one
   get noise of a rounding of one. In half precision, where each step of a decomposition may be rounded to half, it is
   a rounding of the larger of one and the argument.
-* A denormal result may be flushed to zero.
+* A denormal result may be flushed to zero, and a result of several arguments that is zero may have either sign.
 * An operator that is registered as tabulated interpolates with weights from a coarse table, in every precision: its
   results get noise of a thousandth of the largest argument.
 
@@ -287,6 +287,7 @@ class _Runs:
                 inner,
                 simple,
                 cancelled[number] if cancelled else None,
+                sums=sensitivity.fan_in > 1,
             )
             for number, array in enumerate(outputs)
         ]
@@ -359,8 +360,11 @@ class _Runs:
         inner: Array | None,
         simple: bool,
         cancelled: Array | None,
+        *,
+        sums: bool = False,
     ) -> Array:
-        """A result with noise where it is inexact. ``exact`` is the result in double precision (None: unknown)."""
+        """A result with noise where it is inexact. ``exact`` is the result in double precision (None: unknown);
+        ``sums`` tells that elements come from several arguments."""
         name = dtype_name(array.dtype)
         if name not in ROUNDED or array.size == 0:
             return array
@@ -384,6 +388,10 @@ class _Runs:
             if cancelled is not None and cancelled.shape == array.shape:
                 # What is left of terms that cancelled may be nothing at all in another order of operations.
                 noisy = np.where(cancelled & (self._random.random(array.shape) < 0.25), 0.0, noisy)
+            if sums and array.dtype.kind != "c":
+                # A sum that starts from zero and one that starts from its first term may differ in the sign of a zero.
+                either = np.copysign(noisy, self._random.choice(np.array([-1.0, 1.0]), array.shape))
+                noisy = np.where(noisy == 0, either, noisy)
             if exact is not None:
                 # Overflow (or an invalid operation) inside an operator: others may compute it differently.
                 odd = classes(array) != classes(exact.astype(array.dtype))

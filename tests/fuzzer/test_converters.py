@@ -352,7 +352,7 @@ class TestValidationOfOnnx:
 
     def test_types_that_the_graph_contradicts_are_refused(self) -> None:
         model = self.model("Shape", onnx.TensorProto.INT64, (2,))
-        with pytest.raises(InvalidModel, match=r"output 0: declared int64\[2\], the graph has float32\[2,3\]"):
+        with pytest.raises(InvalidModel, match="output 0: declared int64, the graph has float32"):
             self.validate(model)
 
     def test_missing_outputs_and_surplus_inputs_are_refused(self) -> None:

@@ -163,3 +163,11 @@ def test_weights_from_a_table_are_known_to_a_thousandth() -> None:
     assert 1e-3 * largest < limit("bicubic") < 1e-2 * largest
     assert limit("bicubic", antialias=True) < 1e-4 * largest
     assert limit("bilinear") < 1e-4 * largest
+
+
+def test_the_sign_of_a_sum_that_is_zero_is_free_and_that_of_other_zeros_is_not() -> None:
+    zeros = np.array([[-0.0, 0.0], [-0.0, -0.0]], np.float32)
+    summed = bound_of(("torch.cumsum", 0), ("torch.reciprocal",), feed=zeros)
+    assert summed.varies.all()
+    negated = bound_of(("torch.neg",), ("torch.reciprocal",), feed=zeros)
+    assert not negated.varies.any()
