@@ -19,7 +19,7 @@ from typing import Any
 
 import onnx
 
-from fuzzer.converters import tf2onnx, torch_onnx_dynamo
+from fuzzer.converters import tf2onnx, tflite, torch_onnx_dynamo
 from fuzzer.converters.base import converters
 from fuzzer.failures import describe_exception, normalise
 from fuzzer.formats import InvalidModel, Setting, Unsupported
@@ -40,6 +40,7 @@ PACK_EVERY, PACK = 25, 8
 CONTEXTS: dict[str, tuple[ModuleType, str]] = {
     "torch.onnx-dynamo": (torch_onnx_dynamo, "warm_exporter"),
     "tf2onnx": (tf2onnx, "quick_copies"),
+    "tflite": (tflite, "quick_offsets"),
 }
 _WARM = {name: getattr(module, context) for name, (module, context) in CONTEXTS.items()}
 
