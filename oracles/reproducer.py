@@ -350,11 +350,19 @@ def _comment(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Single blank lines, none at the end, and no top-level import twice."""
+    """Single blank lines, none at the end or between an import and what uses it, and no top-level import twice."""
     lines: list[str] = []
     for line in text.splitlines():
-        if line.startswith(("import ", "from ")) and line in lines:
+        imports = _imports(line)
+        if imports and line in lines:
             continue
+        plain = bool(line.strip()) and not line.startswith(("def ", "class ", "import ", "from "))
+        if plain and len(lines) > 2 and not lines[-1] and _imports(lines[-2]) and not lines[-3]:
+            lines.pop()
         if line.strip() or (lines and lines[-1]):
             lines.append(line.rstrip())
     return "\n".join(lines).strip() + "\n"
+
+
+def _imports(line: str) -> bool:
+    return line.startswith(("import ", "from "))

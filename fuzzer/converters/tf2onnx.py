@@ -134,18 +134,13 @@ def _raising_what_is_logged() -> Iterator[set[str]]:
 
 
 _HEAD = """\
-import logging
-
 import tensorflow as tf
 import tf2onnx
 
-def throw(record):  # tf2onnx logs what its handlers raise, and returns a broken model
-    if record.exc_info:
-        raise record.exc_info[1]
+def throw(*_, **__):  # tf2onnx logs what its handlers raise, and returns a broken model
+    raise sys.exc_info()[1] or RuntimeError('tf2onnx logs an error')
 
-handler = logging.Handler(logging.ERROR)
-handler.emit = throw
-logging.getLogger('tf2onnx').addHandler(handler)
+tf2onnx.tfonnx.logger.error = throw
 """
 _FROM_FUNCTION = "proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)\n"
 _FROM_GRAPH_DEF = """\
