@@ -201,8 +201,10 @@ def _run_script(path: str) -> None:
         sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     module = types.ModuleType("__main__")
     vars(module).update(
-        __file__=path,
+        __annotations__={},
         __builtins__=sys.modules["builtins"],
+        __cached__=None,
+        __file__=path,
         __loader__=importlib.machinery.SourceFileLoader("__main__", path),
     )
     sys.modules["__main__"] = module
