@@ -74,7 +74,8 @@ def test_a_child_is_what_a_fresh_process_is(zygote: Zygote, tmp_path: Path) -> N
         text=True,
         check=True,
     )
-    assert found == fresh.stdout
+    # Newer versions of Python make annotations only when asked.
+    assert found.replace("'__annotations__', ", "") == fresh.stdout.replace("'__annotations__', ", "")
 
 
 def test_only_the_descriptors_that_were_passed_are_inherited(zygote: Zygote, tmp_path: Path) -> None:
