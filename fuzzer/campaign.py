@@ -42,6 +42,7 @@ from fuzzer.stopping import Stop, stopping_on_signals
 from fuzzer.supervisor import Limits, Stopped, Worker, WorkerDefect
 from fuzzer.survival import WorkerUnusable, judge_numbers
 from fuzzer.tasks import BatchResult, TargetsResult, TargetsTask
+from fuzzer.zygotes import Zygotes
 from generators.patterns import WIDEST, generalised
 from generators.serial import loads
 from oracles.outcome import DEADLY, MISMATCH
@@ -169,7 +170,8 @@ class _Run:
         for batch in judged:
             self._tally(batch)
         self.end = None if config.minutes is None else self.started + config.minutes * 60 - campaign.elapsed
-        self.handler = Handler(store, config, stop.soon, self._until)
+        self.zygotes = Zygotes()
+        self.handler = Handler(store, config, stop.soon, self._until, self.zygotes.for_reproducer)
 
     # -- the main thread -----------------------------------------------------------------------------------------
 
@@ -192,6 +194,9 @@ class _Run:
                 self.stop.request()
             for thread in threads:
                 thread.join()
+            of_workers, of_reproducers = self.zygotes.close()
+            self.worker_seconds += of_workers
+            self.parts.update({"verification": of_reproducers})
         self._drain(0)
         listener.progress(self._snapshot())
         if self.failure is not None:
@@ -378,7 +383,11 @@ class _Run:
     def _worker(self, slot: _Slot, frontend: str) -> Worker:
         if frontend not in slot.workers:
             limits = Limits(self.config.deadline_seconds, self.config.memory_limit_mb)
-            slot.workers[frontend] = Worker(limits, stopped=lambda: self.stop.now() or time.monotonic() > self._until())
+            slot.workers[frontend] = Worker(
+                limits,
+                stopped=lambda: self.stop.now() or time.monotonic() > self._until(),
+                zygote=lambda: self.zygotes.for_worker(frontend),
+            )
         return slot.workers[frontend]
 
     # -- batches -------------------------------------------------------------------------------------------------

@@ -21,9 +21,10 @@ from fuzzer.tasks import RenderResult, RenderTask, Subject
 from generators.graph import Case
 from generators.serial import dumps, loads
 from oracles.bucket import bucket_key, title
+from oracles.forking import Zygote
 from oracles.minimize import Budget, Minimized, Unreproducible, minimize
 from oracles.outcome import Kind, Observation, Stage, symptom_of
-from oracles.reproducer import render, verify
+from oracles.reproducer import render, starts_itself, verify
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,22 @@ class Handled:
 
 class Handler:
     """Handles the findings of a campaign. ``stopping`` tells that the campaign ends: minimization then returns with
-    what it has. ``until`` is the monotonic time after which no minimization goes on."""
+    what it has. ``until`` is the monotonic time after which no minimization goes on. ``zygote`` gives, for a frontend,
+    what reproducers may be forked from."""
 
     def __init__(
-        self, store: Store, config: CampaignConfig, stopping: Callable[[], bool], until: Callable[[], float]
+        self,
+        store: Store,
+        config: CampaignConfig,
+        stopping: Callable[[], bool],
+        until: Callable[[], float],
+        zygote: Callable[[str], Zygote | None] = lambda frontend: None,
     ) -> None:
         self._store = store
         self._config = config
         self._stopping = stopping
         self._until = until
+        self._zygote = zygote
 
     def handle(self, finding: Finding, batch: Batch, worker: Worker, say: Callable[[str], None]) -> Handled:
         """Take the finding as far as time allows. Interrupted work is saved and goes on from there the next time."""
@@ -132,7 +140,12 @@ class Handler:
             return self._store.finish_finding(finding.id, finish)
         script = script_of(case, seen, rendered.source, subject, converter)
         runs = self._config.verify_runs
-        verification = verify(script, runs, deadline=3 * self._config.deadline_seconds)
+        verification = verify(
+            script,
+            runs,
+            deadline=3 * self._config.deadline_seconds,
+            zygote=None if starts_itself(seen.signature.kind) else lambda: self._zygote(subject.frontend),
+        )
         parts["verification"] += verification.cpu_seconds  # type: ignore[assignment]
         state = (
             FindingState.VERIFIED

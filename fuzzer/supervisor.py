@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import mmap
 import os
 import re
@@ -20,13 +21,15 @@ import psutil
 
 from fuzzer.tasks import BatchResult, Failed, Partial, Result, Step, Task, decode_message, encode
 from fuzzer.worker import NOTE_BYTES
+from oracles.forking import Forked, Zygote, ZygoteError
 from oracles.outcome import Kind
-from oracles.processes import reap
+from oracles.processes import Process, kill_session, reap
 
 #: Seconds between two looks at a worker's memory.
 _POLL = 0.05
 #: Importing the frameworks may take this many times the deadline of a step.
 _IMPORT_FACTOR = 4
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,18 @@ class Worker:
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
     stopped: Callable[[], bool] = lambda: False
-    _process: subprocess.Popen[bytes] | None = None
+    #: What processes are forked from, if there is one.
+    zygote: Callable[[], Zygote | None] = lambda: None
+    _process: Process | None = None
     _tasks: Connection | None = None
     _messages: Connection | None = None
     _note: mmap.mmap | None = None
     _stdout: IO[bytes] | None = None
     _stderr: IO[bytes] | None = None
     _base_memory: int = 0
+    #: How often a process was started, and how often it was forked from the zygote.
     starts: int = 0
+    forks: int = 0
     #: CPU time of the processes that have ended.
     cpu_seconds: float = 0.0
 
@@ -123,27 +130,17 @@ class Worker:
         os.ftruncate(note, NOTE_BYTES)
         stdout: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (closed with the worker)
         stderr: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "TF_NUM_INTRAOP_THREADS": "1",
-            "TF_NUM_INTEROP_THREADS": "1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONHASHSEED": "0",
-            "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-            **self.environment,
-        }
         # Appending writes keep their place when the worker empties the file of standard output.
         for stream in (stdout, stderr):
             _set_append(stream.fileno())
-        self._process = subprocess.Popen(
-            [self.python, "-m", "fuzzer.worker", str(task_read), str(message_write), str(note)],
+        environment = {**worker_environment(), **self.environment}
+        descriptors = (task_read, message_write, note)
+        self._process = self._fork(environment, stdout, stderr, descriptors) or subprocess.Popen(
+            [self.python, "-m", "fuzzer.worker", *map(str, descriptors)],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            pass_fds=(task_read, message_write, note),
+            pass_fds=descriptors,
             start_new_session=True,
             env=environment,
         )
@@ -156,6 +153,21 @@ class Worker:
         self._stdout, self._stderr = stdout, stderr
         self._base_memory = 0
         self.starts += 1
+
+    def _fork(
+        self, environment: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes], descriptors: tuple[int, ...]
+    ) -> Forked | None:
+        """The process from the zygote, or None when there is none, or it is not of this worker's kind, or refuses."""
+        zygote = self.zygote()
+        if zygote is None or not zygote.fits(self.python, environment):
+            return None
+        try:
+            process = zygote.fork("fuzzer.worker", stdout=stdout.fileno(), stderr=stderr.fileno(), pass_fds=descriptors)
+        except ZygoteError as error:
+            _LOG.info("a worker is started plainly: %s", error)
+            return None
+        self.forks += 1
+        return process
 
     def _await(self, deadline: float, partial: Callable[[BatchResult], None] | None) -> Result:
         assert self._process is not None
@@ -206,6 +218,7 @@ class Worker:
         if verdict is None:
             try:
                 self.cpu_seconds += reap(process, 5)
+                assert process.returncode is not None
                 status = process.returncode
             except subprocess.TimeoutExpired:
                 # It closed its side of the connection and lives on: nothing can be had of it any more.
@@ -218,11 +231,9 @@ class Worker:
         self._forget()
         raise WorkerDied(*verdict, step, note, _frames(output), output)
 
-    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+    def _kill(self, process: Process) -> None:
         # The worker is the leader of its own session: its group holds whatever it started.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        self.cpu_seconds += reap(process)
+        self.cpu_seconds += kill_session(process)
 
     def _forget(self) -> None:
         for stream in (self._tasks, self._messages, self._note, self._stdout, self._stderr):
@@ -242,6 +253,21 @@ class Worker:
             self._base_memory = resident
         elif resident - self._base_memory > self.limits.recycle_growth:
             self.close()
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of workers: one thread each, no greetings, no GPU unless one is asked for."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONHASHSEED": "0",
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+    }
 
 
 def _set_append(descriptor: int) -> None:

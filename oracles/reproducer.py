@@ -6,8 +6,8 @@ happens, such as another exception than the recorded one.
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import logging
 import math
 import os
 import re
@@ -16,16 +16,18 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import jinja2
 from packaging.requirements import Requirement
 
 from generators.graph import Case
+from oracles.forking import Zygote, ZygoteError
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
-from oracles.processes import reap
+from oracles.processes import Process, kill_session, reap
 from oracles.tensor_source import UNPACK, tensor_source
 from oracles.tolerances import ROUNDED, TOLERANCES, Tolerance
 
@@ -35,6 +37,7 @@ HANG_SECONDS = 60
 MEMORY_MIB = 4096
 #: What a subject prints or how it exits is seen from outside, as is its death.
 _CHILD = DEADLY | {Kind.STDOUT}
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -149,13 +152,21 @@ def verify(
     deadline: float = 300.0,
     python: str = sys.executable,
     env: Mapping[str, str] | None = None,
+    zygote: Callable[[], Zygote | None] | None = None,
 ) -> Verification:
-    """Run the script ``runs`` times, each in a fresh process and an empty temporary directory.
+    """Run the script ``runs`` times, each in a process of its own and an empty temporary directory.
 
     ``deadline`` is in seconds for one run; a process over it is killed with all its children. ``env`` replaces the
-    environment of the process.
+    environment of the process. The first run is always a fresh ``python reproducer.py``, and when it does not show the
+    defect, so are all others. Otherwise they are forked from what ``zygote`` returns, if it returns one that fits; it
+    must be one for scripts, and None for scripts that start themselves again (see :func:`starts_itself`).
     """
-    results = [_run(script, deadline, python, env) for _ in range(runs)]
+    results: list[tuple[int | None, str, float]] = []
+    for _ in range(runs):
+        parent = zygote() if zygote and results and results[0][0] == 1 else None
+        if parent is not None and not parent.fits(python, os.environ if env is None else env):
+            parent = None
+        results.append(_run(script, deadline, python, env, parent))
     return Verification(
         runs,
         sum(status == 1 for status, _, _ in results),
@@ -165,12 +176,19 @@ def verify(
     )
 
 
-def _run(script: str, deadline: float, python: str, env: Mapping[str, str] | None) -> tuple[int | None, str, float]:
+def starts_itself(kind: Kind) -> bool:
+    """Whether the script of such a failure runs itself again in a child, which it watches."""
+    return kind in _CHILD
+
+
+def _run(
+    script: str, deadline: float, python: str, env: Mapping[str, str] | None, zygote: Zygote | None
+) -> tuple[int | None, str, float]:
     with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
         path = Path(directory) / "reproducer.py"
         path.write_text(script, encoding="utf-8")
         with open(Path(directory) / "output", "w+b") as output:
-            process = subprocess.Popen(
+            process = _fork(path, output, zygote) or subprocess.Popen(
                 [python, str(path)],
                 cwd=directory,
                 env=None if env is None else dict(env),
@@ -187,16 +205,21 @@ def _run(script: str, deadline: float, python: str, env: Mapping[str, str] | Non
             except subprocess.TimeoutExpired:
                 status = None
             finally:
-                seconds += _kill(process)
+                seconds += kill_session(process)
             output.seek(0)
             return status, output.read().decode(errors="replace"), seconds
 
 
-def _kill(process: subprocess.Popen[bytes]) -> float:
-    """End the process and whatever it left running in its session. Returns as :func:`reap`."""
-    with contextlib.suppress(ProcessLookupError):  # all have ended
-        os.killpg(process.pid, signal.SIGKILL)
-    return reap(process)
+def _fork(path: Path, output: IO[bytes], zygote: Zygote | None) -> Process | None:
+    """A child of the zygote that runs the script; None without a zygote, or when it refuses."""
+    if zygote is None:
+        return None
+    number = output.fileno()
+    try:
+        return zygote.fork(str(path), stdout=number, stderr=number, directory=str(path.parent))
+    except ZygoteError as error:
+        _LOG.info("a reproducer is started plainly: %s", error)
+        return None
 
 
 @functools.cache

@@ -13,7 +13,7 @@ Two things are the same in every conversion and cost more than converting a smal
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,22 @@ def warm_registry() -> Iterator[None]:
     """
     with _lock, _shared_registry(), _materialising_once():
         yield
+
+
+def prepare(opsets: Sequence[int]) -> None:
+    """Build the registries of these opsets and materialise the operators ahead of the first conversion, as far as this
+    torch is laid out as expected. Converts nothing and starts no thread."""
+    with warm_registry():
+        try:
+            from torch._export.utils import _materialize_cpp_cia_ops
+            from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+            build = ONNXRegistry.from_torchlib
+        except (ImportError, AttributeError):
+            return
+        for opset in opsets:
+            build(opset)
+        _materialize_cpp_cia_ops()
 
 
 @contextmanager

@@ -29,8 +29,8 @@ GRAPHS = 160
 
 
 def kill_something(process: subprocess.Popen[str], rng: random.Random) -> bool:
-    """Kill the campaign, or half of the time one of its workers; whether it was the campaign."""
-    workers = psutil.Process(process.pid).children()
+    """Kill the campaign, or half of the time a worker or what workers are forked from; whether it was the campaign."""
+    workers = psutil.Process(process.pid).children(recursive=True)
     if workers and rng.random() < 0.5:
         os.kill(rng.choice(workers).pid, signal.SIGKILL)
         return False

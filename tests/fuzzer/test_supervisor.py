@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
+import psutil
 import pytest
 
 from fuzzer.converters.base import Converter
 from fuzzer.formats import Format
-from fuzzer.supervisor import Limits, Worker, WorkerDied
+from fuzzer.supervisor import Limits, Worker, WorkerDied, worker_environment
 from fuzzer.survival import RemoteTester, judge_numbers, signature_of
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Result, Step, Subject, Task, ValuesTask
 from generators.graph import Case, Graph, Input, Node, Ref, TensorType, Value
 from generators.serial import dumps
+from oracles.forking import Zygote
 from oracles.outcome import Kind, Signature, Stage
 from tests.fuzzer.planted_campaigns import environment
 
 F32 = TensorType("float32", (3,))
-LIMITS = Limits(deadline=8, memory=2000)
+LIMITS = Limits(deadline=8, memory=1200)
 
 
 def chain(*targets: str) -> Case:
@@ -46,11 +48,21 @@ class Planted:
 PLANTED: Converter = Planted()  # type: ignore[assignment]
 
 
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    worker = Worker(LIMITS, environment=environment())
+@pytest.fixture(scope="module", params=["plain", "forked"])
+def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
+    if request.param == "plain":
+        worker = Worker(LIMITS, environment=environment())
+        yield worker
+        worker.close()
+        assert worker.forks == 0
+        return
+    zygote = Zygote(["fuzzer.preload:torch_worker"], {**worker_environment(), **environment()})
+    worker = Worker(LIMITS, environment=environment(), zygote=lambda: zygote)
     yield worker
     worker.close()
+    assert worker.forks == worker.starts
+    assert psutil.Process(zygote.pid).children() == []
+    zygote.close()
 
 
 def judge(worker: Worker, converter: str, *cases: Case) -> list[list[Signature]]:
@@ -130,6 +142,13 @@ def test_eager_mode_refusing_a_case_is_an_error_of_the_case(worker: Worker) -> N
     with pytest.raises(ValueError, match="no_such_function"):
         RemoteTester(worker, subject("planted.correct"), PLANTED).values(chain("torch.no_such_function"))
     assert worker.call(ValuesTask("torch", dumps(chain("torch.sin"))))
+
+
+def test_the_processor_time_of_a_worker_is_counted(worker: Worker) -> None:
+    judge(worker, "planted.correct", chain("torch.neg"))
+    before = worker.cpu_seconds
+    worker.close()
+    assert worker.cpu_seconds > before
 
 
 class Delayed(Worker):

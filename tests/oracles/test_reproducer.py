@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 
 from generators.draw import ANY_DTYPE
 from generators.frontends.base import frontend
 from generators.frontends.printing import LITERAL_ELEMENTS
 from generators.graph import DTYPES, Array, Case, Constant, Graph, Input, Node, Ref, Value, type_of
+from oracles.forking import Zygote
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
-from oracles.reproducer import Verification, render, verify
+from oracles.reproducer import Verification, render, starts_itself, verify
 from oracles.tensor_source import UNPACK, tensor_source
+from tests.oracles.processes import eventually, gone
 
 TORCH = frontend("torch")
 CONVERT = "artifact = b''\n"
@@ -278,6 +282,91 @@ def test_verify_counts_failures_and_kills_what_hangs() -> None:
     )
     assert shown.outputs == ("b\n",)
     assert verify("pass", 1, python=sys.executable).statuses == (0,)
+
+
+#: What pytest changes from one phase of a test to the next would make every environment another one.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    zygote = Zygote(["torch"], ENVIRONMENT, scripts=True)
+    yield zygote
+    zygote.close()
+
+
+def forked(zygote: Zygote, script: str, *, deadline: float = 60.0) -> Verification:
+    """Two runs of a script: a fresh one that shows a defect, and a forked one, in which ``script`` runs."""
+    text = f"import os, sys\nif os.getppid() != {zygote.pid}:\n    sys.exit(1)\n{script}"
+    return verify(text, 2, deadline=deadline, env=ENVIRONMENT, zygote=lambda: zygote)
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "output"),
+    [
+        ("print('x')", 0, "x\n"),
+        ("print('x', end=''); sys.exit(3)", 3, "x"),
+        ("sys.exit('words')", 1, "words\n"),
+        ("print('lost'); os._exit(1)", 1, None),
+        ("os.kill(os.getpid(), 11)", -11, ""),
+        ("os.abort()", -6, ""),
+        ("import atexit; atexit.register(print, 'x')", 0, "x\n"),
+        ("import threading, time; threading.Thread(target=lambda: (time.sleep(0.2), print('x'))).start()", 0, "x\n"),
+        ("sys.excepthook = lambda *error: (print(error[1]), os._exit(2))\nraise ValueError('x')", 2, None),
+        ("sys.excepthook = lambda *error: print(error[1])\nraise ValueError('x')", 1, "x\n"),
+        ("def f(): return __name__, 1 // 2 / 1\nprint(f(), f.__annotations__)", 0, "('__main__', 0.0) {}\n"),
+        ("print(os.listdir(), __file__ == sys.argv[0] == os.path.abspath('reproducer.py'), len(sys.argv))", 0, None),
+    ],
+)
+def test_a_forked_run_ends_as_a_fresh_one_does(zygote: Zygote, script: str, status: int, output: str | None) -> None:
+    alone = verify(f"import os, sys\n{script}", 1)
+    both = forked(zygote, script)
+    assert both.statuses == (1, status)
+    assert alone.statuses == (status,)
+    assert both.outputs[1] == alone.outputs[0]
+    assert output in (None, both.outputs[1])
+    assert both.cpu_seconds > 0
+
+
+def test_a_forked_traceback_is_that_of_the_script(zygote: Zygote) -> None:
+    found = forked(zygote, "def f():\n    raise ValueError('x')\nf()")
+    assert found.statuses == (1, 1)
+    lines = found.outputs[1].splitlines()
+    assert [line.split(", line ")[1] for line in lines if line.startswith("  File")] == ["6, in <module>", "5, in f"]
+    assert lines[-1] == "ValueError: x"
+
+
+def test_a_forked_run_over_the_deadline_is_killed_with_its_children(zygote: Zygote) -> None:
+    found = forked(zygote, "os.fork()\nprint(os.getpid(), flush=True)\nimport time; time.sleep(100)", deadline=2.0)
+    assert found.statuses == (1, None)
+    pids = [int(word) for word in found.outputs[1].split()]
+    assert len(pids) == 2
+    assert eventually(lambda: all(gone(pid) for pid in pids))
+    assert psutil.Process(zygote.pid).children() == []
+
+
+def test_forked_runs_only_confirm_what_a_fresh_one_has_shown(zygote: Zygote) -> None:
+    parent = f"import os, sys\nsys.exit(1 if os.getppid() == {zygote.pid} else 0)"
+    assert verify(parent, 3, env=ENVIRONMENT, zygote=lambda: zygote).statuses == (0, 0, 0)
+    other = f"import os, sys\nsys.exit(0 if os.getppid() == {zygote.pid} else 1)"
+    assert verify(other, 3, env=ENVIRONMENT, zygote=lambda: zygote).statuses == (1, 0, 0)
+    # Another environment than the zygote's, or none that works, means fresh processes.
+    assert verify(other, 2, env={**ENVIRONMENT, "A": "b"}, zygote=lambda: zygote).statuses == (1, 1)
+    assert verify(other, 2, env=ENVIRONMENT, zygote=lambda: None).statuses == (1, 1)
+
+
+def test_a_rendered_script_in_a_fork(zygote: Zygote) -> None:
+    found = verify(script_for(Kind.VALUE, "actual = [-feeds[0] + 0.5]"), 2, env=ENVIRONMENT, zygote=lambda: zygote)
+    assert found.statuses == (1, 1)
+    assert found.outputs[0] == found.outputs[1]
+
+
+def test_scripts_that_run_themselves_again() -> None:
+    for kind in (Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT, Kind.STDOUT):
+        assert starts_itself(kind)
+        script = script_for(kind, None, stage=Stage.CONVERT, detail="SIGSEGV")
+        assert "sys.executable, __file__" in script
+    assert not starts_itself(Kind.VALUE)
 
 
 def test_settings_are_named_in_the_head() -> None:
