@@ -15,28 +15,46 @@ import onnx
 WORDED = "ONNX operators: "
 
 Attributes = Mapping[str, Any]
+#: Of each input: its extents, None for one that is not known; None for a shape of unknown rank or an absent input.
+Shapes = list["tuple[int | None, ...] | None"]
 
 
-def _cumsum(ranks: list[int | None], attributes: Attributes) -> str:
-    """ "Must be in the range [-rank(x), rank(x)-1]" says the axis, which a scalar does not have."""
-    return "the input is a scalar, which has no axis" if ranks[:1] == [0] else ""
+def _cumsum(shapes: Shapes, attributes: Attributes) -> str:
+    """The axis "must be in the range [-rank(x), rank(x)-1]", which a scalar does not have."""
+    return "the input is a scalar, which has no axis" if shapes[:1] == [()] else ""
 
 
-def _reverse_sequence(ranks: list[int | None], attributes: Attributes) -> str:
-    """ "time_axis must have value 0 or 1", the batch axis the other."""
+def _reverse_sequence(shapes: Shapes, attributes: Attributes) -> str:
+    """The "time_axis must have value 0 or 1", the batch axis the other."""
     axes = {attributes.get("batch_axis", 1), attributes.get("time_axis", 0)}
     return f"batch_axis and time_axis are {sorted(axes)}, not 0 and 1" if axes != {0, 1} else ""
 
 
-def _cross_entropy(ranks: list[int | None], attributes: Attributes) -> str:
-    """ "scores: shape (batch_size, class_size, …)"."""
-    rank = ranks[0] if ranks else None
-    return f"the scores have rank {rank}, at least 2 is needed" if rank is not None and rank < 2 else ""
+def _cross_entropy(shapes: Shapes, attributes: Attributes) -> str:
+    """The scores have "shape (batch_size, class_size, …)"."""
+    scores = shapes[0] if shapes else None
+    return f"the scores have rank {len(scores)}, at least 2 is needed" if scores is not None and len(scores) < 2 else ""
 
 
-_RULES: Mapping[str, Callable[[list[int | None], Attributes], str]] = {
+def _scatter_elements(shapes: Shapes, attributes: Attributes) -> str:
+    """The updates have the "same rank and shape as indices"."""
+    indices, updates = shapes[1:3]
+    if indices is None or updates is None or None in (*indices, *updates) or indices == updates:
+        return ""
+    return f"the updates have shape {list(updates)}, the indices {list(indices)}"
+
+
+def _slice(shapes: Shapes, attributes: Attributes) -> str:
+    """Starts, ends, axes and steps are each a "1-D tensor"."""
+    ranks = [len(shape) for shape in shapes[1:] if shape is not None]
+    return f"the bounds have ranks {ranks}, not 1" if any(rank != 1 for rank in ranks) else ""
+
+
+_RULES: Mapping[str, Callable[[Shapes, Attributes], str]] = {
     "CumSum": _cumsum,
     "ReverseSequence": _reverse_sequence,
+    "ScatterElements": _scatter_elements,
+    "Slice": _slice,
     "SoftmaxCrossEntropyLoss": _cross_entropy,
 }
 
@@ -46,19 +64,20 @@ def worded_rules(model: onnx.ModelProto) -> list[str]:
     suspects = [node for node in model.graph.node if node.op_type in _RULES and node.domain in ("", "ai.onnx")]
     if not suspects:
         return []
-    ranks = dict(_ranks(model))
+    shapes = dict(_shapes(model))
     found: dict[str, None] = {}
     for node in suspects:
         attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
-        if broken := _RULES[node.op_type]([ranks.get(name) for name in node.input], attributes):
+        if broken := _RULES[node.op_type]([shapes.get(name) for name in node.input], attributes):
             found[f"{WORDED}{node.op_type}: {broken}"] = None
     return list(found)
 
 
-def _ranks(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
+def _shapes(model: onnx.ModelProto) -> Iterator[tuple[str, tuple[int | None, ...]]]:
     inferred = onnx.shape_inference.infer_shapes(model).graph
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        if value.type.tensor_type.HasField("shape"):
-            yield value.name, len(value.type.tensor_type.shape.dim)
+        kind = value.type.tensor_type
+        if kind.HasField("shape"):
+            yield value.name, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
     for tensor in inferred.initializer:
-        yield tensor.name, len(tensor.dims)
+        yield tensor.name, tuple(tensor.dims)

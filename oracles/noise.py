@@ -22,7 +22,7 @@ Noise is put in by the :class:`~generators.operators.registry.Rounding` class of
 * An operator that is not homogeneous may compute with ones inside (``exp(x) - 1``): results for arguments below one
   get noise of a rounding of one. In half precision, where each step of a decomposition may be rounded to half, it is
   a rounding of the larger of one and the argument.
-* A denormal result may be flushed to zero, and a result of several arguments that is zero may have either sign.
+* A denormal result may be flushed to zero, and a sum that is zero may have either sign, a sum of one term, too.
 * An operator that is registered as tabulated interpolates with weights from a coarse table, in every precision: its
   results get noise of a thousandth of the largest argument.
 
@@ -287,7 +287,7 @@ class _Runs:
                 inner,
                 simple,
                 cancelled[number] if cancelled else None,
-                sums=sensitivity.fan_in > 1,
+                sums=sensitivity.fan_in > 1 or self._frontend.registry().sums(node.target),
             )
             for number, array in enumerate(outputs)
         ]

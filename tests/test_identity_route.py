@@ -20,23 +20,26 @@ def check_identity(frontend: str, graphs: int, nodes: int) -> None:
     plan = Plan(2026, select([f"identity.{frontend}"]), nodes, pack=25)
     converter = converters()[f"identity.{frontend}"]
     worker = Worker(Limits(deadline=120))
-    judged = index = 0
+    judged = index = differing = 0
     try:
         while judged < graphs:
             issued = plan.batch(index, Learnt())
             result = judge_numbers(worker, range(issued.cases), partial(task_of, 2026, issued), converter)
             record = judged_batch("identity", issued, result, 0.0)
             refused = [case.refused for case in result.results if case.refused]
-            assert not refused, f"batch {index}: {refused}"
+            # TensorFlow's bfloat16 arithmetic is, once in thousands of graphs, not the same twice.
+            assert all("differs between two eager runs" in reason for reason in refused), f"batch {index}: {refused}"
+            differing += len(refused)
             assert not record.findings, f"batch {index}: {[str(finding.signature) for finding in record.findings]}"
-            assert record.verdicts == {"pass": issued.cases}
+            assert record.verdicts.get("pass", 0) == issued.cases - len(refused)
             assert record.coverage is not None
             cells = record.coverage.cells
             assert cells["interpreter eager"] == {"success": cells[""]["started"]}
             nodes = sum(count for sequence, count in record.coverage.source.items() if " " not in sequence)
             assert nodes == sum(case.nodes for case in result.results)
-            judged += record.cases
+            judged += record.cases - len(refused)
             index += 1
+        assert differing <= graphs / 500
     finally:
         worker.close()
 

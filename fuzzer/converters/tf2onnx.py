@@ -22,7 +22,10 @@ from oracles.outcome import Stage
 REFUSALS = (
     # Conversion functions check with make_sure both what they support and what they take for granted.
     Refusal(
-        r"make_sure failure: (.*(?:support|implement|requir|opset|only |needs? ).*)", r"\1", "ValueError", scrub=True
+        r"make_sure failure: (.*(?:support|implement|requir|opset|only |needs? |must be ).*)",
+        r"\1",
+        "ValueError",
+        scrub=True,
     ),
     Refusal(r"(.*\b(?:not|only) .*support.*|.* supported)$", r"\1", "ValueError", scrub=True),
     Refusal(r"(.*not supported.*)", r"\1", "NotImplementedError", scrub=True),

@@ -16,6 +16,7 @@ from generators.graph import Array
 
 REFUSALS = (
     Refusal(r"Select TensorFlow op\(s\), included in the given model, is\(are\) not supported", "Flex operators"),
+    Refusal(r"(IsPowerOfTwo)\(\w+(?:\[\d+\])?\) was not true", r"FFT of a length that is no power of two"),
     Refusal(r"Encountered unresolved custom op: (\w+)", r"custom operator \1"),
     Refusal(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'", r"\1 version \2"),
     # What a kernel says when it is prepared or invoked, and the node that it is.

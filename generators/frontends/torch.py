@@ -18,7 +18,7 @@ import torch
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
 from generators.frontends.signatures import Optional, merged, optional_of_function
 from generators.frontends.torch_source import print_module
-from generators.graph import DTYPES, Array, Case, Graph
+from generators.graph import DTYPES, Argument, Array, Case, Graph
 from generators.operators.registry import Registry
 
 _TORCH_DTYPES: dict[str, torch.dtype] = {
@@ -88,6 +88,18 @@ class TorchFrontend(Frontend):
     def optional(self, target: str) -> Optional:
         return _optional(target)
 
+    def check_arguments(self, graph: Graph) -> None:
+        super().check_arguments(graph)
+        for node in graph.nodes:
+            lengths = _lengths(node.target)
+            given: list[tuple[int | str, Argument]] = [*enumerate(node.args), *node.kwargs]
+            for place, value in given:
+                wanted = lengths.get(place)
+                if wanted and isinstance(value, tuple) and len(value) != wanted:
+                    raise EvaluationError(
+                        f"{node.target}: argument {place!r} has {len(value)} items; documented is a number or {wanted}"
+                    )
+
     def symbol(self, path: str) -> Any:
         return _resolve(path)
 
@@ -138,6 +150,28 @@ def _torch_dtype(name: str) -> torch.dtype:
 
 
 @functools.cache
+def _schemas(target: str) -> list[Any]:
+    """The schemas of an operator in C++: torch.special.logit is aten::special_logit, torch.nn.functional.conv2d is
+    aten::conv2d."""
+    first, *rest = target.split(".")
+    names = rest[:1] if first == "aten" else [rest[-1], "_".join(rest[-2:])]
+    return [schema for name in names for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}")]
+
+
+@functools.cache
+def _lengths(target: str) -> dict[int | str, int]:
+    """How many items lists of integers have, by position and keyword, where all schemas of the operator that take a
+    list there want the same number (``int[2] padding``). Eager mode also takes one item for all."""
+    found: dict[int | str, set[int]] = {}
+    for schema in _schemas(target) if target != "operator.getitem" else ():
+        for position, argument in enumerate(schema.arguments):
+            if str(argument.type) in ("List[int]", "Optional[List[int]]"):
+                for place in (position, argument.name):
+                    found.setdefault(place, set()).add(argument.N or 0)
+    return {place: next(iter(sizes)) for place, sizes in found.items() if len(sizes) == 1 and max(sizes) > 1}
+
+
+@functools.cache
 def _optional(target: str) -> Optional:
     """From the signature of a function in Python, from the operator's schemas for one in C++. A subscript takes None
     anywhere (a new axis)."""
@@ -146,10 +180,6 @@ def _optional(target: str) -> Optional:
     found = optional_of_function(_resolve(target)) if not target.startswith("aten.") else None
     if found is not None:
         return found
-    first, *rest = target.split(".")
-    # torch.special.logit is aten::special_logit, torch.nn.functional.conv2d is aten::conv2d.
-    names = rest[:1] if first == "aten" else [rest[-1], "_".join(rest[-2:])]
-    schemas = [schema for name in names for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}")]
     return merged(
         frozenset(
             place
@@ -157,7 +187,7 @@ def _optional(target: str) -> Optional:
             if str(argument.type).startswith("Optional")
             for place in (position, argument.name)
         )
-        for schema in schemas
+        for schema in _schemas(target)
     )
 
 

@@ -43,6 +43,10 @@ class Operator:
     tabulated: Callable[[Node], bool] | None = None
 
 
+#: Families of operators that add terms up.
+_SUMMING = frozenset({"convolution", "cumulative", "linalg", "linear", "matmul", "pooling", "reduction", "segment"})
+
+
 class Registry:
     """The operators of one frontend by target."""
 
@@ -85,6 +89,11 @@ class Registry:
     def targets(self) -> tuple[str, ...]:
         """All targets, sorted, so that the order of imports never changes what a seed generates."""
         return tuple(sorted(self._operators))
+
+    def sums(self, target: str) -> bool:
+        """Whether the operator adds terms up, be it a single one: where it starts from is its own affair."""
+        operator = self._operators.get(target)
+        return bool(operator and operator.family in _SUMMING)
 
     def tabulated(self, node: Node) -> bool:
         """Whether the call takes its weights from a table, which makes the framework's own result a coarse one."""

@@ -34,6 +34,11 @@ def model(operator: str, *inputs: tuple[int, tuple[int, ...]], **attributes: Any
             model("SoftmaxCrossEntropyLoss", (FLOAT, (3,)), (INT64, ())),
             "SoftmaxCrossEntropyLoss: the scores have rank 1",
         ),
+        (
+            model("ScatterElements", (FLOAT, (3, 4)), (INT64, (2, 1)), (FLOAT, (2, 2))),
+            "ScatterElements: the updates have shape [2, 2], the indices [2, 1]",
+        ),
+        (model("Slice", (FLOAT, (3,)), (INT64, (1, 1)), (INT64, (1,))), "Slice: the bounds have ranks [2, 1]"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -50,6 +55,8 @@ def test_a_broken_rule_is_told(broken: onnx.ModelProto, words: str) -> None:
         model("ReverseSequence", (FLOAT, (2, 3)), (INT64, (2,)), batch_axis=0, time_axis=1),
         model("SoftmaxCrossEntropyLoss", (FLOAT, (2, 3)), (INT64, (2,))),
         model("Exp", (FLOAT, ())),
+        model("ScatterElements", (FLOAT, (3, 4)), (INT64, (2, 1)), (FLOAT, (2, 1))),
+        model("Slice", (FLOAT, (3,)), (INT64, (1,)), (INT64, (1,))),
     ],
 )
 def test_a_sound_model_passes(sound: onnx.ModelProto) -> None:

@@ -50,3 +50,12 @@ def test_an_operand_of_undocumented_rank_is_refused() -> None:
         frontend("tensorflow").check_arguments(
             graph("tensorflow", "tf.nn.conv3d_transpose", (Ref("x"), Ref("x"), (1, 1, 1, 1, 1), 1), ())
         )
+
+
+def test_a_list_of_another_length_than_documented_is_refused() -> None:
+    call = ("torch.nn.functional.conv2d", (Ref("x"), Ref("x")))
+    for padding in (1, (1, 0)):
+        frontend("torch").check_arguments(graph("torch", *call, (("padding", padding),)))
+    with pytest.raises(EvaluationError, match="documented is a number or 2"):
+        frontend("torch").check_arguments(graph("torch", *call, (("padding", (1,)),)))
+    frontend("torch").check_arguments(graph("torch", "torch.sum", (Ref("x"), (0,)), ()))
