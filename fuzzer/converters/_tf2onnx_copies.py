@@ -1,11 +1,11 @@
 """Copying graphs of tf2onnx quickly.
 
 Its optimizer makes a deep copy of the whole graph before each of some fifty steps, to go back to when a step fails, and
-``copy.deepcopy`` goes through every name of every node. That takes half of a conversion. The copy that is made here is
-the very same: objects of the classes ``Graph`` and ``Node`` get new ones with copies of their attributes, lists,
-dictionaries and sets are filled in the same order, what is referred to twice is copied once, strings and numbers are
-shared, and everything else is left to ``copy.deepcopy``. Copying less often would not be the same: a copied graph holds
-the old addresses of its subgraphs, by which tf2onnx then looks for them.
+``copy.deepcopy`` goes through every name of every node. That takes a quarter of a conversion. The copy that is made
+here is the very same: objects of the classes ``Graph`` and ``Node`` get new ones with copies of their attributes,
+lists, dictionaries and sets are filled in the same order, what is referred to twice is copied once, strings and numbers
+are shared, and everything else is left to ``copy.deepcopy``. Copying less often would not be the same: a copied graph
+holds the old addresses of its subgraphs, by which tf2onnx then looks for them.
 """
 
 from __future__ import annotations
