@@ -25,6 +25,7 @@ REFUSALS = (
 #: One line of the list that the converter gives of the operators for which the runtime has no kernel.
 _REJECTED = re.compile(r"^\s*(tf\.\w+)\(([^)]*)\) -> ", re.MULTILINE)
 #: Operators that read a variable when the model runs: such a model has not been frozen, and no one gives it a value.
+_BLOCKS = ("BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND")
 _VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 
 
@@ -86,10 +87,13 @@ class TFLite(Converter):
         with _reading(artifact.data) as flat:
             used = _operators(flat)
             signed = [_signature(flat, number) for number in range(min(flat.SignatureDefsLength(), 1))]
+            blocks = _misfitting_blocks(flat) if used & set(_BLOCKS) else ""
         graph = model.graph
         variables = sorted(used & set(_VARIABLES))
         if variables:
             raise InvalidModel(f"variables were not frozen: the model has {', '.join(variables)}")
+        if blocks:
+            raise InvalidModel(blocks)
         if not signed:
             raise InvalidModel("the model has no signature")
         [(asked, given)] = signed
@@ -168,6 +172,23 @@ def _operators(flat: Any) -> set[str]:
     names = _numbered("BuiltinOperator")
     codes = [flat.OperatorCodes(index) for index in range(flat.OperatorCodesLength())]
     return {names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "") for code in codes}
+
+
+def _misfitting_blocks(flat: Any) -> str:
+    """The first operator whose blocks are not one to a spatial dimension, in words; empty when all fit. The dimensions
+    of TFLite's operators are batch, space, depth; TensorFlow's may leave some of space to the depth."""
+    subgraph, names = flat.Subgraphs(0), _numbered("BuiltinOperator")
+    for number in range(subgraph.OperatorsLength()):
+        operator = subgraph.Operators(number)
+        code = flat.OperatorCodes(operator.OpcodeIndex())
+        name = names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "")
+        if name not in _BLOCKS:
+            continue
+        tensor, block = (subgraph.Tensors(operator.Inputs(place)) for place in (0, 1))
+        space = tensor.ShapeLength() - 2
+        if block.ShapeLength() and block.Shape(0) != space:
+            return f"{name} of rank {tensor.ShapeLength()} has {block.Shape(0)} blocks, {space} dimensions are spatial"
+    return ""
 
 
 def _declared(tensor: Any) -> tuple[str, tuple[int | None, ...] | None]:

@@ -84,6 +84,8 @@ class TensorFlowFrontend(Frontend):
         super().check_arguments(graph)
         types = graph.types()
         for node in graph.nodes:
+            if node.target == "tf.quantization.fake_quant_with_min_max_args" and _symmetric(node):
+                raise EvaluationError(f"{node.target}: the zero point of a symmetric range is a tie")
             wanted = _RANKS.get(node.target)
             first = next(node.references(), None)
             if wanted is not None and first is not None and types[first].rank != wanted:
@@ -198,6 +200,14 @@ def _function_switch() -> Callable[[bool], None] | None:
     context.ensure_initialized()
     handle = context.context()._handle
     return lambda wanted: set_functions(handle, wanted)
+
+
+def _symmetric(node: Node) -> bool:
+    """Whether the range, by default -6 to 6, is as long on both sides of zero: then the zero point lies half way
+    between two steps, and float32 and double round it differently."""
+    given = dict(zip(("inputs", "min", "max"), node.args, strict=False)) | dict(node.kwargs)
+    low, high = given.get("min", -6), given.get("max", 6)
+    return isinstance(low, (int, float)) and isinstance(high, (int, float)) and low == -high
 
 
 @functools.cache
