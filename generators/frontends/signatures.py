@@ -26,7 +26,10 @@ def optional_of_function(function: Callable[..., Any]) -> Optional | None:
         return None
     found: set[int | str] = set()
     for position, parameter in enumerate(parameters):
-        annotation = str(parameter.annotation)
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            return None  # it hands on what it is given
+        # torch.jit's lists that a number stands for evaluate to a bare None.
+        annotation = "" if parameter.annotation is None else str(parameter.annotation)
         told = _described(function.__doc__ or "", parameter.name)
         if parameter.default is None or any("None" in text or "Optional" in text for text in (annotation, told)):
             found.update((position, parameter.name))

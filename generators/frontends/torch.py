@@ -7,6 +7,7 @@ Targets: ``torch.<...>`` (any public function), ``torch.Tensor.<method>`` (print
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,10 +159,31 @@ def _schemas(target: str) -> list[Any]:
     return [schema for name in names for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}")]
 
 
+#: Arguments of torch.nn.functional's functions in Python that are a number or one for each spatial dimension.
+_SPATIAL = frozenset({"dilation", "kernel_size", "output_padding", "output_size", "padding", "stride"})
+
+
+def _spatial(target: str) -> dict[int | str, int] | None:
+    """As :func:`_lengths`, for functions of torch.nn.functional written in Python, whose names say how many dimensions
+    are spatial; None for all others."""
+    name = target.removeprefix("torch.nn.functional.")
+    count = {"fold": 2, "unfold": 2}.get(name) or (int(name[-2]) if name[-2:] in ("1d", "2d", "3d") else 0)
+    if name == target or count < 2:
+        return None
+    try:
+        parameters = list(inspect.signature(_resolve(target)).parameters)
+    except (TypeError, ValueError):
+        return None
+    found = {place: count for index, key in enumerate(parameters) if key in _SPATIAL for place in (index, key)}
+    return found or None
+
+
 @functools.cache
 def _lengths(target: str) -> dict[int | str, int]:
     """How many items lists of integers have, by position and keyword, where all schemas of the operator that take a
     list there want the same number (``int[2] padding``). Eager mode also takes one item for all."""
+    if (spatial := _spatial(target)) is not None:
+        return spatial
     found: dict[int | str, set[int]] = {}
     for schema in _schemas(target) if target != "operator.getitem" else ():
         for position, argument in enumerate(schema.arguments):

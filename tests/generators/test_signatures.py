@@ -59,3 +59,10 @@ def test_a_list_of_another_length_than_documented_is_refused() -> None:
     with pytest.raises(EvaluationError, match="documented is a number or 2"):
         frontend("torch").check_arguments(graph("torch", *call, (("padding", (1,)),)))
     frontend("torch").check_arguments(graph("torch", "torch.sum", (Ref("x"), (0,)), ()))
+    for call in (
+        ("lp_pool2d", (Ref("x"), 1.0, 1, (1,))),
+        ("unfold", (Ref("x"), (2,))),
+        ("max_pool2d", (Ref("x"), (1,))),
+    ):
+        with pytest.raises(EvaluationError, match="documented is a number or 2"):
+            frontend("torch").check_arguments(graph("torch", f"torch.nn.functional.{call[0]}", call[1], ()))
