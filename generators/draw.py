@@ -11,7 +11,6 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
@@ -19,7 +18,10 @@ import numpy as np
 from generators.choices import Choices
 from generators.frontends.base import Frontend
 from generators.graph import DTYPES, FLOATING, INTEGRAL, Argument, Array, Constant, DType, Input, Ref, Slice, TensorType
-from generators.values import WEIGHTS, draw_array
+from generators.handles import Call, Fresh, Handle, Profiles, Rejected
+from generators.values import draw_array
+
+__all__ = ["ANY_DTYPE", "MAX_ELEMENTS", "Call", "Draw", "Handle", "Profiles", "Rejected", "argument_of", "spread"]
 
 T = TypeVar("T")
 Elements: TypeAlias = "str | Callable[[np.random.Generator, tuple[int, ...], str], Array]"
@@ -40,79 +42,6 @@ _DTYPE_WEIGHTS: Mapping[str, float] = {
 }
 #: No tensor of a generated graph has more elements: operators are judged, not memory bandwidth.
 MAX_ELEMENTS = 4096
-
-
-class Rejected(Exception):
-    """A sampler found nothing legal for the values at hand; the generator draws another operator."""
-
-
-class Handle:
-    """A value at hand: its name, type and concrete elements, which are not to be written into."""
-
-    __slots__ = ("_bounds", "array", "dtype", "name", "native", "rank", "ref", "shape", "size", "type")
-
-    def __init__(self, name: str, native: Any, array: Array, kind: TensorType) -> None:
-        self.name = name
-        self.native = native
-        self.array = array
-        self.type = kind
-        self.dtype = kind.dtype
-        self.shape = kind.shape
-        self.rank = len(kind.shape)
-        self.size: int = array.size
-        self.ref = Ref(name)
-        self._bounds: tuple[float, float] | None = None
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Least and greatest element, computed once: NaNs when any element is NaN or the dtype is complex (so that
-        every comparison with them fails), ``(inf, -inf)`` for an empty tensor (so that every range holds it)."""
-        if self._bounds is None:
-            array = self.array
-            if array.size == 0:
-                self._bounds = (math.inf, -math.inf)
-            elif array.dtype.kind == "c":
-                self._bounds = (math.nan, math.nan)
-            else:
-                array = array.astype(np.float32) if array.dtype.kind == "V" else array
-                self._bounds = (float(array.min()), float(array.max()))
-        return self._bounds
-
-    def within(self, low: float, high: float) -> bool:
-        """Whether every element is from ``low`` to ``high``; False for NaN and complex elements."""
-        least, greatest = self.bounds
-        return low <= least and greatest <= high
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a sampler returns: a target and arguments, in which handles stand for values."""
-
-    target: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Fresh:
-    """Inputs and constants that a sampler made; kept when its operator is accepted."""
-
-    inputs: list[tuple[Input, Array]] = field(default_factory=list)
-    constants: list[Constant] = field(default_factory=list)
-    handles: list[Handle] = field(default_factory=list)
-    profiles: dict[str, str] = field(default_factory=dict)
-
-
-class Profiles:
-    """The value profiles of one case: which it may draw, and whether non-finite results are wanted."""
-
-    def __init__(self, weights: Mapping[str, float] = WEIGHTS, *, nonfinite: bool = False) -> None:
-        self.names = tuple(weights)
-        self.cumulative = tuple(itertools.accumulate(weights.values()))
-        self.nonfinite = nonfinite
-
-    def pick(self, choices: Choices) -> str:
-        return self.names[bisect.bisect(self.cumulative, choices.fraction() * self.cumulative[-1])]
 
 
 class Draw:
