@@ -225,8 +225,12 @@ class _Runs:
         for node in graph.nodes:
             inputs = {name: values[name] for name in set(node.references())}
             outputs = self._double(node, inputs)
-            if outputs is None:
+            shapes = [self.eager[value.name].shape for value in node.outputs]
+            if outputs is None or [array.shape for array in outputs] != shapes:
+                # An operator whose shape follows its data, or its element type, is no reference for another shape.
                 outputs = self._eager_step(node, inputs)
+            if [array.shape for array in outputs] != shapes:
+                outputs = [widen(self.eager[value.name]) for value in node.outputs]
             values.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))
         return values
 
