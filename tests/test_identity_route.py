@@ -28,7 +28,7 @@ def check_identity(frontend: str, graphs: int, nodes: int) -> None:
             record = judged_batch("identity", issued, result, 0.0)
             refused = [case.refused for case in result.results if case.refused]
             # TensorFlow's bfloat16 arithmetic is, once in thousands of graphs, not the same twice.
-            assert all("differs between two eager runs" in reason for reason in refused), f"batch {index}: {refused}"
+            assert all("differs" in reason for reason in refused), f"batch {index}: {refused}"
             differing += len(refused)
             assert not record.findings, f"batch {index}: {[str(finding.signature) for finding in record.findings]}"
             assert record.verdicts.get("pass", 0) == issued.cases - len(refused)
