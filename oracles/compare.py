@@ -93,6 +93,18 @@ def exceeds_custom(expected: Array, actual: Array) -> Array:
     return np.asarray((error > TOLERANCES[name].limit(wide_expected)) & normal)
 
 
+def same(left: Array, right: Array) -> bool:
+    """Whether two arrays are equal bit for bit, all NaN counting as one."""
+    if left.dtype != right.dtype or left.shape != right.shape:
+        return False
+    if left.tobytes() == right.tobytes():
+        return True
+    if left.dtype.kind not in "fcV":
+        return False
+    differs = left != right
+    return bool(((left != left) & (right != right) | ~differs).all())
+
+
 def wide(array: Array) -> Array:
     """The array in float64, or complex128 for complex types."""
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)

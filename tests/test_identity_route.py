@@ -27,14 +27,17 @@ def check_identity(frontend: str, graphs: int, nodes: int) -> None:
             result = judge_numbers(worker, range(issued.cases), partial(task_of, 2026, issued), converter)
             record = judged_batch("identity", issued, result, 0.0)
             refused = [case.refused for case in result.results if case.refused]
-            # TensorFlow's bfloat16 arithmetic is, once in thousands of graphs, not the same twice.
-            assert all("differs" in reason for reason in refused), f"batch {index}: {refused}"
-            differing += len(refused)
+            # oneDNN's bfloat16 convolutions with a stride and one result in the last dimension are not the same twice
+            # on processors with AMX (pytorch#169688); a difference of printer and interpreter would be ours.
+            assert all("differs between two eager runs" in reason for reason in refused), f"batch {index}: {refused}"
+            # Interpreter and printed source agree to the bit by now, so only an unstable kernel is left to differ.
+            unstable = record.verdicts.get("inconclusive", 0)
+            differing += len(refused) + unstable
             assert not record.findings, f"batch {index}: {[str(finding.signature) for finding in record.findings]}"
-            assert record.verdicts.get("pass", 0) == issued.cases - len(refused)
+            assert record.verdicts.get("pass", 0) == issued.cases - len(refused) - unstable
             assert record.coverage is not None
             cells = record.coverage.cells
-            assert cells["interpreter eager"] == {"success": cells[""]["started"]}
+            assert unstable or cells["interpreter eager"] == {"success": cells[""]["started"]}
             nodes = sum(count for sequence, count in record.coverage.source.items() if " " not in sequence)
             assert nodes == sum(case.nodes for case in result.results)
             judged += record.cases - len(refused)

@@ -5,7 +5,7 @@ import pytest
 
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
-from generators.graph import Array, Case, Graph, Input, Node, Ref, Value, type_of
+from generators.graph import DTYPES, Array, Case, Graph, Input, Node, Ref, Value, type_of
 from generators.random_graphs import grow
 from generators.transforms import retype
 from oracles.compare import compare
@@ -55,8 +55,6 @@ def test_correct_but_different_implementations_are_never_bugs(block: int) -> Non
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("target", sorted(REWRITES))
 def test_other_formulas_and_orders_of_summation_are_never_bugs(target: str, dtype: str) -> None:
-    from generators.graph import DTYPES
-
     extra = {
         "torch.matmul": None,
         "torch.sum": (-1,),
@@ -179,6 +177,17 @@ def test_eager_mode_may_be_the_less_accurate_side() -> None:
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert judged.numbers["reference_error"] < judged.numbers["error"]
     assert "double precision agrees with the converted model" in judged.note
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32", "bool"])
+def test_a_result_that_eager_mode_does_not_give_again_is_no_reference(dtype: str) -> None:
+    case = chain(np.array([1, 0, 1], DTYPES[dtype]), ("torch.flip", (0,)))
+    (right,) = outputs_of(case)
+    garbage = np.array([0, 1, 0], DTYPES[dtype])
+    assert judge(TORCH, case, [right], [garbage])[0].verdict is Verdict.BUG
+    judged = judge(TORCH, case, [garbage], [right])[0]
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert judged.note == "eager mode gave another value on a second run"
 
 
 def test_a_seed_makes_the_verdict_a_pure_function() -> None:
