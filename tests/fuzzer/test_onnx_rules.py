@@ -22,9 +22,20 @@ def model(operator: str, *inputs: tuple[int, tuple[int, ...]], **attributes: Any
     return onnx.helper.make_model(onnx.helper.make_graph([node], "g", given, [output]))
 
 
+def col2im(padding: list[int]) -> onnx.ModelProto:
+    """18 blocks of 2 by 2, as an image of 4 by 5 has them that is padded by one column on both sides."""
+    made = model("Col2Im", (FLOAT, (1, 4, 18)), (INT64, (2,)), (INT64, (2,)), pads=padding)
+    image = onnx.helper.make_node("Constant", [], ["i1"], value=onnx.helper.make_tensor("", INT64, (2,), [4, 5]))
+    made.graph.node.insert(0, image)
+    made.graph.initializer.append(onnx.helper.make_tensor("i2", INT64, (2,), [2, 2]))
+    del made.graph.input[1:]
+    return made
+
+
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
+        (col2im([0, 0, 1, 1]), "Col2Im: there are 18 blocks, pads and the rest make it 20"),
         (model("CumSum", (FLOAT, ()), (INT64, ())), "CumSum: the input is a scalar"),
         (
             model("ReverseSequence", (FLOAT, (2, 3, 4)), (INT64, (2,)), batch_axis=0, time_axis=2),
@@ -50,6 +61,8 @@ def test_a_broken_rule_is_told(broken: onnx.ModelProto, words: str) -> None:
 @pytest.mark.parametrize(
     "sound",
     [
+        col2im([0, 1, 0, 1]),
+        model("Col2Im", (FLOAT, (1, 4, 18)), (INT64, (2,)), (INT64, (2,)), pads=[0, 0, 1, 1]),
         model("CumSum", (FLOAT, (3,)), (INT64, ())),
         model("ReverseSequence", (FLOAT, (2, 3)), (INT64, (3,))),
         model("ReverseSequence", (FLOAT, (2, 3)), (INT64, (2,)), batch_axis=0, time_axis=1),
