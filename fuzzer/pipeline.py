@@ -129,6 +129,7 @@ class Pipeline:
         graph = case.graph
         self.frontend.check_arguments(graph)
         values = self.frontend.run(graph, case.feeds)
+        self.frontend.check_values(graph, values)
         corrected = retype(graph, values)
         case = Case(corrected, case.feeds, case.profiles)
         try:

@@ -107,6 +107,18 @@ class Frontend(abc.ABC):
             if place := undocumented_none(node, self.optional(node.target)):
                 raise EvaluationError(f"{node.target}: {place} is None, which its signature does not provide for")
 
+    def check_values(self, graph: Graph, values: Mapping[str, Array]) -> None:
+        """EvaluationError for a call whose result is documented as undefined, whatever eager mode makes of it.
+        ``values`` are those of all the graph's values (:meth:`run`)."""
+        registry = self.registry()
+        for node in graph.nodes:
+            domain = registry.domain(node.target)
+            if domain is None:
+                continue
+            given = [values[item.name] if isinstance(item, Ref) else item for item in node.args]
+            if problem := domain(given):
+                raise EvaluationError(f"{node.target}: {problem}, which is undefined")
+
     @contextmanager
     def double_precision(self) -> Iterator[None]:
         """While active, operators that make tensors without being told a dtype make float64 ones."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from generators.draw import Call, Draw
     from generators.graph import Node
+    from generators.operators.domains import Given
 
 Sampler: TypeAlias = "Callable[[Draw], Call]"
 
@@ -32,7 +33,8 @@ class Rounding(Enum):
 @dataclass(frozen=True, slots=True)
 class Operator:
     """A target with its sampler. ``weight`` is its base probability relative to 1; ``family`` groups statistics.
-    ``tabulated`` tells of a call whether the framework takes its weights from a table (see :meth:`Registry.operator`).
+    ``tabulated`` tells of a call whether the framework takes its weights from a table (see :meth:`Registry.operator`),
+    ``domain`` of the values of its positional arguments why the operator is not defined for them (empty: it is).
     """
 
     target: str
@@ -41,6 +43,7 @@ class Operator:
     rounding: Rounding
     weight: float
     tabulated: Callable[[Node], bool] | None = None
+    domain: Callable[[Given], str] | None = None
 
 
 #: Families of operators that add terms up.
@@ -61,18 +64,20 @@ class Registry:
         rounding: Rounding = Rounding.COMPOSITE,
         weight: float = 1.0,
         tabulated: Callable[[Node], bool] | None = None,
+        domain: Callable[[Given], str] | None = None,
     ) -> Callable[[Sampler], Sampler]:
         """Decorator: register the sampler for each of the targets. ValueError when a target has one already.
 
         ``tabulated`` is for operators whose reference itself is coarse, in every precision: calls for which it is true
-        interpolate with weights looked up at positions that are rounded to a 1024th.
+        interpolate with weights looked up at positions that are rounded to a 1024th. ``domain`` is for operators that
+        eager mode evaluates where their documentation leaves the result undefined.
         """
 
         def register(sampler: Sampler) -> Sampler:
             for target in targets:
                 if target in self._operators:
                     raise ValueError(f"{self.frontend} has two samplers for {target}")
-                self._operators[target] = Operator(target, sampler, family, rounding, weight, tabulated)
+                self._operators[target] = Operator(target, sampler, family, rounding, weight, tabulated, domain)
             return sampler
 
         return register
@@ -99,6 +104,11 @@ class Registry:
         """Whether the call takes its weights from a table, which makes the framework's own result a coarse one."""
         operator = self._operators.get(node.target)
         return bool(operator and operator.tabulated and operator.tabulated(node))
+
+    def domain(self, target: str) -> Callable[[Given], str] | None:
+        """Why the operator is undefined for values of its arguments, as a function; None if it never is."""
+        operator = self._operators.get(target)
+        return operator.domain if operator else None
 
     def rounding(self, target: str) -> Rounding:
         """The arithmetic class of a target; COMPOSITE, the most permissive, for one that has no sampler."""

@@ -1,7 +1,8 @@
-"""None is taken only where an operator's signature provides for it."""
+"""Arguments outside of an operator's documentation are refused, whatever eager mode makes of them."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from generators.frontends.base import EvaluationError, frontend
@@ -66,3 +67,30 @@ def test_a_list_of_another_length_than_documented_is_refused() -> None:
     ):
         with pytest.raises(EvaluationError, match="documented is a number or 2"):
             frontend("torch").check_arguments(graph("torch", f"torch.nn.functional.{call[0]}", call[1], ()))
+
+
+BITS, EDGES = Input("x", TensorType("int8", (2,))), Input("y", TensorType("int8", (2,)))
+UNDEFINED = [
+    ("torch", "torch.bitwise_right_shift", [1, -1], "shifts int8 by -1"),
+    ("torch", "torch.bitwise_left_shift", [1, 8], "shifts int8 by 8"),
+    ("tensorflow", "tf.bitwise.right_shift", [-1, 0], "shifts int8 by -1"),
+    ("torch", "torch.bucketize", [3, 2], "does not ascend"),
+    ("torch", "torch.searchsorted", [3, 2], "does not ascend"),
+    ("tensorflow", "tf.searchsorted", [3, 2], "does not ascend"),
+]
+
+
+@pytest.mark.parametrize(("name", "target", "data", "words"), UNDEFINED)
+def test_values_for_which_nothing_is_defined(name: str, target: str, data: list[int], words: str) -> None:
+    args = (Ref("y"), Ref("x")) if "searchsorted" in target else (Ref("x"), Ref("y"))
+    node = Node(target, args, (), (Value("v", TensorType("int64", (2,))),))
+    made = Graph(name, (BITS, EDGES), (), (node,), ("v",))
+    chosen = frontend(name)
+
+    def check(y: list[int]) -> None:
+        feeds = {"x": np.array([-4, 5], np.int8), "y": np.array(y, np.int8)}
+        chosen.check_values(made, chosen.run(made, feeds))
+
+    check([2, 7])
+    with pytest.raises(EvaluationError, match=words):
+        check(data)

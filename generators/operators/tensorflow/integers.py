@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from generators.draw import Call, Draw
 from generators.graph import DTYPES, INTEGRAL
+from generators.operators.domains import shift_counts
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import either_way, integers, other
@@ -34,7 +35,14 @@ def population_count(draw: Draw) -> Call:
     return draw.call(x=draw.value(dtypes=INTEGRAL))
 
 
-@operator("tf.bitwise.left_shift", "tf.bitwise.right_shift", family="bitwise", rounding=Rounding.EXACT, weight=0.7)
+@operator(
+    "tf.bitwise.left_shift",
+    "tf.bitwise.right_shift",
+    family="bitwise",
+    rounding=Rounding.EXACT,
+    weight=0.7,
+    domain=shift_counts,
+)
 def shift(draw: Draw) -> Call:
     """By less than the width: the result of anything else is left to the implementation. A right shift of a negative
     number repeats the sign bit."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from generators.draw import Call, Draw
 from generators.graph import DTYPES, Array, DType
+from generators.operators.domains import first_ascending
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import INDEX, REAL, index_dtype, no_nan
@@ -67,7 +68,7 @@ def _ascending(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> 
     return np.asarray(np.sort(data, axis=-1).astype(DTYPES[dtype]))
 
 
-@operator("tf.searchsorted", family="sorting", rounding=Rounding.EXACT, weight=0.7)
+@operator("tf.searchsorted", family="sorting", rounding=Rounding.EXACT, weight=0.7, domain=first_ascending)
 def searchsorted(draw: Draw) -> Call:
     batch = draw.shape(range(3), minimum=1, maximum=3)
     dtype = draw.dtype(REAL)

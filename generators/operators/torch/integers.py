@@ -6,6 +6,7 @@ import numpy as np
 
 from generators.draw import Call, Draw, Handle
 from generators.graph import DTYPES, INTEGRAL, SIGNED, Array
+from generators.operators.domains import shift_counts
 from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, DISCRETE, REAL, divisor, literal
 from generators.operators.torch.registry import REGISTRY
@@ -32,7 +33,12 @@ def bitwise_not(draw: Draw) -> Call:
 
 
 @operator(
-    "torch.bitwise_left_shift", "torch.bitwise_right_shift", family="integers", rounding=Rounding.EXACT, weight=0.8
+    "torch.bitwise_left_shift",
+    "torch.bitwise_right_shift",
+    family="integers",
+    rounding=Rounding.EXACT,
+    weight=0.8,
+    domain=shift_counts,
 )
 def shift(draw: Draw) -> Call:
     x = draw.value(dtypes=INTEGRAL)

@@ -10,6 +10,7 @@ import numpy as np
 
 from generators.draw import Call, Draw, Handle
 from generators.graph import DTYPES, Array
+from generators.operators.domains import first_ascending, second_ascending
 from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, REAL, axis_or_scalar, extent, untied
 from generators.operators.torch.registry import REGISTRY
@@ -63,7 +64,8 @@ def _edges(x: Handle) -> Callable[[np.random.Generator, tuple[int, ...], str], A
     return elements
 
 
-@operator("torch.searchsorted", "torch.bucketize", family="sorting", rounding=EXACT, weight=0.8)
+@operator("torch.searchsorted", family="sorting", rounding=EXACT, weight=0.8, domain=first_ascending)
+@operator("torch.bucketize", family="sorting", rounding=EXACT, weight=0.8, domain=second_ascending)
 def search(draw: Draw) -> Call:
     x = draw.value(dtypes=REAL, where=lambda x: x.within(-math.inf, math.inf))
     right: dict[str, Any] = {"right": draw.flag()} if draw.flag(0.7) else {}

@@ -1,0 +1,43 @@
+"""Which values of arguments an operator is documented for.
+
+Samplers keep to it by themselves; minimization puts other values in. Outside of it eager mode computes something, too,
+but nobody promises what, and a report that rests on it is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from generators.graph import Argument, Array
+
+#: Positional arguments of a call, each value of the graph by its elements.
+Given = Sequence["Array | Argument"]
+
+
+def shift_counts(given: Given) -> str:
+    """``x`` and the counts: "if the value of the right operand is negative or is greater or equal to the number of bits
+    in the promoted left operand, the behavior is undefined" (torch.bitwise_right_shift; tf.bitwise: "implementation
+    defined")."""
+    x, counts = (np.asarray(value) for value in given[:2])
+    typed = [value.dtype for value in given[:2] if isinstance(value, np.ndarray)]
+    width = 8 * np.result_type(*typed).itemsize if typed else 64
+    outside = counts[(counts < 0) | (counts >= width)]
+    return f"shifts {x.dtype if typed else 'a number'} by {outside[0]}" if outside.size else ""
+
+
+def first_ascending(given: Given) -> str:
+    """The first argument ascends in its last dimension (torch.searchsorted: otherwise "the result is undefined")."""
+    return _ascending(given[0])
+
+
+def second_ascending(given: Given) -> str:
+    """The second argument ascends (torch.bucketize)."""
+    return _ascending(given[1])
+
+
+def _ascending(boundaries: Array | Argument) -> str:
+    array = np.asarray(boundaries)
+    ascends = array.ndim == 0 or bool((array[..., 1:] >= array[..., :-1]).all())
+    return "" if ascends else "the sequence to search does not ascend"
