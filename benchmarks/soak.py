@@ -1,18 +1,23 @@
 """Memory and rate of a long campaign over time, as a table and a plot.
 
-Usage: ``python -m benchmarks.soak [MINUTES] [PLOT.svg]``; the plot needs matplotlib (``pip install '.[bench]'``).
+Usage: ``python -m benchmarks.soak [MINUTES] [PLOT.svg] [WORKERS]``; the plot needs matplotlib
+(``pip install '.[bench]'``). Beside the plot, samples go to a file of JSON lines as they are taken. On a machine that
+has other work the rate a CPU minute says more than the rate a minute.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,25 +35,27 @@ INTERVAL = 15.0
 
 @dataclass(frozen=True)
 class Sample:
-    """Minutes since the start, MiB resident of the campaign's process and of all its children, graphs judged and
-    findings minimized so far."""
+    """Minutes since the start, MiB resident of the campaign's process and of all its children, graphs judged so far,
+    findings that wait for minimization, and CPU minutes spent so far."""
 
     minutes: float
     campaign: float
     workers: float
     graphs: int
     pending: int
+    cpu: float
 
 
 class Watcher(threading.Thread):
-    """Samples this process and its children until it is stopped."""
+    """Samples this process and its children until it is stopped; each sample is written to ``log`` at once."""
 
-    def __init__(self, listener: Quiet) -> None:
+    def __init__(self, listener: Quiet, log: TextIO | None) -> None:
         super().__init__(daemon=True)
+        self._log = log
         self.samples: list[Sample] = []
         self.ended = threading.Event()
         self._listener = listener
-        self._started = time.monotonic()
+        self._since = time.monotonic()
 
     def run(self) -> None:
         """Take a sample every INTERVAL seconds."""
@@ -63,20 +70,24 @@ class Watcher(threading.Thread):
             shot = self._listener.snapshot
             self.samples.append(
                 Sample(
-                    (time.monotonic() - self._started) / 60,
+                    (time.monotonic() - self._since) / 60,
                     me.memory_info().rss / 2**20,
                     children / 2**20,
                     shot.graphs,
                     shot.pending,
+                    sum(shot.parts.values()) / 60,
                 )
             )
+            if self._log is not None:
+                self._log.write(json.dumps(asdict(self.samples[-1])) + "\n")
+                self._log.flush()
 
 
-def soak(minutes: float) -> list[Sample]:
+def soak(minutes: float, workers: int, log: TextIO | None) -> list[Sample]:
     """Run a campaign of so many minutes in a fresh corpus, watched."""
-    config = CampaignConfig(SEED, minutes)
+    config = CampaignConfig(SEED, minutes, workers=workers)
     listener = Quiet()
-    watcher = Watcher(listener)
+    watcher = Watcher(listener, log)
     with (
         tempfile.TemporaryDirectory(prefix="convfuzz-") as directory,
         Store.open(f"{directory}/corpus", create=True) as store,
@@ -90,17 +101,21 @@ def soak(minutes: float) -> list[Sample]:
 
 
 def table(samples: list[Sample], parts: int = 8) -> str:
-    """Medians over equal parts of the time: MiB, and graphs a minute."""
-    lines = ["| minutes | campaign MiB | workers MiB | graphs a minute | findings waiting |", "|---|---|---|---|---|"]
+    """Medians over equal parts of the time: MiB, graphs a minute and a CPU minute."""
+    lines = [
+        "| minutes | campaign MiB | workers MiB | graphs a minute | a CPU minute | findings waiting |",
+        "|---|---|---|---|---|---|",
+    ]
     size = max(1, len(samples) // parts)
     for start in range(0, len(samples) - size + 1, size):
         part = samples[start : start + size]
-        before = samples[start - 1] if start else Sample(0, 0, 0, 0, 0)
+        before = samples[start - 1] if start else Sample(0, 0, 0, 0, 0, 0)
         rate = (part[-1].graphs - before.graphs) / max(part[-1].minutes - before.minutes, 1e-9)
+        per_cpu = (part[-1].graphs - before.graphs) / max(part[-1].cpu - before.cpu, 1e-9)
         memory = [statistics.median(values) for values in zip(*((s.campaign, s.workers) for s in part), strict=True)]
         lines.append(
             f"| {before.minutes:.0f} to {part[-1].minutes:.0f} | {memory[0]:.0f} | {memory[1]:.0f} | {rate:.0f} "
-            f"| {part[-1].pending} |"
+            f"| {per_cpu:.0f} | {part[-1].pending} |"
         )
     return "\n".join(lines)
 
@@ -135,10 +150,14 @@ def plot(samples: list[Sample], path: Path) -> None:
 def main(arguments: list[str]) -> None:
     """Soak, print the table, and draw the plot where asked for."""
     minutes = float(arguments[0]) if arguments else 120.0
-    samples = soak(minutes)
-    print(f"A campaign of {minutes:g} minutes.\n\n{table(samples)}")
-    if len(arguments) > 1:
-        plot(samples, Path(arguments[1]))
+    picture = Path(arguments[1]) if len(arguments) > 1 else None
+    workers = int(arguments[2]) if len(arguments) > 2 else 2
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(open(picture.with_suffix(".jsonl"), "w")) if picture else None
+        samples = soak(minutes, workers, log)
+    print(f"A campaign of {minutes:g} minutes with {workers} worker(s).\n\n{table(samples)}")
+    if picture:
+        plot(samples, picture)
 
 
 if __name__ == "__main__":

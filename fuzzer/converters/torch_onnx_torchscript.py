@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import onnx
 
+from fuzzer.converters._torch_jit import sparing_iteration
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings
@@ -80,7 +81,7 @@ class TorchOnnxTorchScript(Converter):
         graph = model.graph
         names = input_names(graph)
         file = io.BytesIO()
-        with recognising(REFUSALS), warnings.catch_warnings(), torch.no_grad():
+        with recognising(REFUSALS), warnings.catch_warnings(), torch.no_grad(), sparing_iteration():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model.native,

@@ -1,6 +1,6 @@
 """What converters are spared changes nothing: artifacts and exceptions stay the same.
 
-Artifacts of torch.onnx-dynamo are compared byte for byte as they are. Nothing is normalised in them: names are numbered
+Artifacts of torch.onnx are compared byte for byte as they are. Nothing is normalised in them: names are numbered
 from one in each conversion, and the stack traces in the metadata hold the frames of the model alone. tf2onnx gives
 other bytes each time, so the structure of its models is compared (``warm_and_cold.structure``). Of exceptions the type,
 the stage, the innermost function of the subject and the normalised message are compared, which is what findings are
@@ -10,6 +10,7 @@ told apart by.
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import re
 import subprocess
@@ -24,10 +25,13 @@ from fuzzer.converters._flatbuffer_offsets import quick_offsets
 from fuzzer.converters._onnx_signatures import kept_signatures
 from fuzzer.converters._onnxscript_rules import indexed_rules
 from fuzzer.converters._tf2onnx_copies import quick_copies
+from fuzzer.converters._torch_jit import sparing_iteration
 from fuzzer.converters._torch_tracing import sparing_tracing
 from tests.fuzzer.warm_and_cold import PACK_EVERY
 
 WAYS = ("warm", "cold")
+#: Cold conversions that show whether a subject gives the same twice: one in three dies of a division by garbage.
+REPEATS = 12
 
 
 def converted(
@@ -38,6 +42,7 @@ def converted(
     results: dict[int, dict[str, str]] = defaultdict(dict)
     while first < stop:
         file = folder / f"{first}-{'-'.join(ways)}.jsonl"
+        file.unlink(missing_ok=True)
         command = [
             sys.executable,
             "-m",
@@ -79,6 +84,20 @@ def check(results: dict[int, dict[str, str]]) -> int:
     return sum(re.match("[0-9a-f]{64} ", found["cold"]) is not None for found in results.values())
 
 
+def leave_out_unsteady(results: dict[int, dict[str, str]], name: str, folder: Path) -> int:
+    """Remove the graphs that are different each way and whose cold conversions also differ from each other, alone in
+    fresh processes: nobody can say what they are to give. Returns how many."""
+    unsteady = []
+    for number, found in results.items():
+        if found.get("warm") != found.get("cold"):
+            again = {converted(name, number, number + 1, folder, ("cold",))[number].get("cold") for _ in range(REPEATS)}
+            if len(again) > 1:
+                unsteady.append(number)
+    for number in unsteady:
+        del results[number]
+    return len(unsteady)
+
+
 def test_warm_conversions_of_random_graphs_are_cold_ones(tmp_path: Path) -> None:
     results = converted("torch.onnx-dynamo", PACK_EVERY - 7, PACK_EVERY + 1, tmp_path)
     assert len(results) >= 6
@@ -87,13 +106,22 @@ def test_warm_conversions_of_random_graphs_are_cold_ones(tmp_path: Path) -> None
 
 @pytest.mark.sweep
 @pytest.mark.parametrize(
-    ("name", "count", "share"), [("torch.onnx-dynamo", 500, 0.5), ("tf2onnx", 150, 0.4), ("tflite", 300, 0.1)]
+    ("name", "count", "share"),
+    [
+        ("torch.onnx-dynamo", 500, 0.5),
+        ("torch.onnx-torchscript", 500, 0.3),
+        ("tf2onnx", 150, 0.4),
+        ("tflite", 300, 0.1),
+    ],
 )
 def test_warm_conversions_of_many_random_graphs_are_cold_ones(
     name: str, count: int, share: float, tmp_path: Path
 ) -> None:
     results = converted(name, 0, count, tmp_path)
+    unsteady = leave_out_unsteady(results, name, tmp_path)
+    assert unsteady <= count / 100
     artifacts = check(results)
+    print(f"{unsteady} left out: each cold conversion differs")
     print(f"{count} numbers, {len(results)} graphs, {artifacts} artifacts, {len(results) - artifacts} other outcomes")
     assert len(results) >= 0.95 * count
     # Enough of them: tflite refuses four graphs in five, and that the same way counts for less.
@@ -162,6 +190,54 @@ def test_signatures_of_other_schemas_are_not_mistaken_for_those_of_onnx() -> Non
         assert OpSignature.from_op_schema(impostor).params == []
     assert OpSignature.from_op_schema(official) is not first
     assert OpSignature.from_op_schema(official) == first
+
+
+def test_values_by_number_are_those_of_the_iterators_and_that_is_undone() -> None:
+    import torch
+    from torch.onnx._internal.torchscript_exporter import symbolic_helper, utils
+
+    graph = torch._C.Graph()
+    values = [graph.addInput() for _ in range(3)]
+    node = graph.insertNode(graph.create("prim::Split", values, 2))
+    empty = graph.insertNode(graph.create("prim::Nothing", [], 0))
+    before = (torch._C.Node.inputs, torch._C.Node.outputs, utils._split_tensor_list_constants, symbolic_helper.inspect)
+    slow = [[value.unique() for value in group] for group in (node.inputs(), node.outputs(), empty.inputs())]
+    with sparing_iteration():
+        assert torch._C.Node.inputs is not before[0]
+        quick = [[value.unique() for value in group] for group in (node.inputs(), node.outputs(), empty.inputs())]
+        signature = symbolic_helper.inspect.signature(check)
+    assert quick == slow == [[0, 1, 2], [3, 4], []]
+    assert signature == inspect.signature(check)
+    after = (torch._C.Node.inputs, torch._C.Node.outputs, utils._split_tensor_list_constants, symbolic_helper.inspect)
+    assert after == before
+
+
+def test_constants_that_are_lists_are_still_split_in_every_block() -> None:
+    import torch
+    from torch.onnx._internal.torchscript_exporter import utils
+
+    source = """
+def branches(x, c: bool):
+    y = x + 1.5
+    if c:
+        y = y * 2.5
+    return y
+"""
+
+    def with_list(nested: bool) -> torch._C.Graph:
+        graph: torch._C.Graph = torch.jit.CompilationUnit(source).branches.graph
+        number = 2.5 if nested else 1.5
+        [within] = [node for node in graph.findAllNodes("prim::Constant") if node.output().toIValue() == number]
+        graph.insertConstant([torch.ones(2), torch.zeros(1)]).node().moveBefore(within)
+        return graph
+
+    for nested in (False, True):
+        slow, quick = (with_list(nested) for _ in range(2))
+        utils._split_tensor_list_constants(slow, slow)
+        with sparing_iteration():
+            utils._split_tensor_list_constants(quick, quick)
+        assert str(quick) == str(slow)
+        assert "prim::ListConstruct" in str(quick)
 
 
 def test_tracing_without_copies_and_annotations_is_undone() -> None:
