@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from corpus.records import Outcome
@@ -25,7 +25,7 @@ from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel
 from generators.graph import Array, Case, GraphError
 from generators.patterns import Avoided, node_keys, suspects
-from generators.random_graphs import Weights, grow
+from generators.random_graphs import Grown, Weights, grow
 from generators.serial import dumps, loads
 from generators.transforms import retype, union
 from oracles.compare import same
@@ -77,17 +77,18 @@ class Pipeline:
                 results = []
                 self._tally, self.spent = Tally(self.converter.target), Spent()
                 self.attempt.spent = self.spent
-            cases: list[tuple[int, Case]] = []
+            cases: list[tuple[int, Case, Mapping[str, Array] | None]] = []
             for number in task.cases[start : start + pack]:
                 try:
-                    cases.append((number, self._grow(task, number, weights)))
+                    grown = self._grow(task, number, weights)
+                    cases.append((number, grown.case, grown.values))
                 except ValueError as error:
                     results.append(CaseResult(number, refused=f"nothing grew: {error}"))
             results += self._judge(cases)
         return self._finish(results)
 
-    def _grow(self, task: BatchTask, number: int, weights: Weights) -> Case:
-        """The case of that number. ValueError when nothing grows."""
+    def _grow(self, task: BatchTask, number: int, weights: Weights) -> Grown:
+        """The case of that number and its values. ValueError when nothing grows."""
         self._announce(Step("generate", self.frontend.name, (number,)))
         with self.spent.during("growing"):
             grown = grow(
@@ -100,12 +101,12 @@ class Pipeline:
                 announce=self._note,
             )
         self.spent.dropped.update(grown.dropped)
-        return grown.case
+        return grown
 
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""
         with self.spent.during("serialising"):
-            cases = [(number, loads(data)) for number, data in task.cases]
+            cases = [(number, loads(data), None) for number, data in task.cases]
         return self._finish(self._judge(cases, keep_cases=True))
 
     def _finish(self, results: list[CaseResult]) -> BatchResult:
@@ -123,28 +124,26 @@ class Pipeline:
 
     # -- eager ---------------------------------------------------------------------------------------------------
 
-    def _prepare(self, number: int, case: Case) -> Prepared:
-        """Execute the printed source twice. EvaluationError when the framework refuses the graph or the two runs
-        differ: such a case has no defined result to compare with."""
+    def _prepare(self, number: int, case: Case, grown: Mapping[str, Array] | None = None) -> Prepared:
+        """Execute the graph in the interpreter, unless it was ``grown`` with these values, and as printed source.
+        EvaluationError when the framework refuses the graph or the two runs differ: such a case has no defined result
+        to compare with."""
         graph = case.graph
         self.frontend.check_arguments(graph)
-        values = self.frontend.run(graph, case.feeds)
+        values = self.frontend.run(graph, case.feeds) if grown is None else grown
         self.frontend.check_values(graph, values)
         corrected = retype(graph, values)
         case = Case(corrected, case.feeds, case.profiles)
         try:
             model = self.frontend.load(case)
-            first = self.frontend.execute(model)
-            second = self.frontend.execute(model)
+            printed = self.frontend.execute(model)
         except Exception as error:
             raise EvaluationError(f"the printed source fails in eager mode: {error}") from error
         reference = [values[name] for name in corrected.outputs]
         for index, name in enumerate(corrected.outputs):
-            if same(first[index], second[index]) and same(first[index], reference[index]):
+            if same(printed[index], reference[index]):
                 continue
-            if not same(first[index], second[index]) or self._varies(
-                case, model, index, reference[index], first[index]
-            ):
+            if self._varies(case, model, index, reference[index], printed[index]):
                 raise EvaluationError(f"output {name!r} differs between two eager runs")
             raise EvaluationError(f"output {name!r} of the printed source differs from the interpreter's")
         return Prepared(number, case, [array.copy() for array in reference])
@@ -162,14 +161,16 @@ class Pipeline:
                 return True
         return False
 
-    def _judge(self, cases: Sequence[tuple[int, Case]], *, keep_cases: bool = False) -> list[CaseResult]:
+    def _judge(
+        self, cases: Sequence[tuple[int, Case, Mapping[str, Array] | None]], *, keep_cases: bool = False
+    ) -> list[CaseResult]:
         prepared: list[Prepared] = []
         results: list[CaseResult] = []
-        for number, case in cases:
+        for number, case, grown in cases:
             self._announce(Step("eager", self.frontend.name, (number,)))
             try:
                 with self.spent.during("eager mode"):
-                    prepared.append(self._prepare(number, case))
+                    prepared.append(self._prepare(number, case, grown))
             except (EvaluationError, GraphError) as error:
                 results.append(CaseResult(number, refused=str(error)[:300]))
                 self.spent.count(Outcome.REFUSED)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import onnx
 
 from fuzzer.converters._tf2onnx_copies import quick_copies
+from fuzzer.converters._tf2onnx_graphs import StepFailed, quick_nodes, shared_graphs
 from fuzzer.converters._tf_function import TRACE, trace
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
@@ -67,8 +68,13 @@ class Tf2Onnx(Converter):
         function, signature = trace(model)
         opset = int(settings.get("opset", self.options[0].values[0]))
         convert = _from_function if settings.get("api") == "from_function" else _from_graph_def
-        with recognising(REFUSALS), quick_copies(), _raising_what_is_logged() as unsupported:
-            proto, outputs = convert(function, signature, opset)
+        with recognising(REFUSALS), quick_copies(), quick_nodes(), _raising_what_is_logged() as unsupported:
+            try:
+                with shared_graphs():
+                    proto, outputs = convert(function, signature, opset)
+            except StepFailed:
+                unsupported.clear()
+                proto, outputs = convert(function, signature, opset)
         if unsupported:
             raise Unsupported(", ".join(sorted(unsupported)), "tf2onnx has no handler, says so in its log and goes on")
         return named_artifact(proto, model.graph, input_names(model.graph), outputs)

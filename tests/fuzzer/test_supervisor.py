@@ -94,6 +94,7 @@ def test_what_a_subject_prints_is_told_of_the_guilty_case_alone(worker: Worker) 
 
 
 def test_a_worker_goes_on_after_it_was_ended(worker: Worker) -> None:
+    judge(worker, "planted.correct", chain("torch.neg"))
     starts = worker.starts
     judge(worker, "planted.exit", chain("torch.neg"))
     assert judge(worker, "planted.correct", chain("torch.neg")) == [[]]

@@ -25,6 +25,7 @@ from fuzzer.converters._flatbuffer_offsets import quick_offsets
 from fuzzer.converters._onnx_signatures import kept_signatures
 from fuzzer.converters._onnxscript_rules import indexed_rules
 from fuzzer.converters._tf2onnx_copies import quick_copies
+from fuzzer.converters._tf2onnx_graphs import StepFailed, quick_nodes, shared_graphs
 from fuzzer.converters._torch_jit import sparing_iteration
 from fuzzer.converters._torch_tracing import sparing_tracing
 from tests.fuzzer.warm_and_cold import PACK_EVERY
@@ -294,6 +295,103 @@ def test_quick_copies_of_graphs_are_deep_copies() -> None:
     quick._output_shapes["x"].append(4)
     assert told(graph, {}) == told(slow, {})
     assert "__deepcopy__" not in vars(Graph)
+
+
+def body_and_graph() -> Any:
+    """A graph of tf2onnx in which a node has a subgraph that uses a value of the graph."""
+    from onnx import helper
+    from tf2onnx.graph import Graph
+
+    nodes = [helper.make_node("Placeholder", [], ["x"], name="x"), helper.make_node("Relu", ["x"], ["y"], name="y")]
+    graph = Graph(nodes, {"x": [2], "y": [2]}, {"x": 1, "y": 1}, opset=18, output_names=["y"])
+    body = graph.create_new_graph_with_same_config()
+    body.parent_graph = graph
+    graph.get_node_by_name("x").set_body_graph_as_attr("then_branch", body)
+    body.make_node("Neg", ["x"], name="inner", dtypes=[1], shapes=[[2]])
+    return graph
+
+
+def test_a_shared_graph_does_not_find_its_subgraphs_where_a_copy_does_not() -> None:
+    from tf2onnx import optimizer
+
+    def consumers(graph: Any) -> list[str]:
+        [body] = graph.get_node_by_name("x").get_body_graphs().values()
+        before = [node.name for node in graph.find_output_consumers("x")]
+        body.remove_node("inner")
+        return [
+            *before,
+            "removed",
+            *(node.name for node in graph.find_output_consumers("x")),
+            str(len(_entries(graph))),
+        ]
+
+    original = consumers(body_and_graph())
+    copied = consumers(copy.deepcopy(body_and_graph()))
+    graph = body_and_graph()
+    with shared_graphs():
+        assert optimizer.copy.deepcopy(graph) is graph
+    assert consumers(graph) == copied != original
+    assert optimizer.copy is copy
+
+
+def _entries(graph: Any) -> dict[int, Any]:
+    entries: dict[int, Any] = graph._input_to_graph["x"]
+    return entries
+
+
+def test_a_step_that_fails_on_a_shared_graph_has_the_conversion_done_again() -> None:
+    from tf2onnx.optimizer.optimizer_base import GraphOptimizerBase
+
+    class Failing(GraphOptimizerBase):  # type: ignore[misc]
+        def _optimize(self, graph: Any) -> Any:
+            raise ZeroDivisionError("no")
+
+    original = GraphOptimizerBase.optimize
+    with shared_graphs(), pytest.raises(StepFailed, match="Failing: no"):
+        Failing().optimize(body_and_graph(), 0)
+    assert GraphOptimizerBase.optimize is original
+
+
+def test_quick_nodes_do_what_nodes_of_tf2onnx_do() -> None:
+    from tf2onnx.graph import Graph, Node
+
+    def told(graph: Any) -> list[Any]:
+        node = graph.get_node_by_name("y")
+        node.set_attr("axis", 2)
+        node.update_proto()
+        extracted = graph.extract_sub_graph_nodes(["y"], remove_unused_inputs=False)
+        graph.delete_unused_nodes(graph.outputs)
+        placeholder = graph.get_node_by_name("x")
+        placeholder.update_proto()
+        found = [
+            str(node.op),
+            str(placeholder.op),
+            sorted(found.name for found in extracted),
+            sorted(graph.dump_node_statistics().items()),
+            placeholder.get_implicit_inputs(),
+            node.get_implicit_inputs(),
+            sorted(graph._dtypes.items()),
+            sorted(graph._output_shapes.items()),
+            sorted((name, sorted(users)) for name, users in graph._output_to_consumers.items()),
+            sorted(graph._output_to_node_name.items()),
+            sorted(graph.contained_graphs),
+        ]
+        graph.inputs.append(node)
+        with pytest.raises(ValueError, match="graph input 'y' not exist"):
+            graph.reset_nodes([placeholder])
+        node.graph = None
+        with pytest.raises(ValueError, match="not belonging any graph"):
+            node.get_body_graphs()
+        return found
+
+    before = {**vars(Node), **vars(Graph)}
+    # tf2onnx numbers names through the life of the process: the second is a copy.
+    made = body_and_graph()
+    slow = told(copy.deepcopy(made))
+    with quick_nodes():
+        assert Node.update_proto is not before["update_proto"]
+        assert told(made) == slow
+    assert {**vars(Node), **vars(Graph)} == before
 
 
 def test_quick_offsets_are_those_of_flatbuffers() -> None:

@@ -36,14 +36,16 @@ DEADLINE = 300
 #: Every so many numbers a pack is converted in place of a single graph, and this is how many graphs it has.
 PACK_EVERY, PACK = 25, 8
 
-#: Where each converter's module holds the context in which it is warm.
-CONTEXTS: dict[str, tuple[ModuleType, str]] = {
-    "torch.onnx-dynamo": (torch_onnx_dynamo, "warm_exporter"),
-    "torch.onnx-torchscript": (torch_onnx_torchscript, "sparing_iteration"),
-    "tf2onnx": (tf2onnx, "quick_copies"),
-    "tflite": (tflite, "quick_offsets"),
+#: Where each converter's module holds the contexts in which it is warm.
+CONTEXTS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
+    "torch.onnx-dynamo": (torch_onnx_dynamo, ("warm_exporter",)),
+    "torch.onnx-torchscript": (torch_onnx_torchscript, ("sparing_iteration",)),
+    "tf2onnx": (tf2onnx, ("quick_copies", "quick_nodes", "shared_graphs")),
+    "tflite": (tflite, ("quick_offsets",)),
 }
-_WARM = {name: getattr(module, context) for name, (module, context) in CONTEXTS.items()}
+_WARM = {
+    (name, context): getattr(module, context) for name, (module, contexts) in CONTEXTS.items() for context in contexts
+}
 
 
 def draw(name: str, number: int) -> tuple[Case, dict[str, Setting]]:
@@ -66,8 +68,9 @@ def draw(name: str, number: int) -> tuple[Case, dict[str, Setting]]:
 def convert(name: str, case: Case, settings: dict[str, Setting], way: str) -> tuple[str, bytes]:
     """The artifact's digest and bytes, or what was raised: the type, stage, place and normalised message."""
     converter = converters()[name]
-    module, context = CONTEXTS[name]
-    setattr(module, context, _WARM[name] if way == "warm" else contextlib.nullcontext)
+    module, contexts = CONTEXTS[name]
+    for context in contexts:
+        setattr(module, context, _WARM[name, context] if way == "warm" else contextlib.nullcontext)
     try:
         artifact = converter.convert(frontend(converter.source.value).load(case), settings)
     except (Unsupported, InvalidModel) as refusal:
