@@ -41,7 +41,7 @@ from fuzzer.routes import select
 from fuzzer.runtimes.base import runtimes
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.tasks import BatchResult, JudgeTask, Subject
-from fuzzer.worker import GC_THRESHOLD
+from fuzzer.worker import Collector
 from generators.choices import SeededChoices
 from generators.frontends.base import LoadedModel, frontend
 from generators.graph import Array, Case, DType
@@ -198,13 +198,13 @@ def judged_in_packs(subject: Subject, blobs: Sequence[bytes], pack: int) -> tupl
     took: a pack that fails although its graphs pass alone is converted again in parts."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*GC_THRESHOLD)
+    collector = Collector()
     started = time.process_time()
     conversions = 0
     for start in range(0, len(blobs), pack):
         pipeline = Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
         conversions += pipeline.judge(JudgeTask(subject, tuple(enumerate(blobs[start : start + pack])))).conversions
-        gc.collect()
+        collector.collect()
     return time.process_time() - started, conversions
 
 

@@ -47,10 +47,20 @@ class WorkerDied(Exception):
 
     ``kind`` is SIGNAL, HANG, MEMORY or EXIT, ``what`` the signal's name or the exit status, ``step`` the step that had
     been announced, ``note`` the target that eager mode was about to execute, ``frames`` the Python frames of the
-    worker's main thread, innermost first, as ``path:function``, ``output`` the end of its standard error.
+    worker's main thread, innermost first, as ``path:function``, ``output`` the end of its standard error, ``parts``
+    the seconds of CPU time that no result has told of, by what they were spent on, as far as that is known.
     """
 
-    def __init__(self, kind: Kind, what: str, step: Step, note: str, frames: tuple[str, ...], output: str) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        what: str,
+        step: Step,
+        note: str,
+        frames: tuple[str, ...],
+        output: str,
+        parts: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__(f"{kind.value} ({what}) in step {step.name} {step.component}".rstrip())
         self.kind = kind
         self.what = what
@@ -58,6 +68,7 @@ class WorkerDied(Exception):
         self.note = note
         self.frames = frames
         self.output = output
+        self.parts = dict(parts or {})
 
 
 class WorkerDefect(RuntimeError):
@@ -215,6 +226,7 @@ class Worker:
         """Collect what is known of the end of the worker, forget it, and raise WorkerDied."""
         process = self._process
         assert process is not None
+        before = self.cpu_seconds
         if verdict is None:
             try:
                 self.cpu_seconds += reap(process, 5)
@@ -229,7 +241,9 @@ class Worker:
         output = _tail(self._stderr)
         note = bytes(self._note[:]).split(b"\0", 1)[0].decode(errors="replace") if self._note else ""
         self._forget()
-        raise WorkerDied(*verdict, step, note, _frames(output), output)
+        raise WorkerDied(
+            *verdict, step, note, _frames(output), output, _spent(step, self.cpu_seconds - before) if step.cpu else {}
+        )
 
     def _kill(self, process: Process) -> None:
         # The worker is the leader of its own session: its group holds whatever it started.
@@ -268,6 +282,12 @@ def worker_environment() -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
     }
+
+
+def _spent(step: Step, total: float) -> dict[str, float]:
+    """What a process took that ended in this step, of ``total`` seconds of CPU time, as far as it had told."""
+    part = {"generate": "growing", "eager": "eager mode", "judge": "judging"}.get(step.name, "subjects")
+    return {**step.parts, part: step.parts.get(part, 0.0) + max(0.0, total - step.cpu)}
 
 
 def _set_append(descriptor: int) -> None:

@@ -66,6 +66,7 @@ def judge_numbers(
         try:
             result = worker.call(asked, partial=keep)
         except WorkerDied as death:
+            gathered.append(BatchResult((), parts=death.parts))
             waiting.append(part)
             if death.what in _FROM_OUTSIDE and part not in killed:
                 # Somebody else's doing (a person, the kernel short of memory) until it happens twice.

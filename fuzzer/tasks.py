@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -178,7 +179,8 @@ class Step(msgspec.Struct, frozen=True, tag=True):
 
     ``name`` is one of import, generate, eager, convert, validate, load, run, judge; ``component`` the subject at work
     (or the target being drawn); ``cases`` the numbers of the cases concerned; ``case`` the serialised case when there
-    is a single one, so that it is not lost with the worker.
+    is a single one, so that it is not lost with the worker. ``cpu`` is the CPU time of the process so far, in seconds,
+    and ``parts`` what of it has not been reported in a result yet, by what it was spent on.
     """
 
     name: str
@@ -186,11 +188,13 @@ class Step(msgspec.Struct, frozen=True, tag=True):
     cases: tuple[int, ...] = ()
     case: bytes = b""
     settings: str = ""
+    cpu: float = 0.0
+    parts: dict[str, float] = {}
 
 
-def with_seconds(result: BatchResult, seconds: float) -> BatchResult:
-    """The result with the time that the whole task took, in seconds."""
-    return msgspec.structs.replace(result, seconds=seconds)
+def with_seconds(result: BatchResult, seconds: float, parts: Mapping[str, float]) -> BatchResult:
+    """The result with the time that the whole task took, in seconds, and with what CPU time was spent beside it."""
+    return msgspec.structs.replace(result, seconds=seconds, parts={**result.parts, **parts})
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -18,7 +18,11 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
+
+import msgspec
 
 from fuzzer import tasks
 from fuzzer.converters.base import converters
@@ -40,7 +44,6 @@ def main(arguments: list[str]) -> int:
     libc = ctypes.CDLL(None)
     # A supervisor that is killed takes its workers with it.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    gc.set_threshold(*GC_THRESHOLD)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=False)
@@ -51,6 +54,28 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+class Collector:
+    """Collects what a converter leaves behind in reference cycles, which would otherwise pile up for long.
+
+    Half a million objects of the frameworks live as long as the process, and collections need not look at them. Their
+    caches grow for a while, so what is alive is frozen again after 1, 4, 16, … collections, less and less often, since
+    garbage in it would stay.
+    """
+
+    def __init__(self) -> None:
+        gc.set_threshold(*GC_THRESHOLD)
+        self._collections = 0
+        self._next_freeze = 1
+
+    def collect(self) -> None:
+        """To be called after each task."""
+        gc.collect()
+        self._collections += 1
+        if self._collections == self._next_freeze:
+            self._next_freeze *= 4
+            gc.freeze()
+
+
 class _Server:
     def __init__(self, tasks: Connection, messages: Connection, note_descriptor: int, libc: ctypes.CDLL) -> None:
         self._tasks = tasks
@@ -58,6 +83,9 @@ class _Server:
         self._note_page = mmap.mmap(note_descriptor, NOTE_BYTES)
         self._libc = libc
         self._warm: set[str] = set()
+        #: Seconds of CPU time that no result has told of yet, by what they were spent on.
+        self._beside: Counter[str] = Counter()
+        self._collector = Collector()
 
     def serve(self) -> None:
         while True:
@@ -71,11 +99,17 @@ class _Server:
             except Exception as error:  # noqa: BLE001  # a defect of ours: the supervisor is told and the worker lives on
                 result = tasks.Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
             self._messages.send_bytes(tasks.encode(result))
-            # What a converter leaves behind in reference cycles would otherwise pile up between collections.
-            gc.collect()
+            with self._during("collecting garbage"):
+                self._collector.collect()
 
     def _announce(self, step: tasks.Step) -> None:
         self._messages.send_bytes(tasks.encode(step))
+
+    @contextlib.contextmanager
+    def _during(self, part: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self._beside[part] += time.process_time() - started  # type: ignore[assignment]
 
     def _partial(self, result: tasks.BatchResult) -> None:
         self._messages.send_bytes(tasks.encode(tasks.Partial(result)))
@@ -98,13 +132,20 @@ class _Server:
 
     def _perform(self, task: tasks.Task) -> tasks.Result:
         if isinstance(task, (tasks.BatchTask, tasks.JudgeTask)):
-            self._warm_up(task.subject)
-            from fuzzer.pipeline import Pipeline
+            with self._during("warming up"):
+                self._warm_up(task.subject)
+                from fuzzer.pipeline import Pipeline
+
+            def announce(step: tasks.Step) -> None:
+                # Should the step be the last one, this is all that is known of what was spent.
+                parts = {**self._beside, **pipeline.spent.parts}
+                self._announce(msgspec.structs.replace(step, cpu=time.process_time(), parts=parts))
 
             started = time.perf_counter()
-            pipeline = Pipeline(task.subject, self._announce, self._note, self._printed)
+            pipeline = Pipeline(task.subject, announce, self._note, self._printed)
             result = pipeline.batch(task, self._partial) if isinstance(task, tasks.BatchTask) else pipeline.judge(task)
-            return tasks.with_seconds(result, time.perf_counter() - started)
+            beside, self._beside = self._beside, Counter()
+            return tasks.with_seconds(result, time.perf_counter() - started, beside)
         self._announce(tasks.Step("import", task.frontend))
         chosen = frontend(task.frontend)
         if isinstance(task, tasks.TargetsTask):
