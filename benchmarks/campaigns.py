@@ -7,6 +7,7 @@ should run on the machine. Usage: ``python -m benchmarks.campaigns share|workers
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -107,18 +108,25 @@ def workers(minutes: float) -> None:
 
 
 def guidance(minutes: float) -> None:
-    """With and without guidance and quarantine, in equal time."""
-    print(f"Campaigns of {minutes:g} minutes of the same seed.\n")
+    """With and without guidance and quarantine, in equal time: both at the same time, with one worker each, so that
+    whatever else the machine does slows both."""
+    print(f"Campaigns of {minutes:g} minutes of the same seed, at the same time, one worker each.\n")
     heads = ("quarantine, guidance", "graphs", "source n-grams 2 / 3 / 4 / 5", "artifact n-grams", "cells", "buckets")
     print(f"| {' | '.join(heads)} |")
     print("|---|---|---|---|---|---|")
-    for name, flags in (
-        ("off, off", {"quarantine": False, "guidance": False}),
-        ("on, off", {"quarantine": True, "guidance": False}),
-        ("on, on", {"quarantine": True, "guidance": True}),
-    ):
-        done = campaign(minutes, **flags)
-        print(f"| {name} | {done.summary.cases} | {_row(done)} | {len(done.summary.verified)} |", flush=True)
+    command = [sys.executable, "-m", "benchmarks.campaigns"]
+    arms = [
+        subprocess.Popen([*command, "arm", str(minutes), arm], stdout=subprocess.PIPE, text=True)
+        for arm in ("off", "on")
+    ]
+    for process in arms:
+        print(process.communicate()[0], end="", flush=True)
+
+
+def arm(minutes: float, switch: str) -> None:
+    """One row of the table: guidance and quarantine both ``on`` or both ``off``."""
+    done = campaign(minutes, workers=1, quarantine=switch == "on", guidance=switch == "on")
+    print(f"| {switch}, {switch} | {done.summary.cases} | {_row(done)} | {len(done.summary.verified)} |")
 
 
 def _row(done: Outcome) -> str:
@@ -136,6 +144,9 @@ def _row(done: Outcome) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Run the measurement that is named, or all of them."""
     chosen = {"share": (share, 10.0), "workers": (workers, 5.0), "guidance": (guidance, 20.0)}
+    if arguments[:1] == ["arm"]:
+        arm(float(arguments[1]), arguments[2])
+        return
     names = arguments[:1] or list(chosen)
     for name in names:
         measure, minutes = chosen[name]
