@@ -196,7 +196,7 @@ class _Run:
                 thread.join()
             of_workers, of_reproducers = self.zygotes.close()
             self.worker_seconds += of_workers
-            self.parts.update({"verification": of_reproducers})
+            self.parts.update({"verification, imports to fork from": of_reproducers})
         self._drain(0)
         listener.progress(self._snapshot())
         if self.failure is not None:
@@ -248,7 +248,7 @@ class _Run:
     def _parts(self) -> dict[str, float]:
         """CPU seconds of this run so far: of jobs, of what workers took beside them (imports above all), of this
         process."""
-        in_workers = sum(seconds for part, seconds in self.parts.items() if part != "verification")
+        in_workers = sum(seconds for part, seconds in self.parts.items() if "verification" not in part)
         parts = {**self.parts, "campaign": time.process_time() - self.cpu_started}
         if self.worker_seconds:
             parts["starting workers"] = max(0.0, self.worker_seconds - in_workers)

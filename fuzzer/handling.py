@@ -146,7 +146,9 @@ class Handler:
             deadline=3 * self._config.deadline_seconds,
             zygote=None if starts_itself(seen.signature.kind) else lambda: self._zygote(subject.frontend),
         )
-        parts["verification"] += verification.cpu_seconds  # type: ignore[assignment]
+        # The first is a fresh process, which has everything to import.
+        parts["verification, first runs"] += verification.cpu_seconds[0]  # type: ignore[assignment]
+        parts["verification, other runs"] += sum(verification.cpu_seconds[1:])  # type: ignore[assignment]
         state = (
             FindingState.VERIFIED
             if verification.failures == runs

@@ -46,14 +46,14 @@ class Verification:
 
     ``failures`` counts the runs that exited 1. ``statuses`` holds the exit status of each run (negative for a signal,
     None when it was over the deadline), ``outputs`` what it wrote, to standard error too. ``cpu_seconds`` is the CPU
-    time of all runs.
+    time of each run.
     """
 
     runs: int
     failures: int
     outputs: tuple[str, ...] = ()
     statuses: tuple[int | None, ...] = ()
-    cpu_seconds: float = 0.0
+    cpu_seconds: tuple[float, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -172,7 +172,7 @@ def verify(
         sum(status == 1 for status, _, _ in results),
         tuple(output for _, output, _ in results),
         tuple(status for status, _, _ in results),
-        sum(seconds for _, _, seconds in results),
+        tuple(seconds for _, _, seconds in results),
     )
 
 
