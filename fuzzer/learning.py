@@ -47,11 +47,15 @@ class Learnt:
             self.costs.observe(nodes, seconds)
         for case, reason in refusals(result):
             self.drawn.update(map(target_of, case.keys))
+            # What is probed is mostly refused, and says nothing of what is drawn from all that is left.
+            probe = case.nodes == 1
             if reason:
                 behind = any(seen.stage in BEHIND for seen in case.seen)
-                self.quarantine.refused(case.suspects, reason, splits=not (behind and self.sliceable))
+                self.quarantine.refused(
+                    case.suspects, reason, splits=not (behind and self.sliceable), representative=not probe
+                )
             else:
-                self.quarantine.passed(case.keys, case.proven, case.nodes)
+                self.quarantine.passed(case.keys, case.proven, 0 if probe else case.nodes)
         return self.quarantine.deduce()
 
     def pack(self, nodes: int, usual: int, *, probing: bool = False) -> int:

@@ -54,16 +54,20 @@ class Quarantine:
 
     def passed(self, keys: Iterable[str], patterns: Iterable[str], nodes: int) -> None:
         """A case of so many nodes was refused by nobody: the keys of its nodes, and all of their patterns that were not
-        told of before."""
+        told of before. With 0 nodes the expected share of refusals stays what it is."""
         self._rate *= (1 - _WEIGHT) ** nodes
         self._passed.update(keys)
         self._proven.update(patterns)
 
-    def refused(self, nodes: Sequence[Candidates], reason: str, *, splits: bool = True) -> None:
+    def refused(
+        self, nodes: Sequence[Candidates], reason: str, *, splits: bool = True, representative: bool = True
+    ) -> None:
         """A case with these nodes was refused; ``reason`` is the subject's, with its name in front. ``splits`` tells
-        whether a pack with it has to be split, which is what the expected share of refusals is about."""
-        self._rate *= (1 - _WEIGHT) ** (len(nodes) - splits)
-        self._rate += _WEIGHT * (1 - self._rate) * splits
+        whether a pack with it has to be split, which is what the expected share of refusals is about, and
+        ``representative`` whether that share is to be learnt from it."""
+        if representative:
+            self._rate *= (1 - _WEIGHT) ** (len(nodes) - splits)
+            self._rate += _WEIGHT * (1 - self._rate) * splits
         mentioned = named((patterns[0] for patterns in nodes), reason)
         suspects = [
             # One that names types does not speak of the operator as such.
