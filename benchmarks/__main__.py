@@ -3,12 +3,13 @@
 
 import sys
 
-from benchmarks import campaigns, coverage, generation, routes
+from benchmarks import campaigns, coverage, generation, rate, routes
 
 ALL = {
     "generation": lambda: generation.main(1000),
     "coverage": lambda: coverage.main(10),
     "routes": lambda: routes.main(64),
+    "rate": lambda: rate.main([]),
     "share": lambda: campaigns.main(["share"]),
     "workers": lambda: campaigns.main(["workers"]),
     "guidance": lambda: campaigns.main(["guidance"]),
