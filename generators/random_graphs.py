@@ -174,6 +174,10 @@ class Growth:
             )
             if self.avoid.matches(bare, context) and self.choices.fraction() >= QUARANTINE_SHARE:
                 return "quarantined"
+        if self.settings:
+            known = {name: handle.type for name, handle in used.items()}
+            if reason := frontend.excluded(bare, known, self.settings):
+                return reason
         natives = {name: handle.native for name, handle in used.items()}
         if self.announce:
             self.announce(call.target)
