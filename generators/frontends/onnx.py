@@ -23,9 +23,10 @@ import numpy as np
 import onnx
 
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of, widen_node
+from generators.frontends.onnx_eager import EAGER
 from generators.frontends.onnx_nodes import Sessions, arguments, operator_of, output_count, run_reference
-from generators.frontends.onnx_schema import NEWEST, element_type, has_kernel, lowest_opset, schema
-from generators.frontends.onnx_source import EAGER, print_module
+from generators.frontends.onnx_schema import NEWEST, element_type, has_kernel, opsets, schema
+from generators.frontends.onnx_source import print_module
 from generators.frontends.signatures import Optional
 from generators.graph import Array, Case, Graph, Node, Ref, TensorType, dtype_name, map_node, type_of
 from generators.operators.registry import Registry
@@ -85,17 +86,20 @@ class OnnxFrontend(Frontend):
         return frozenset((*places, *newest.attributes))
 
     def excluded(self, node: Node, types: Mapping[str, TensorType], settings: Mapping[str, Any]) -> str:
-        opset = settings.get("opset")
-        if isinstance(opset, int) and lowest_opset(node, types) > opset:
+        if not has_kernel(operator_of(node.target)):
+            return "without a kernel"
+        wanted = settings.get("opset", NEWEST)
+        lowest, highest = opsets(node, types)
+        if lowest > wanted:
             return "newer than the opset asked for"
-        return ""
+        return "without a kernel in the opset asked for" if highest < wanted else ""
 
     def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
         arrays = arguments(node, values)
         if problem := self._undefined(node, arrays):
             raise EvaluationError(f"{node.target}: {problem}, which is undefined")
         types = {argument.name: type_of(values[argument.name]) for argument in node.args if isinstance(argument, Ref)}
-        opset = lowest_opset(node, types)
+        _, opset = opsets(node, types)
         if has_kernel(operator_of(node.target)):
             outputs = _sessions().run(node, opset, arrays)
         else:

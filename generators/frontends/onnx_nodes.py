@@ -53,7 +53,7 @@ def attribute_value(key: str, value: Argument) -> Any:
     if isinstance(value, DType):
         return element_type(value.name)
     if is_tensor(value):
-        dtype, shape, elements = value  # type: ignore[misc]
+        dtype, shape, elements = tensor_parts(value)
         return helper.make_tensor(key, element_type(dtype.name), shape, elements)
     if isinstance(value, tuple):
         return list(value)
@@ -65,6 +65,14 @@ def attribute_value(key: str, value: Argument) -> Any:
 def is_tensor(value: Argument) -> bool:
     """Whether an attribute is a tensor: element type, shape, elements."""
     return isinstance(value, tuple) and len(value) == 3 and isinstance(value[0], DType)
+
+
+def tensor_parts(value: Argument) -> tuple[DType, list[int], list[Any]]:
+    """Element type, shape and elements of an attribute that is a tensor. EvaluationError for a malformed one."""
+    dtype, shape, elements = value if isinstance(value, tuple) else (None, None, None)
+    if not isinstance(dtype, DType) or not isinstance(shape, tuple) or not isinstance(elements, tuple):
+        raise EvaluationError(f"no tensor: {value!r}")
+    return dtype, [int(extent) for extent in shape if isinstance(extent, int)], list(elements)
 
 
 def node_proto(node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.NodeProto:

@@ -1,7 +1,8 @@
 """What the ONNX operator schemas and ONNX Runtime's list of kernels say of operators and nodes.
 
-Targets are ``onnx.<operator>`` of the domain ``ai.onnx``; a node is written as the newest schema that ONNX Runtime
-knows (:data:`NEWEST`) has it. :func:`lowest_opset` tells from the older schemas since when the same node means the same.
+Targets are ``onnx.<operator>`` of the domain ``ai.onnx``; a node is written as the newest schema has it that ONNX
+Runtime knows (:data:`NEWEST`). :func:`lowest_opset` tells from the older schemas since when the same node means the
+same.
 """
 
 from __future__ import annotations
@@ -103,39 +104,103 @@ def allowed(operator: str, parameter: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _kernels() -> Mapping[str, list[Mapping[str, Sequence[str]]]]:
-    """Type constraints of the CPU kernels of ONNX Runtime that serve NEWEST, by operator."""
+def _kernels() -> Mapping[str, list[tuple[int, int, Mapping[str, tuple[str, ...]]]]]:
+    """The CPU kernels of ONNX Runtime by operator: first and last version, element types by type parameter."""
     from onnxruntime.capi import _pybind_state
 
-    found: dict[str, list[Mapping[str, Sequence[str]]]] = {}
+    found: dict[str, list[tuple[int, int, Mapping[str, tuple[str, ...]]]]] = {}
     for kernel in _pybind_state.get_all_opkernel_def():
-        first, last = kernel.version_range
-        if kernel.domain == "" and kernel.provider == "CPUExecutionProvider" and first <= NEWEST <= last:
-            found.setdefault(kernel.op_name, []).append(kernel.type_constraints)
+        if kernel.domain == "" and kernel.provider == "CPUExecutionProvider":
+            first, last = kernel.version_range
+            constraints = {
+                key: tuple(_BY_SCHEMA[text] for text in texts if text in _BY_SCHEMA)
+                for key, texts in kernel.type_constraints.items()
+            }
+            found.setdefault(kernel.op_name, []).append((first, last, constraints))
     return found
+
+
+#: The last version of a kernel that serves its own version only, as ONNX Runtime says it.
+_OPEN = 2**31 - 1
+
+
+@functools.cache
+def _kernels_at(operator: str, opset: int) -> list[Mapping[str, tuple[str, ...]]]:
+    """Type constraints of the kernels that ONNX Runtime takes for the operator in that opset: those whose range of
+    versions starts with the schema's, and those that start before and say where they end."""
+    version = next((each.since_version for each in _versions()[operator] if each.since_version <= opset), 0)
+    return [
+        constraints
+        for first, last, constraints in _kernels().get(operator, ())
+        if first == version or (first < version <= last and last != _OPEN)
+    ]
+
+
+#: Element types that the kernels in the definition of an operator by others mostly have.
+_COMPOSED = frozenset(("float32", "float64", "float16", "int32", "int64", "bool", "uint8", "int8"))
 
 
 @functools.cache
 def types(operator: str, parameter: str = "T") -> tuple[str, ...]:
-    """Element types of the schema for which ONNX Runtime has a kernel on the CPU, in the schema's order.
+    """Element types of the schema for which ONNX Runtime has a kernel on the CPU, in the schema's order: one of the
+    newest opset in which it has any.
 
     float16 counts as having one where float32 has: ONNX Runtime casts to and fro. All of the schema's where it has no
-    kernel at all, be it that the operator is defined as a function of others or that nothing computes it.
+    kernel at all, the rare ones apart: the operator may be defined by others.
     """
     wanted = allowed(operator, parameter)
-    kernels = [kernel[parameter] for kernel in _kernels().get(operator, ()) if parameter in kernel]
-    if not kernels:
-        return wanted
-    there = {_BY_SCHEMA[text] for kernel in kernels for text in kernel if text in _BY_SCHEMA}
-    if "float32" in there:
-        there.add("float16")
-    return tuple(name for name in wanted if name in there) or wanted
+    for version in _versions()[operator]:
+        opset = NEWEST if version is _versions()[operator][0] else version.since_version
+        kernels = [kernel[parameter] for kernel in _kernels_at(operator, opset) if parameter in kernel]
+        if kernels:
+            there = {name for kernel in kernels for name in kernel}
+            if "float32" in there:
+                there.add("float16")
+            return tuple(name for name in wanted if name in there) or wanted
+        if version.has_function:
+            break
+    return tuple(name for name in wanted if name in _COMPOSED) or wanted
 
 
 def has_kernel(operator: str) -> bool:
     """Whether ONNX Runtime has a kernel on the CPU, of any types, or ONNX defines the operator by others."""
     newest = schema(operator)
+    if operator in _NOT_PUT_TOGETHER:
+        return False
     return operator in _kernels() or bool(newest.has_function or newest.has_context_dependent_function)
+
+
+#: Defined by others, but ONNX Runtime 1.31 does not take the definition.
+_NOT_PUT_TOGETHER = frozenset(("Swish",))
+
+
+@functools.cache
+def _runs(operator: str, opset: int, dtypes: tuple[str, ...]) -> bool:
+    """Whether ONNX Runtime has a kernel for first inputs of these element types in that opset, or may put it together
+    from others."""
+    version = next((each for each in _versions()[operator] if each.since_version <= opset), None)
+    if version is None:
+        return False
+    if version.has_function or version.has_context_dependent_function:
+        return True
+    formals = list(version.inputs)
+    for constraints in _kernels_at(operator, opset):
+        if all(
+            dtype in constraints[formal.type_str] or (dtype == "float16" and "float32" in constraints[formal.type_str])
+            for formal, dtype in zip(formals, dtypes, strict=False)
+            if dtype and formal.type_str in constraints
+        ):
+            return True
+    return False
+
+
+def opsets(node: Node, inputs: Mapping[str, TensorType]) -> tuple[int, int]:
+    """The lowest opset of a node (:func:`lowest_opset`) and the highest in which ONNX Runtime has a kernel for it, the
+    lowest when it has none."""
+    operator = node.target.removeprefix("onnx.")
+    lowest = lowest_opset(node, inputs)
+    dtypes = tuple(inputs[item.name].dtype if isinstance(item, Ref) else "" for item in node.args)
+    return lowest, next((opset for opset in range(NEWEST, lowest, -1) if _runs(operator, opset, dtypes)), lowest)
 
 
 def lowest_opset(node: Node, inputs: Mapping[str, TensorType]) -> int:

@@ -4,48 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from generators.frontends.onnx_nodes import attributes_of, is_tensor, operator_of, output_count
-from generators.frontends.onnx_schema import element_text, lowest_opset
+from generators.frontends.onnx_nodes import attributes_of, is_tensor, operator_of, output_count, tensor_parts
+from generators.frontends.onnx_schema import NEWEST, OLDEST, element_text, opsets
 from generators.frontends.printing import LITERAL_ELEMENTS, argument, elements, number
 from generators.graph import DTYPES, Argument, Constant, Graph, Node, Ref, TensorType
-
-#: How printed models are run eagerly: part of every stand-alone script. Elements that NumPy's bridge of ONNX Runtime
-#: does not know go over as bits.
-EAGER = '''\
-def to_ort(x):
-    bits = {"bfloat16": np.uint16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}.get(x.dtype.name)
-    if bits is None:
-        return onnxruntime.OrtValue.ortvalue_from_numpy(x)
-    number = onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
-    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(x.view(bits), number)
-
-
-def from_ort(x):
-    if x.element_type() not in (16, 17, 19):  # bfloat16, float8e4m3fn, float8e5m2
-        return x.numpy().copy()
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(x.element_type())
-    size = int(np.prod(x.shape())) * dtype.itemsize
-    return np.frombuffer(ctypes.string_at(x.data_ptr(), size) if size else b"", dtype).reshape(x.shape())
-
-
-def run_nodes(model, inputs):
-    """Outputs of a model, its nodes run one at a time, each as a model of its own that is not optimized."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    values = {x.name: onnx.numpy_helper.to_array(x) for x in model.graph.initializer}
-    values.update(zip([x.name for x in model.graph.input], inputs))
-    for node in model.graph.node:
-        given = {name: values[name] for name in node.input if name}
-        kinds = [onnx.helper.np_dtype_to_tensor_dtype(x.dtype) for x in given.values()]
-        types = [onnx.helper.make_tensor_value_info(name, kind, x.shape) for kind, (name, x) in zip(kinds, given.items())]
-        graph = onnx.helper.make_graph([node], "node", types, [onnx.ValueInfoProto(name=name) for name in node.output])
-        single = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-        session = onnxruntime.InferenceSession(single.SerializeToString(), options, ["CPUExecutionProvider"])
-        results = session.run_with_ort_values(list(node.output), {name: to_ort(x) for name, x in given.items()})
-        values.update(zip(node.output, map(from_ort, results)))
-    return [values[x.name] for x in model.graph.output]
-'''
 
 
 def print_module(graph: Graph, name: str) -> str:
@@ -53,12 +15,14 @@ def print_module(graph: Graph, name: str) -> str:
     there can be), its dimensions symbolic if wanted, and whose call with arrays gives a list of arrays.
 
     Inputs are called ``input_0`` and so on, outputs ``output_0``; constants become initializers. Besides ``onnx`` and
-    ``np`` the source uses ``run_nodes`` (:data:`EAGER`), and ``CONSTANTS`` (name to array) where a constant is too
-    large to be a literal.
+    ``np`` the source uses ``run_nodes`` (:mod:`generators.frontends.onnx_eager`), and ``CONSTANTS`` (name to array)
+    where a constant is too large to be a literal.
     """
     names, aliases = _names(graph)
     types = graph.types()
-    least = max([lowest_opset(node, types) for node in graph.nodes], default=13)
+    spans = [opsets(node, types) for node in graph.nodes]
+    least = max([lowest for lowest, _ in spans], default=OLDEST)
+    others = {f"node_{index}": highest for index, (_, highest) in enumerate(spans) if highest != NEWEST}
     nodes = [_node(node, names, index) for index, node in enumerate(graph.nodes)]
     nodes += [f'onnx.helper.make_node("Identity", [{names(of)!r}], [{output!r}])' for of, output in aliases]
     inputs = [_input(f"input_{index}", value.type) for index, value in enumerate(graph.inputs)]
@@ -77,7 +41,7 @@ def print_module(graph: Graph, name: str) -> str:
         "        return onnx.helper.make_model(graph, opset_imports=imports, ir_version=version)",
         "",
         "    def __call__(self, *inputs):",
-        "        return run_nodes(self.proto(), inputs)",
+        f"        return run_nodes(self.proto(), inputs, {NEWEST}, {others})",
     ]
     return "\n".join(lines) + "\n"
 
@@ -124,7 +88,7 @@ def _node(node: Node, names: Callable[[str], str], index: int) -> str:
 
 def _attribute(key: str, value: Argument) -> str:
     if is_tensor(value):
-        dtype, shape, items = value  # type: ignore[misc]
+        dtype, shape, items = tensor_parts(value)
         numbers = ", ".join(number(item) for item in items)
         return f'onnx.helper.make_tensor("{key}", {element_text(dtype.name)}, {list(shape)}, [{numbers}])'
     if isinstance(value, tuple):

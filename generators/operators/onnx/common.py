@@ -91,6 +91,11 @@ def maybe(draw: Draw, probability: float = 0.5, **attributes: Any) -> dict[str, 
     return {name: value for name, value in attributes.items() if draw.flag(probability)}
 
 
+def given(attributes: dict[str, Any], wanted: object) -> dict[str, Any]:
+    """The attributes if they are wanted, else none."""
+    return attributes if wanted else {}
+
+
 def other(draw: Draw, x: Handle) -> Handle:
     """A value of the same element type that broadcasts with ``x``; seldom ``x`` itself."""
     y = draw.broadcastable(x)
@@ -126,16 +131,15 @@ def elementwise(
     low: float = -math.inf,
     high: float = math.inf,
     weight: float = 1.0,
+    within: Sequence[str] = USUAL,
     attributes: Callable[[Draw], dict[str, Any]] = lambda draw: {},
 ) -> None:
     """Register operators of one input. Outside of ``low`` to ``high`` they are not defined or overflow."""
 
     def sampler(draw: Draw) -> Call:
-        kinds = dtypes(draw, parameter)
-        if math.isinf(low) and math.isinf(high):
-            x = draw.value(dtypes=kinds)
-        else:
-            x = draw.bounded(low, high, dtypes=kinds)
+        kinds = dtypes(draw, parameter, within=within)
+        everywhere = math.isinf(low) and math.isinf(high)
+        x = draw.value(dtypes=kinds) if everywhere else draw.bounded(low, high, dtypes=kinds)
         return draw.call(x, **attributes(draw))
 
     REGISTRY.operator(*(f"onnx.{name}" for name in names), family=family, rounding=rounding, weight=weight)(sampler)

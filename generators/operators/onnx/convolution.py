@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from generators.draw import Call, Draw, Handle
-from generators.operators.onnx.common import dtypes, floating, integers, maybe, tensor_of, trimmed, weights
+from generators.operators.onnx.common import dtypes, floating, given, integers, maybe, tensor_of, trimmed, weights
 from generators.operators.onnx.registry import REGISTRY
 from generators.operators.shapes import largest_kernel, transposed, windows
 
@@ -82,7 +82,7 @@ def conv(draw: Draw) -> Call:
     w = weights(draw, (filters, x.shape[1] // group, *shape.kernel), x.dtype)
     bias = [weights(draw, (filters,), x.dtype)] if draw.flag() else []
     attributes = shape.attributes(draw, kernel=draw.flag())
-    return draw.call(x, w, *bias, **attributes, **({"group": group} if group > 1 else {}))
+    return draw.call(x, w, *bias, **attributes, **given({"group": group}, group > 1))
 
 
 @REGISTRY.operator("onnx.ConvTranspose", family="convolution", weight=1.5)
@@ -130,7 +130,7 @@ def conv_integer(draw: Draw) -> Call:
     left = _zero(draw, x.dtype) if draw.flag(0.7) else None
     right = _zero(draw, w.dtype) if left is not None and draw.flag(0.6) else None
     attributes = shape.attributes(draw, kernel=draw.flag())
-    return draw.call(*trimmed([x, w, left, right]), **attributes, **({"group": group} if group > 1 else {}))
+    return draw.call(*trimmed([x, w, left, right]), **attributes, **given({"group": group}, group > 1))
 
 
 @REGISTRY.operator("onnx.QLinearConv", family="convolution")
@@ -161,7 +161,7 @@ def quantized_conv(draw: Draw) -> Call:
             )
         )
     attributes = shape.attributes(draw, kernel=draw.flag())
-    return draw.call(*inputs, **attributes, **({"group": group} if group > 1 else {}))
+    return draw.call(*inputs, **attributes, **given({"group": group}, group > 1))
 
 
 def _zero(draw: Draw, dtype: str, *, keep: bool = True) -> Handle:

@@ -9,11 +9,20 @@ from typing import Any
 import numpy as np
 
 from generators.draw import Call, Draw, Handle
-from generators.operators.onnx.common import dtypes, integers, maybe, scalar, tensor_of, trimmed
+from generators.operators.onnx.common import dtypes, given, integers, maybe, scalar, tensor_of, trimmed
 from generators.operators.onnx.registry import REGISTRY
 from generators.operators.registry import Rounding
 
 EXACT = Rounding.EXACT
+#: Types of indices, depth and values for which ONNX Runtime has a kernel.
+_ONE_HOT = (
+    ("int64", "int64", "int64"),
+    ("int64", "int64", "float32"),
+    ("int32", "int32", "float32"),
+    ("float32", "int64", "int64"),
+    ("float32", "float32", "float32"),
+    ("int64", "float32", "int32"),
+)
 _INDEX = ("int64", "int64", "int32")
 
 
@@ -30,7 +39,7 @@ def gather(draw: Draw) -> Call:
     indices = _indices(draw, draw.shape(range(3), maximum=4), x.shape[axis])
     if x.size // x.shape[axis] * indices.size > 4096:
         draw.reject("too many elements")
-    return draw.call(x, indices, **({} if axis == 0 else {"axis": axis}))
+    return draw.call(x, indices, **given({"axis": axis}, axis != 0))
 
 
 @REGISTRY.operator("onnx.GatherElements", family="indexing", rounding=EXACT)
@@ -56,7 +65,7 @@ def gather_nd(draw: Draw) -> Call:
     indices = draw.tensor((*x.shape[:batch], *lead, depth), "int64", elements)
     if indices.size // depth * math.prod(x.shape[batch + depth :]) > 4096:
         draw.reject("too many elements")
-    return draw.call(x, indices, **({"batch_dims": batch} if batch else {}))
+    return draw.call(x, indices, **given({"batch_dims": batch}, batch))
 
 
 @REGISTRY.operator("onnx.ScatterElements", family="indexing")
@@ -72,10 +81,8 @@ def scatter_elements(draw: Draw) -> Call:
         order = np.take(order, range(shape[place]), axis=place)
         return np.where(rng.random(shape) < 0.3, order - x.shape[place], order).astype(dtype)
 
-    if reduction:
-        indices = _indices(draw, shape, x.shape[axis])
-    else:
-        indices = draw.tensor(shape, draw.choice(_INDEX), unique)
+    anywhere = _indices(draw, shape, x.shape[axis]) if reduction else None
+    indices = anywhere or draw.tensor(shape, draw.choice(_INDEX), unique)
     return draw.call(x, indices, draw.tensor(shape, x.dtype), axis=axis, **reduction)
 
 
@@ -125,16 +132,16 @@ def compress(draw: Draw) -> Call:
     axis = draw.axis(x.rank) if draw.flag(0.7) else None
     extent = x.size if axis is None else x.shape[axis]
     condition = draw.tensor((draw.integer(1, extent),), "bool", constant=draw.flag())
-    return draw.call(x, condition, **({} if axis is None else {"axis": axis}))
+    return draw.call(x, condition, **given({"axis": axis}, axis is not None))
 
 
 @REGISTRY.operator("onnx.OneHot", family="indexing", rounding=EXACT)
 def one_hot(draw: Draw) -> Call:
     depth = draw.integer(1, 6)
-    kind = draw.choice([name for name in dtypes(draw, "T1") if name in ("int64", "int32", "float32")])
-    indices = draw.indices(draw.shape(range(4), maximum=4), -depth - 1, depth, dtypes=kind)
-    values = draw.tensor((2,), [name for name in dtypes(draw, "T3") if name in ("float32", "int64", "int32")])
-    size = scalar(draw, depth, "int64") if draw.flag() else integers(draw, [depth])
+    kind, size_kind, made = draw.choice(_ONE_HOT)
+    indices = draw.indices(draw.shape(range(1, 4), maximum=4), -depth - 1, depth, dtypes=kind)
+    values = draw.tensor((2,), made)
+    size = scalar(draw, depth, size_kind) if draw.flag() else integers(draw, [depth], size_kind)
     return draw.call(indices, size, values, **maybe(draw, axis=draw.integer(-indices.rank - 1, indices.rank)))
 
 
@@ -158,7 +165,7 @@ def suppression(draw: Draw) -> Call:
         tensor_of(draw, np.array([draw.choice((0.3137, 0.5171, 0.7193))], np.float32)) if draw.flag(0.8) else None,
         tensor_of(draw, np.array([draw.choice((0.0, 0.231, 0.412))], np.float32)) if draw.flag() else None,
     ]
-    return draw.call(*trimmed(inputs), **({"center_point_box": 1} if center else {}))
+    return draw.call(*trimmed(inputs), **given({"center_point_box": 1}, center))
 
 
 @REGISTRY.operator("onnx.TfIdfVectorizer", family="text", weight=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from generators.graph import FLOATING
 from generators.operators.onnx.common import (
     dtypes,
     floating,
+    given,
     maybe,
     positive,
     tensor_of,
@@ -20,9 +22,9 @@ from generators.operators.onnx.common import (
 from generators.operators.onnx.registry import REGISTRY
 
 
-def _matrices(draw: Draw, kinds: tuple[str, ...]) -> tuple[Handle, tuple[int, ...]]:
+def _matrices(draw: Draw, kinds: tuple[str, ...], ranks: Sequence[int] = range(1, 5)) -> tuple[Handle, tuple[int, ...]]:
     """A left operand, of any rank from 1, and the shape of a right one that fits it."""
-    x = draw.value(dtypes=kinds, ranks=range(1, 5), minimum=1)
+    x = draw.value(dtypes=kinds, ranks=ranks, minimum=1)
     inner, columns = x.shape[-1], draw.integer(1, 6)
     if draw.flag(0.15):
         return x, (inner,)
@@ -95,12 +97,14 @@ def matmul_integer(draw: Draw) -> Call:
 
 @REGISTRY.operator("onnx.QLinearMatMul", family="matmul")
 def quantized_matmul(draw: Draw) -> Call:
-    x, shape = _matrices(draw, ("uint8", "int8"))
+    x, shape = _matrices(draw, ("uint8", "int8"), range(2, 5))
     if x.rank < 2 or len(shape) < 2:
         draw.reject("matrices only")
-    y = draw.tensor(shape, ("uint8", "int8"), constant=draw.flag(0.9), reuse=False)
+    # ONNX Runtime multiplies signed ones by signed ones only.
+    kinds = ("uint8", "int8") if x.dtype == "uint8" else "int8"
+    y = draw.tensor(shape, kinds, constant=draw.flag(0.9), reuse=False)
     inputs = [x, _scale(draw), _zero(draw, x.dtype), y, _scale(draw), _zero(draw, y.dtype)]
-    return draw.call(*inputs, _scale(draw, 0.5, 20.0), _zero(draw, draw.choice((x.dtype, x.dtype, "uint8"))))
+    return draw.call(*inputs, _scale(draw, 0.5, 20.0), _zero(draw, x.dtype))
 
 
 def _zero(draw: Draw, dtype: str, count: int | None = None) -> Handle:
@@ -156,7 +160,7 @@ def attention(draw: Draw) -> Call:
         attributes["qk_matmul_output_mode"] = draw.integer(0, 3)
     if outputs == 4 and not past:
         draw.reject("its optional outputs come with the past")
-    return draw.call(*trimmed(inputs), **attributes, **({} if outputs == 1 else {"outputs": outputs}))
+    return draw.call(*trimmed(inputs), **attributes, **given({"outputs": outputs}, outputs > 1))
 
 
 def _first_seen(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:

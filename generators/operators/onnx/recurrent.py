@@ -16,7 +16,8 @@ _LAYERS = {"RNN": (1, ("Tanh",)), "GRU": (3, ("Sigmoid", "Tanh")), "LSTM": (4, (
 def recurrent(draw: Draw) -> Call:
     operator = draw.target.removeprefix("onnx.")
     gates, usual = _LAYERS[operator]
-    kind = draw.choice([name for name in dtypes(draw) if name in ("float32", "float32", "float64")])
+    # ONNX Runtime registers kernels for double that say they are not there yet.
+    kind = draw.choice(dtypes(draw, within=("float32",)))
     direction = draw.weighted({"forward": 3, "reverse": 1, "bidirectional": 1.5})
     directions = 2 if direction == "bidirectional" else 1
     batch, steps, features, hidden = draw.integer(1, 3), draw.integer(1, 4), draw.integer(1, 4), draw.integer(1, 4)

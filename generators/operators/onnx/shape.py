@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from generators.draw import MAX_ELEMENTS, Call, Draw
-from generators.operators.onnx.common import USUAL, dtypes, integers, maybe, scalar, trimmed
+from generators.operators.onnx.common import USUAL, dtypes, given, integers, maybe, scalar, trimmed
 from generators.operators.onnx.registry import REGISTRY
 from generators.operators.registry import Rounding
 
@@ -173,7 +173,7 @@ def center(draw: Draw) -> Call:
     x = draw.value(dtypes=dtypes(draw), ranks=range(1, 5), minimum=1)
     axes = draw.axes(x.rank) if draw.flag() else None
     shape = [draw.integer(1, x.shape[axis] + 3) for axis in (range(x.rank) if axes is None else axes)]
-    return draw.call(x, integers(draw, shape), **({} if axes is None else {"axes": axes}))
+    return draw.call(x, integers(draw, shape), **given({"axes": axes}, axes is not None))
 
 
 @REGISTRY.operator("onnx.DepthToSpace", family="shape", rounding=EXACT)

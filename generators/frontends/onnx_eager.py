@@ -1,0 +1,42 @@
+"""How a printed ONNX model is run eagerly, as source text. Imports nothing."""
+
+#: How printed models are run eagerly: part of every stand-alone script. Elements that NumPy's bridge of ONNX Runtime
+#: does not know go over as bits.
+EAGER = '''\
+def to_ort(x):
+    bits = {"bfloat16": np.uint16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}.get(x.dtype.name)
+    if bits is None:
+        return onnxruntime.OrtValue.ortvalue_from_numpy(x)
+    number = onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(x.view(bits), number)
+
+
+def from_ort(x):
+    if x.element_type() not in (16, 17, 19):  # bfloat16, float8e4m3fn, float8e5m2
+        return x.numpy().copy()
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(x.element_type())
+    size = int(np.prod(x.shape())) * dtype.itemsize
+    return np.frombuffer(ctypes.string_at(x.data_ptr(), size) if size else b"", dtype).reshape(x.shape())
+
+
+def run_nodes(model, inputs, opset, others):
+    """Outputs of a model, its nodes run one at a time, each as a model of its own, of that opset, not optimized.
+    ``others`` are nodes without a kernel in it, and the opsets in which they have one."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    values = {x.name: onnx.numpy_helper.to_array(x) for x in model.graph.initializer}
+    values.update(zip([x.name for x in model.graph.input], inputs))
+    for node in model.graph.node:
+        given = {name: values[name] for name in node.input if name}
+        kinds = [onnx.helper.np_dtype_to_tensor_dtype(x.dtype) for x in given.values()]
+        types = [onnx.helper.make_tensor_value_info(name, kind, given[name].shape) for name, kind in zip(given, kinds)]
+        graph = onnx.helper.make_graph([node], "node", types, [onnx.ValueInfoProto(name=name) for name in node.output])
+        imports = [onnx.helper.make_opsetid("", others.get(node.name, opset))]
+        version = onnx.helper.find_min_ir_version_for(imports)
+        single = onnx.helper.make_model(graph, opset_imports=imports, ir_version=version)
+        session = onnxruntime.InferenceSession(single.SerializeToString(), options, ["CPUExecutionProvider"])
+        results = session.run_with_ort_values(list(node.output), {name: to_ort(x) for name, x in given.items()})
+        values.update(zip(node.output, map(from_ort, results)))
+    return [values[x.name] for x in model.graph.output]
+'''
