@@ -23,6 +23,10 @@ _BITS |= {np.dtype(DTYPES["float8_e5m2"]): np.uint8}
 _FROM_BITS = {int(helper.np_dtype_to_tensor_dtype(dtype)): dtype for dtype in _BITS}
 
 
+class Contradiction(EvaluationError):
+    """ONNX Runtime gave a result of another shape than it inferred, which is the one that the operator should have."""
+
+
 def operator_of(target: str) -> str:
     """``onnx.Resize`` is ``Resize``. EvaluationError when no schema of that name is there."""
     first, _, name = target.partition(".")
@@ -151,20 +155,26 @@ class Sessions:
                 outputs = session.get_outputs()
                 bits = any(array is not None and array.dtype in _BITS for array in arrays)
                 bits |= any("float8" in value.type or "bfloat16" in value.type for value in outputs)
-                kept = self._kept[key] = (session, [value.name for value in outputs], bits)
+                shapes = [tuple(value.shape) for value in outputs]
+                kept = self._kept[key] = (session, [value.name for value in outputs], shapes, bits)
                 if len(self._kept) > _SESSIONS:
                     self._kept.popitem(last=False)
             else:
                 self._kept.move_to_end(key)
-            session, names, bits = kept
+            session, names, shapes, bits = kept
             given = {f"i{index}": array for index, array in enumerate(arrays) if array is not None}
             if bits:
-                return self._with_bits(session, names, given)
-            return [np.asarray(output) for output in session.run(names, given)]
+                results = self._with_bits(session, names, given)
+            else:
+                results = [np.asarray(output) for output in session.run(names, given)]
         except EvaluationError:
             raise
         except Exception as error:  # its own types, by the dozen
             raise EvaluationError(f"{node.target}: {type(error).__name__}: {error}") from error
+        for shape, result in zip(shapes, results, strict=True):
+            if shape != result.shape and _contradicts(shape, result.shape):
+                raise Contradiction(f"{node.target}: a result of shape {result.shape}, inferred is {shape}")
+        return results
 
     def _with_bits(self, session: Any, names: list[str], given: Mapping[str, Array]) -> list[Array]:
         make = self._runtime.OrtValue
@@ -177,6 +187,16 @@ class Sessions:
                 else make.ortvalue_from_numpy_with_onnx_type(array.view(carrier), _number(array.dtype))
             )
         return [_array(value) for value in session.run_with_ort_values(names, values)]
+
+
+def _contradicts(inferred: tuple[Any, ...], actual: tuple[int, ...]) -> bool:
+    """Whether extents that are known disagree. No extents at all are a scalar's or stand for an unknown rank."""
+    if not inferred:
+        return False
+    known = [isinstance(extent, int) for extent in inferred]
+    return len(inferred) != len(actual) or any(
+        sure and extent != found for sure, extent, found in zip(known, inferred, actual, strict=True)
+    )
 
 
 def _array(value: Any) -> Array:

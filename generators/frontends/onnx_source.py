@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from generators.frontends.onnx_nodes import attributes_of, is_tensor, operator_of, output_count, tensor_parts
-from generators.frontends.onnx_schema import NEWEST, OLDEST, element_text, opsets
+from generators.frontends.onnx_schema import NEWEST, OLDEST, element_text, has_kernel, opsets
 from generators.frontends.printing import LITERAL_ELEMENTS, argument, elements, number
 from generators.graph import DTYPES, Argument, Constant, Graph, Node, Ref, TensorType
 
@@ -22,7 +22,11 @@ def print_module(graph: Graph, name: str) -> str:
     types = graph.types()
     spans = [opsets(node, types) for node in graph.nodes]
     least = max([lowest for lowest, _ in spans], default=OLDEST)
-    others = {f"node_{index}": highest for index, (_, highest) in enumerate(spans) if highest != NEWEST}
+    others = {
+        index: highest if has_kernel(operator_of(node.target)) else 0
+        for index, (node, (_, highest)) in enumerate(zip(graph.nodes, spans, strict=True))
+        if highest != NEWEST or not has_kernel(operator_of(node.target))
+    }
     nodes = [_node(node, names, index) for index, node in enumerate(graph.nodes)]
     nodes += [f'onnx.helper.make_node("Identity", [{names(of)!r}], [{output!r}])' for of, output in aliases]
     inputs = [_input(f"input_{index}", value.type) for index, value in enumerate(graph.inputs)]
@@ -81,7 +85,7 @@ def _names(graph: Graph) -> tuple[Callable[[str], str], list[tuple[str, str]]]:
 def _node(node: Node, names: Callable[[str], str], index: int) -> str:
     inputs = [names(item.name) if isinstance(item, Ref) else "" for item in node.args]
     outputs = [names(value.name) for value in node.outputs] or [f"unused_{index}"] * output_count(node)
-    parts = [f'"{operator_of(node.target)}"', repr(inputs), repr(outputs), f'name="node_{index}"']
+    parts = [f'"{operator_of(node.target)}"', repr(inputs), repr(outputs)]
     parts += [f"{key}={_attribute(key, value)}" for key, value in attributes_of(node).items()]
     return f"onnx.helper.make_node({', '.join(parts)})"
 
