@@ -39,6 +39,8 @@ class Windows:
         if self.auto.startswith("SAME"):
             # With dilations the padding of SAME is told differently in different places.
             self.dilations = [1] * count
+            # Where the stride exceeds the kernel, the formula for the padding gives a negative number.
+            self.strides = [min(stride, size) for stride, size in zip(self.strides, self.kernel, strict=True)]
         for axis, extent in enumerate(spatial):
             padding = self.pads[axis] + self.pads[axis + count]
             if (

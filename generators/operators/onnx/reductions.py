@@ -50,8 +50,7 @@ def extremes(draw: Draw) -> Call:
 )
 def sums(draw: Draw) -> Call:
     kinds = floating(draw) if operator_name(draw) in _FRACTIONAL else dtypes(draw)
-    least = 1 if operator_name(draw) == "ReduceMean" else 0
-    return _reduce(draw, draw.value(dtypes=kinds, minimum=least))
+    return _reduce(draw, draw.value(dtypes=kinds, minimum=1))
 
 
 @REGISTRY.operator("onnx.ReduceLogSum", family="reduction")

@@ -34,6 +34,6 @@ def stft(draw: Draw) -> Call:
     x = draw.tensor((draw.integer(1, 2), length, 1), kind)
     window: Handle | None = draw.tensor((frame,), kind, positive(0.1, 1.0)) if draw.flag(0.6) else None
     size = scalar(draw, frame) if window is None or draw.flag() else None
-    return draw.call(
-        *trimmed([x, scalar(draw, draw.integer(1, 4)), window, size]), **maybe(draw, onesided=draw.integer(0, 1))
-    )
+    # Shape inference of onnx takes the default, 1, for 0, and every node behind complains of it.
+    attributes = maybe(draw, 0.95, onesided=draw.integer(0, 1))
+    return draw.call(*trimmed([x, scalar(draw, draw.integer(1, 4)), window, size]), **attributes)
