@@ -162,16 +162,18 @@ def types(operator: str, parameter: str = "T") -> tuple[str, ...]:
     return tuple(name for name in wanted if name in _COMPOSED) or wanted
 
 
+#: Opsets since which ONNX Runtime 1.31 neither has a kernel nor takes the definition by other operators: what it is
+#: made of has no kernel there.
+_WITHOUT: Mapping[str, int] = {"Bernoulli": 22, "Swish": 24}
+
+
 def has_kernel(operator: str) -> bool:
-    """Whether ONNX Runtime has a kernel on the CPU, of any types, or ONNX defines the operator by others."""
-    newest = schema(operator)
-    if operator in _NOT_PUT_TOGETHER:
+    """Whether ONNX Runtime, in some opset, has a kernel on the CPU, of any types, or ONNX defines the operator by
+    others that have one."""
+    if _versions()[operator][-1].since_version >= _WITHOUT.get(operator, NEWEST + 1):
         return False
+    newest = schema(operator)
     return operator in _kernels() or bool(newest.has_function or newest.has_context_dependent_function)
-
-
-#: Defined by others, but ONNX Runtime 1.31 does not take the definition.
-_NOT_PUT_TOGETHER = frozenset(("Swish",))
 
 
 @functools.cache
@@ -179,7 +181,7 @@ def _runs(operator: str, opset: int, dtypes: tuple[str, ...]) -> bool:
     """Whether ONNX Runtime has a kernel for first inputs of these element types in that opset, or may put it together
     from others."""
     version = next((each for each in _versions()[operator] if each.since_version <= opset), None)
-    if version is None:
+    if version is None or opset >= _WITHOUT.get(operator, NEWEST + 1):
         return False
     if version.has_function or version.has_context_dependent_function:
         return True

@@ -95,10 +95,8 @@ def conv_transpose(draw: Draw) -> Call:
     kernel = [draw.integer(1, 3) for _ in spatial]
     strides = [draw.integer(1, 3) if draw.flag() else 1 for _ in spatial]
     dilations = [draw.integer(1, 2) if draw.flag(0.3) else 1 for _ in spatial]
-    extra = [
-        draw.integer(0, max(stride, dilation) - 1) if draw.flag(0.3) else 0
-        for stride, dilation in zip(strides, dilations, strict=True)
-    ]
+    # ONNX Runtime wants it below the stride, whatever the dilation.
+    extra = [draw.integer(0, stride - 1) if draw.flag(0.3) else 0 for stride in strides]
     pads = [draw.integer(0, 1) if draw.flag(0.4) else 0 for _ in range(2 * count)]
     for axis, extent in enumerate(spatial):
         # Extents of the result before and after it is cut.
