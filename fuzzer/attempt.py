@@ -301,6 +301,9 @@ class Attempt:
         for index in accused if slices else ():
             number, case, seen = found[index]
             if not self._exonerated(prepared[index], slices[index]):  # type: ignore[index]
+                if self.converter.source is self.converter.target:
+                    # The runtime agrees with itself about the whole, and the witness sides with nobody.
+                    found[index] = number, case, [self._doubted(one) for one in seen]
                 continue
             [runtime] = runtimes_used
             found[index] = (
@@ -313,6 +316,11 @@ class Attempt:
                     for one in seen
                 ],
             )
+
+    def _doubted(self, seen: Observation) -> Observation:
+        if seen.signature.component != self.converter.name or seen.signature.kind not in MISMATCH:
+            return seen
+        return replace(seen, verdict=Verdict.INCONCLUSIVE)
 
     def _exonerated(self, item: Prepared, artifact: Artifact) -> bool:
         """Whether the witness computes from the artifact what the framework computes."""
