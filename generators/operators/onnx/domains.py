@@ -21,13 +21,32 @@ _FAR = 1e6
 
 def undefined(node: Node, arrays: Arrays) -> str:
     """Why the result of a node is not defined for these inputs; empty when it is."""
-    rule = _RULES.get(node.target.removeprefix("onnx."))
-    if rule is None or not arrays or arrays[0] is None:
+    operator = node.target.removeprefix("onnx.")
+    if not arrays or arrays[0] is None:
+        return ""
+    if not _least_rank(operator) <= arrays[0].ndim <= _RANKS.get(operator, 99):
+        return f"an input of rank {arrays[0].ndim}"
+    rule = _RULES.get(operator)
+    if rule is None:
         return ""
     try:
         return rule(dict(node.kwargs), arrays)
     except (IndexError, ValueError, TypeError, AttributeError):
         return ""  # inputs that the operator itself will refuse
+
+
+#: Documented ranks that kernels do not insist on: "N x C x D1 …", of at least one dimension behind the channels.
+_SPATIAL = frozenset(
+    (
+        *("AveragePool", "Conv", "ConvInteger", "ConvTranspose", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"),
+        *("GroupNormalization", "InstanceNormalization", "LRN", "LpPool", "MaxPool", "MaxUnpool", "QLinearConv"),
+    )
+)
+_RANKS = {"DeformConv": 4, "DepthToSpace": 4, "MaxRoiPool": 4, "RoiAlign": 4, "STFT": 3, "SpaceToDepth": 4}
+
+
+def _least_rank(operator: str) -> int:
+    return 3 if operator in _SPATIAL else _RANKS.get(operator, 0)
 
 
 def _float(array: Array) -> Array:
@@ -290,6 +309,20 @@ def _written(given: Mapping[str, Any], arrays: Arrays) -> str:
     return "a place outside of the cache" if linear and bool((start + length > room).any()) else ""
 
 
+def _standardised(given: Mapping[str, Any], arrays: Arrays) -> str:
+    """Axes that the input does not have are read as others by ONNX Runtime; the default needs four."""
+    array = arrays[0]
+    assert array is not None
+    axes = given.get("axes", (0, 2, 3))
+    return "" if all(-array.ndim <= axis < array.ndim for axis in axes) else "an axis that is not there"
+
+
+def _transformed(given: Mapping[str, Any], arrays: Arrays) -> str:
+    array = arrays[0]
+    assert array is not None
+    return "" if array.shape[-1] in (1, 2) else "a signal that is neither real nor complex"
+
+
 def _reduced(given: Mapping[str, Any], arrays: Arrays) -> str:
     """What a reduction of no elements gives is defined, but the kernels of ONNX Runtime 1.31 that serve as reference
     here return the empty tensor as it is, in another shape than inferred (float32[0,0], axes -1, keepdims 0)."""
@@ -310,6 +343,7 @@ _RULES: Mapping[str, Rule] = {
     "BitShift": _shift,
     "Cast": _cast,
     "CastLike": _cast,
+    "DFT": _transformed,
     "DeformConv": _coordinates(2),
     "DequantizeLinear": _scales_at(1),
     "Div": _quotient,
@@ -321,6 +355,7 @@ _RULES: Mapping[str, Rule] = {
     "LSTM": _recurrent,
     "MaxRoiPool": _regions,
     "MaxUnpool": _unpooled,
+    "MeanVarianceNormalization": _standardised,
     "Mod": _quotient,
     "Neg": _magnitude,
     "NegativeLogLikelihoodLoss": _labelled,
@@ -336,6 +371,7 @@ _RULES: Mapping[str, Rule] = {
     "RoiAlign": _regions,
     "ScatterElements": _scattered,
     "ScatterND": _scattered_slices,
+    "STFT": _transformed,
     "SoftmaxCrossEntropyLoss": _labelled,
     "TensorScatter": _written,
     "TopK": _top,
