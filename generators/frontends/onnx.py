@@ -25,7 +25,7 @@ import onnx
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of, widen_node
 from generators.frontends.onnx_eager import EAGER
 from generators.frontends.onnx_nodes import Contradiction, Sessions, arguments, operator_of, output_count, run_reference
-from generators.frontends.onnx_schema import NEWEST, element_type, has_kernel, opsets, schema
+from generators.frontends.onnx_schema import NEWEST, element_type, has_kernel, lowest_opset, opsets, runs, schema
 from generators.frontends.onnx_source import print_module
 from generators.frontends.signatures import Optional
 from generators.graph import Array, Case, Graph, Node, Ref, TensorType, dtype_name, map_node, type_of
@@ -89,10 +89,9 @@ class OnnxFrontend(Frontend):
         if not has_kernel(operator_of(node.target)):
             return "without a kernel"
         wanted = settings.get("opset", NEWEST)
-        lowest, highest = opsets(node, types)
-        if lowest > wanted:
+        if lowest_opset(node, types) > wanted:
             return "newer than the opset asked for"
-        return "without a kernel in the opset asked for" if highest < wanted else ""
+        return "" if runs(node, types, wanted) else "without a kernel in the opset asked for"
 
     def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
         arrays = arguments(node, values)

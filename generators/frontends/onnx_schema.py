@@ -196,13 +196,17 @@ def _runs(operator: str, opset: int, dtypes: tuple[str, ...]) -> bool:
     return False
 
 
+def runs(node: Node, inputs: Mapping[str, TensorType], opset: int) -> bool:
+    """Whether ONNX Runtime has a kernel for the node in that opset, or may put it together from others."""
+    dtypes = tuple(inputs[item.name].dtype if isinstance(item, Ref) else "" for item in node.args)
+    return _runs(node.target.removeprefix("onnx."), opset, dtypes)
+
+
 def opsets(node: Node, inputs: Mapping[str, TensorType]) -> tuple[int, int]:
     """The lowest opset of a node (:func:`lowest_opset`) and the highest in which ONNX Runtime has a kernel for it, the
     lowest when it has none."""
-    operator = node.target.removeprefix("onnx.")
     lowest = lowest_opset(node, inputs)
-    dtypes = tuple(inputs[item.name].dtype if isinstance(item, Ref) else "" for item in node.args)
-    return lowest, next((opset for opset in range(NEWEST, lowest, -1) if _runs(operator, opset, dtypes)), lowest)
+    return lowest, next((opset for opset in range(NEWEST, lowest, -1) if runs(node, inputs, opset)), lowest)
 
 
 def lowest_opset(node: Node, inputs: Mapping[str, TensorType]) -> int:

@@ -35,5 +35,5 @@ def stft(draw: Draw) -> Call:
     window: Handle | None = draw.tensor((frame,), kind, positive(0.1, 1.0)) if draw.flag(0.6) else None
     size = scalar(draw, frame) if window is None or draw.flag() else None
     # Shape inference of onnx takes the default, 1, for 0, and every node behind complains of it.
-    attributes = maybe(draw, 0.95, onesided=draw.integer(0, 1))
+    attributes = maybe(draw, 0.99, onesided=draw.integer(0, 1))
     return draw.call(*trimmed([x, scalar(draw, draw.integer(1, 4)), window, size]), **attributes)
