@@ -23,6 +23,8 @@ def run_nodes(model, inputs, opset, others):
     """Outputs of a model, its nodes run one at a time, each as a model of its own, of that opset, not optimized.
     ``others`` are positions of nodes without a kernel in it, and the opsets in which they have one (0: there is none).
     """
+    from onnx.reference import ReferenceEvaluator
+
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -50,7 +52,7 @@ def run_nodes(model, inputs, opset, others):
                 if shape  # a scalar, or of unknown rank
             )
         if contradiction:
-            results = onnx.reference.ReferenceEvaluator(single).run(None, given)
+            results = ReferenceEvaluator(single).run(None, given)
         values.update(zip(node.output, map(np.asarray, results)))
     return [values[x.name] for x in model.graph.output]
 '''

@@ -27,8 +27,6 @@ _CHANGED: Mapping[str, int] = {
     "GridSample": 20,
     "GroupNormalization": 21,
     "RoiAlign": 16,
-    # Since then it is the last axis of a window that may start in the padding, ceil_mode or not.
-    "LpPool": 18,
 }
 #: Opsets since which a string is among the values of an attribute.
 _VALUES: Mapping[tuple[str, str, str], int] = {
@@ -173,6 +171,8 @@ def has_kernel(operator: str) -> bool:
     if _versions()[operator][-1].since_version >= _WITHOUT.get(operator, NEWEST + 1):
         return False
     newest = schema(operator)
+    if operator == "Constant":
+        return True  # becomes an initializer
     return operator in _kernels() or bool(newest.has_function or newest.has_context_dependent_function)
 
 
@@ -183,7 +183,7 @@ def _runs(operator: str, opset: int, dtypes: tuple[str, ...]) -> bool:
     version = next((each for each in _versions()[operator] if each.since_version <= opset), None)
     if version is None or opset >= _WITHOUT.get(operator, NEWEST + 1):
         return False
-    if version.has_function or version.has_context_dependent_function:
+    if operator == "Constant" or version.has_function or version.has_context_dependent_function:
         return True
     formals = list(version.inputs)
     for constraints in _kernels_at(operator, opset):

@@ -9,7 +9,7 @@ import pytest
 
 from generators.frontends.base import EvaluationError, Frontend, frontend
 from generators.frontends.onnx_nodes import node_proto, output_count
-from generators.frontends.onnx_schema import NEWEST, lowest_opset, opsets, types
+from generators.frontends.onnx_schema import NEWEST, has_kernel, lowest_opset, opsets, types
 from generators.graph import Case, Constant, DType, Graph, Input, Node, Ref, TensorType, Value
 from oracles.compare import same
 
@@ -44,6 +44,11 @@ def test_the_lowest_opset(node: Node, dtype: str, expected: int) -> None:
 def test_an_operator_without_a_kernel_in_the_newest_opset_has_an_older_one() -> None:
     lowest, highest = opsets(Node("onnx.GlobalLpPool", (X,), (), ()), {"x": F32})
     assert (lowest, highest) == (13, 21)
+
+
+def test_only_one_operator_runs_nowhere(frontend_onnx: Frontend) -> None:
+    targets = frontend_onnx.registry().targets()
+    assert [target for target in targets if not has_kernel(target.removeprefix("onnx."))] == ["onnx.Swish"]
 
 
 def test_types_are_those_of_the_kernels() -> None:
