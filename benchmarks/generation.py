@@ -91,6 +91,9 @@ def main(graphs: int) -> None:
         warm_up("tensorflow", LATE)
         for nodes in NODES:
             print(measure("tensorflow", nodes, graphs, LATE), flush=True)
+        warm_up("onnx", EARLY)
+        for nodes in NODES:
+            print(measure("onnx", nodes, graphs, EARLY), flush=True)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,10 @@ class Attempt:
             if slices is None:
                 raise
             found = self._sliced(prepared, slices)
-            if refusal.bug and all(seen.verdict is not Verdict.BUG for _, _, all_seen in found for seen in all_seen):
+            seen = [one for _, _, all_seen in found for one in all_seen]
+            if refusal.bug and not any(
+                one.verdict is Verdict.BUG or one.signature.kind is Kind.UNSUPPORTED for one in seen
+            ):
                 # The union is refused although none of its parts is: it fails only in company.
                 found.append((-1, case, [*refusal.observations]))
         self.artifact = artifact
@@ -181,6 +184,8 @@ class Attempt:
                 if len(prepared) > 1:
                     raise
                 per_variant.append((runtime.name, variant, refusal))
+        if self.converter.source is self.converter.target:
+            per_variant = _dissent(per_variant)
         self._announce(Step("judge", "", numbers))
         found: list[Judgement] = []
         start = 0
@@ -296,6 +301,9 @@ class Attempt:
         for index in accused if slices else ():
             number, case, seen = found[index]
             if not self._exonerated(prepared[index], slices[index]):  # type: ignore[index]
+                if self.converter.source is self.converter.target:
+                    # The runtime agrees with itself about the whole, and the witness sides with nobody.
+                    found[index] = number, case, [self._doubted(one) for one in seen]
                 continue
             [runtime] = runtimes_used
             found[index] = (
@@ -308,6 +316,11 @@ class Attempt:
                     for one in seen
                 ],
             )
+
+    def _doubted(self, seen: Observation) -> Observation:
+        if seen.signature.component != self.converter.name or seen.signature.kind not in MISMATCH:
+            return seen
+        return replace(seen, verdict=Verdict.INCONCLUSIVE)
 
     def _exonerated(self, item: Prepared, artifact: Artifact) -> bool:
         """Whether the witness computes from the artifact what the framework computes."""
@@ -374,3 +387,26 @@ class Attempt:
         outputs = tuple(result.mismatch.output for result in same_kind)
         numbers = {**first.numbers, "defined": float(all(map(finite, item.expected)))}
         return Observation(signature, first.verdict, str(first.mismatch), outputs, variant, numbers)
+
+
+def _dissent(results: list[tuple[str, str, list[Array] | Refused]]) -> list[tuple[str, str, list[Array] | Refused]]:
+    """Results of a model that was converted by nobody: where every variant refuses it, it is the model that is no good,
+    and that is no finding."""
+    if not all(isinstance(result, Refused) for _, _, result in results):
+        return results
+    return [
+        (
+            name,
+            variant,
+            Refused(
+                *(
+                    replace(seen, signature=replace(seen.signature, kind=Kind.UNSUPPORTED), verdict=Verdict.PASS)
+                    for seen in result.observations
+                ),
+                bug=False,
+            )
+            if isinstance(result, Refused)
+            else result,
+        )
+        for name, variant, result in results
+    ]

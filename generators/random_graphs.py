@@ -110,7 +110,7 @@ def begin(
     if not nonfinite and choices.fraction() < 0.15:
         profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
     profiles = Profiles(profile_weights, nonfinite=nonfinite)
-    return Growth(frontend, choices, weights, profiles, avoid or Avoided(), settings or {}, announce)
+    return Growth(frontend, choices, weights, profiles, avoid or Avoided(), settings, announce)
 
 
 class Growth:
@@ -123,7 +123,7 @@ class Growth:
         weights: Weights,
         profiles: Profiles,
         avoid: Avoided,
-        settings: Mapping[str, Form],
+        settings: Mapping[str, Form] | None,
         announce: Callable[[str], None] | None,
     ) -> None:
         self.frontend = frontend
@@ -132,7 +132,9 @@ class Growth:
         self.weights = weights
         self.profiles = profiles
         self.avoid = avoid
-        self.settings = settings
+        self.settings = settings or {}
+        #: Whether there is a converter at all, which may be unable to take a node.
+        self.heeds_settings = settings is not None
         #: The target that makes each value, and the constants' names: what patterns may ask for.
         self.makers: dict[str, str] = {}
         self.announce = announce
@@ -174,6 +176,10 @@ class Growth:
             )
             if self.avoid.matches(bare, context) and self.choices.fraction() >= QUARANTINE_SHARE:
                 return "quarantined"
+        if self.heeds_settings:
+            known = {name: handle.type for name, handle in used.items()}
+            if reason := frontend.excluded(bare, known, self.settings):
+                return reason
         natives = {name: handle.native for name, handle in used.items()}
         if self.announce:
             self.announce(call.target)

@@ -24,6 +24,7 @@ from typing import IO
 import jinja2
 from packaging.requirements import Requirement
 
+from generators.frontends.onnx_eager import EAGER
 from generators.graph import Case
 from oracles.forking import Zygote, ZygoteError
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
@@ -35,6 +36,12 @@ from oracles.tolerances import ROUNDED, TOLERANCES, Tolerance
 HANG_SECONDS = 60
 #: MiB that a child may hold, where the observation does not tell the limit.
 MEMORY_MIB = 4096
+#: What scripts import for a frontend.
+_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow as tf",),
+    "onnx": ("numpy as np", "onnx", "onnxruntime"),
+}
 #: What a subject prints or how it exits is seen from outside, as is its death.
 _CHILD = DEADLY | {Kind.STDOUT}
 _LOG = logging.getLogger(__name__)
@@ -82,7 +89,7 @@ def render(
     as wrong when its error is above both the tolerance (default: the customary one of the element type) and the noise
     bound recorded with the observation. ValueError when a needed runtime script is missing or the frontend is unknown.
     """
-    if frontend not in ("torch", "tensorflow"):
+    if frontend not in _PACKAGES:
         raise ValueError(f"no reproducers for the frontend {frontend!r}")
     kind = observation.signature.kind
     in_runtime = observation.signature.stage in (Stage.RUNTIME_LOAD, Stage.INFERENCE)
@@ -106,13 +113,16 @@ def render(
         "\n\n" + runtime_script.rstrip() if runtime_script and _runs(observation) else ""
     )
     body = _body(case, observation, convert_script, runtime_script, tolerance, scripts)
-    packages = {"torch" if frontend == "torch" else "tensorflow as tf"}
+    packages = set(_PACKAGES[frontend])
+    if frontend == "onnx":
+        imports.append("ctypes")
     if unpack or frontend == "tensorflow" or "np." in body:
         packages.add("numpy as np")
     if kind is Kind.INVALID and _is_onnx(convert_script, converter_name):
         packages.add("onnx")
     input_bits = [value.type.dtype for value in case.graph.inputs]
-    if frontend == "torch" and any(_extended(name) for name in (*input_bits, *dtypes)):
+    bits = (*input_bits, *dtypes, *(item.type.dtype for item in case.graph.constants if frontend == "onnx"))
+    if frontend != "tensorflow" and any(_extended(name) for name in bits):
         packages.add("ml_dtypes")
     return _tidy(
         _environment()
@@ -134,11 +144,13 @@ def render(
             constants=constants,
             model=frontend_source.strip(),
             torch=frontend == "torch",
+            arrays=frontend == "onnx",
+            eager=EAGER if frontend == "onnx" else "",
             inputs=_list(inputs),
             input_bits=input_bits,
             output_bits=dtypes,
             to_numpy=_to_numpy,
-            sequence=len(dtypes) != 1,
+            sequence=len(dtypes) != 1 or frontend == "onnx",
             versions=repr(tuple(_distributions(versions, frontend))),
             body=body,
         )
@@ -355,7 +367,7 @@ def _to_numpy(variable: str, dtypes: Sequence[str]) -> str:
 
 
 def _distributions(versions: Sequence[str], frontend: str) -> list[str]:
-    names = [frontend if frontend == "torch" else "tensorflow", *(Requirement(text).name for text in versions), "numpy"]
+    names = [frontend, *(Requirement(text).name for text in versions), "numpy"]
     return list(dict.fromkeys(names))
 
 

@@ -23,13 +23,13 @@ _TF_PLAIN = frozenset(name for name in DTYPES if not name.startswith(("float8", 
 
 
 def tensor_source(array: Array, frontend: str, layout: tuple[int, ...] = ()) -> str:
-    """An expression for a native tensor of ``frontend`` (``torch`` or ``tensorflow``) with exactly these elements.
+    """An expression for a native tensor of ``frontend`` (``torch``, ``tensorflow``, ``onnx``), its elements exact.
 
     ``layout`` is the order of the dimensions in memory, outermost first; only torch can hold one. Tensors of more
     than LITERAL_ELEMENTS elements that are not all equal or counting are calls of ``unpack`` (:data:`UNPACK`).
     KeyError for another frontend.
     """
-    text = {"torch": _torch, "tensorflow": _tensorflow}[frontend](array)
+    text = {"torch": _torch, "tensorflow": _tensorflow, "onnx": _numpy}[frontend](array)
     if layout and frontend == "torch":
         inverse = tuple(sorted(range(len(layout)), key=layout.__getitem__))
         text += f".permute({layout}).contiguous().permute({inverse})"
@@ -79,6 +79,25 @@ def _tensorflow(array: Array) -> str:
     if array.dtype.kind == "V" or not hasattr(np, name):
         return f"tf.bitcast(tf.constant({_packed(array, _CARRIERS[array.dtype.itemsize])}), {dtype})"
     return f"tf.constant({_packed(array, name)})"
+
+
+def _numpy(array: Array) -> str:
+    name = dtype_name(array.dtype)
+    shape = _shape(array)
+    extended = array.dtype.kind == "V" or not hasattr(np, name)
+    dtype = f"ml_dtypes.{name}" if extended else "np.bool_" if name == "bool" else f"np.{name}"
+    simple = _simple(array)
+    if simple == "counting":
+        return f"np.arange({array.size}).reshape({shape}).astype({dtype})"
+    if simple:
+        return f"np.full({shape}, {simple}, {dtype})"
+    if array.size == 0:
+        return f"np.zeros({shape}, {dtype})"
+    if array.size <= LITERAL_ELEMENTS:
+        return f"np.array({elements(array)}, {dtype})"
+    if extended:
+        return f"{_packed(array, _CARRIERS[array.dtype.itemsize])}.view({dtype})"
+    return _packed(array, name)
 
 
 def _shape(array: Array) -> str:

@@ -47,3 +47,10 @@ class TensorFlowIdentity(Identity):
 
     name = "identity.tensorflow"
     source = Format.TENSORFLOW
+
+
+class OnnxIdentity(Identity):
+    """The identity of ONNX graphs."""
+
+    name = "identity.onnx"
+    source = Format.ONNX

@@ -19,6 +19,7 @@ from generators.graph import (
     Ref,
     Slice,
     Symbol,
+    TensorType,
     map_node,
 )
 from generators.operators.registry import Registry
@@ -118,6 +119,11 @@ class Frontend(abc.ABC):
             given = [values[item.name] if isinstance(item, Ref) else item for item in node.args]
             if problem := domain(given):
                 raise EvaluationError(f"{node.target}: {problem}, which is undefined")
+
+    def excluded(self, node: Node, types: Mapping[str, TensorType], settings: Mapping[str, Any]) -> str:
+        """Why a converter with these settings (those that are not its defaults) cannot be given the node, whose inputs
+        have these types; empty when it can. Such nodes are not grown."""
+        return ""
 
     @contextmanager
     def double_precision(self) -> Iterator[None]:

@@ -24,6 +24,14 @@ NAMES = {
         "relu": "tf.nn.relu",
         "multiply": "tf.multiply",
     },
+    "onnx": {
+        "add": "onnx.Add",
+        "subtract": "onnx.Sub",
+        "exp": "onnx.Exp",
+        "transpose": "onnx.Transpose",
+        "relu": "onnx.Relu",
+        "multiply": "onnx.Mul",
+    },
 }
 
 

@@ -12,10 +12,11 @@ DYNAMO = Route("torch", "torch.onnx-dynamo", "onnxruntime")
 TORCHSCRIPT = Route("torch", "torch.onnx-torchscript", "onnxruntime")
 TF2ONNX = Route("tensorflow", "tf2onnx", "onnxruntime")
 TFLITE = Route("tensorflow", "tflite", "litert")
+ONNX = Route("onnx", "onnx", "onnxruntime")
 
 
-def test_the_four_routes_are_there() -> None:
-    assert {DYNAMO, TORCHSCRIPT, TF2ONNX, TFLITE} <= set(routes())
+def test_the_routes_are_there() -> None:
+    assert {DYNAMO, TORCHSCRIPT, TF2ONNX, TFLITE, ONNX} <= set(routes())
     assert str(DYNAMO) == "torch:torch.onnx-dynamo:onnxruntime"
 
 

@@ -1,0 +1,178 @@
+"""ONNX: operators of the domain ``ai.onnx``, with no exporter in between.
+
+Targets are ``onnx.<operator>``; positional arguments are the inputs (None for an optional one that is left out),
+keyword arguments the attributes. An element type is a :class:`DType` also where ONNX has a number, a tensor a tuple
+of element type, shape and elements, and ``outputs`` tells how many outputs a node has where that is not the number
+that its schema requires. Nodes are written as opset :data:`~generators.frontends.onnx_schema.NEWEST` has them; a model
+may be built for any opset in which its nodes mean the same.
+
+A graph is run one node at a time by ONNX Runtime, each node a model of its own that is not optimized, and by
+``onnx.reference`` where ONNX Runtime has no kernel. That is no independent truth: what it gives against the same
+runtime's answer to the whole model are the defects of optimizers, fusions, memory planning and constant folding.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+
+from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of, widen_node
+from generators.frontends.onnx_eager import EAGER
+from generators.frontends.onnx_nodes import Contradiction, Sessions, arguments, operator_of, output_count, run_reference
+from generators.frontends.onnx_schema import NEWEST, element_type, has_kernel, lowest_opset, opsets, runs, schema
+from generators.frontends.onnx_source import print_module
+from generators.frontends.signatures import Optional
+from generators.graph import Array, Case, Graph, Node, Ref, TensorType, dtype_name, map_node, type_of
+from generators.operators.registry import Registry
+
+
+class OnnxFrontend(Frontend):
+    """The frontend ``onnx``. Native tensors are NumPy arrays; one thread."""
+
+    name = "onnx"
+
+    def registry(self) -> Registry:
+        from generators.operators.onnx import REGISTRY
+
+        return REGISTRY
+
+    def version(self) -> str:
+        return str(onnx.__version__)
+
+    def to_native(self, array: Array, layout: tuple[int, ...] = ()) -> Array:
+        """A dense copy: ONNX knows no strides, so ``layout`` has no effect."""
+        # ascontiguousarray makes a vector of a scalar.
+        return np.array(array, copy=True, order="C")
+
+    def to_array(self, native: Any) -> Array:
+        array = np.asarray(native)
+        dtype_name(array.dtype)
+        return array
+
+    def is_tensor(self, value: Any) -> bool:
+        return isinstance(value, np.ndarray)
+
+    def dtype(self, name: str) -> int:
+        return element_type(name)
+
+    def resolve(self, target: str) -> Any:
+        """A function of arrays; keyword arguments are those of the node."""
+        operator_of(target)
+
+        def function(*args: Array | None, **kwargs: Any) -> list[Array]:
+            names = [None if array is None else Ref(f"i{index}") for index, array in enumerate(args)]
+            values = {f"i{index}": array for index, array in enumerate(args) if array is not None}
+            return self.call(Node(target, tuple(names), tuple(kwargs.items()), ()), values)[0]
+
+        return function
+
+    def symbol(self, path: str) -> Any:
+        raise EvaluationError(f"ONNX has no objects to be named, such as {path!r}")
+
+    def optional(self, target: str) -> Optional:
+        """Optional inputs, and every attribute: None stands for one that is left out."""
+        newest = schema(operator_of(target))
+        places = [
+            index
+            for index, formal in enumerate(newest.inputs)
+            if formal.option is onnx.defs.OpSchema.FormalParameterOption.Optional
+        ]
+        return frozenset((*places, *newest.attributes))
+
+    def excluded(self, node: Node, types: Mapping[str, TensorType], settings: Mapping[str, Any]) -> str:
+        if not has_kernel(operator_of(node.target)):
+            return "without a kernel"
+        wanted = settings.get("opset", NEWEST)
+        if lowest_opset(node, types) > wanted:
+            return "newer than the opset asked for"
+        return "" if runs(node, types, wanted) else "without a kernel in the opset asked for"
+
+    def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
+        arrays = arguments(node, values)
+        if problem := self._undefined(node, arrays):
+            raise EvaluationError(f"{node.target}: {problem}, which is undefined")
+        types = {argument.name: type_of(values[argument.name]) for argument in node.args if isinstance(argument, Ref)}
+        _, opset = opsets(node, types)
+        try:
+            if has_kernel(operator_of(node.target)):
+                outputs = _sessions().run(node, opset, arrays)
+            else:
+                outputs = run_reference(node, NEWEST, arrays)
+        except Contradiction:
+            # The kernel is wrong, and what it gives cannot be the reference for itself.
+            outputs = run_reference(node, opset, arrays)
+        return outputs, output_count(node) > 1
+
+    def check_values(self, graph: Graph, values: Mapping[str, Array]) -> None:
+        for node in graph.nodes:
+            if problem := self._undefined(node, arguments(node, values)):
+                raise EvaluationError(f"{node.target}: {problem}, which is undefined")
+
+    @staticmethod
+    def _undefined(node: Node, arrays: list[Array | None]) -> str:
+        from generators.operators.onnx.domains import undefined
+
+        return undefined(node, arrays)
+
+    def evaluate(self, node: Node, inputs: Mapping[str, Array], *, double: bool = False) -> list[Array]:
+        """As for other frontends. In double precision by ONNX Runtime where it has the kernel, else by
+        ``onnx.reference``, which computes in the precision of what it is given: a reference that is wrong widens the
+        bounds that it is used for, and accuses nobody."""
+        dense = {name: self.to_native(array) for name, array in inputs.items()}
+        if not double:
+            return self.call(node, dense)[0]
+        wide = widen_node(map_node(node, Ref))
+        arrays = arguments(wide, dense)
+        try:
+            outputs = _sessions().run(wide, NEWEST, arrays)
+        except EvaluationError:
+            outputs = run_reference(wide, NEWEST, arrays)
+        for output in outputs:
+            if not isinstance(output, np.ndarray):
+                raise EvaluationError(f"{node.target}: onnx.reference gives {type(output).__name__}, not a tensor")
+        return outputs
+
+    def source(self, graph: Graph, name: str = "Model") -> str:
+        return print_module(graph, name)
+
+    def load(self, case: Case) -> LoadedModel:
+        """Print the graph, execute the source, make the inputs. ``native`` has ``proto(opset=…, symbolic=…)``, which
+        builds the ``onnx.ModelProto``, and is called with arrays."""
+        text = self.source(case.graph)
+        namespace = {**_namespace(), "CONSTANTS": {item.name: item.data for item in case.graph.constants}}
+        # The source is printed from a graph by our own printer; it is the text that reproducers carry.
+        exec(compile(text, "<printed graph>", "exec"), namespace)
+        return LoadedModel(
+            case.graph, text, namespace["Model"](), tuple(self.to_native(each) for each in feeds_of(case))
+        )
+
+    def execute(self, model: LoadedModel) -> list[Array]:
+        outputs = model.native(*model.arguments)
+        return [np.array(output, copy=True) for output in outputs]
+
+
+@functools.cache
+def _sessions() -> Sessions:
+    return Sessions()
+
+
+@functools.cache
+def _namespace() -> dict[str, Any]:
+    """What printed source finds around it."""
+    import onnxruntime
+
+    namespace: dict[str, Any] = {
+        "np": np,
+        "onnx": onnx,
+        "onnxruntime": onnxruntime,
+        "ml_dtypes": ml_dtypes,
+        "ctypes": ctypes,
+    }
+    exec(compile(EAGER, "<eager ONNX>", "exec"), namespace)
+    return namespace

@@ -1,0 +1,124 @@
+"""Printing a graph as Python that builds the model with ``onnx.helper``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from generators.frontends.onnx_nodes import attributes_of, is_tensor, operator_of, output_count, tensor_parts
+from generators.frontends.onnx_schema import NEWEST, OLDEST, element_text, has_kernel, opsets
+from generators.frontends.printing import LITERAL_ELEMENTS, argument, elements, number
+from generators.graph import DTYPES, Argument, Constant, Graph, Node, Ref, TensorType
+
+
+def print_module(graph: Graph, name: str) -> str:
+    """Source of a class whose ``proto`` builds the ``onnx.ModelProto`` for an opset (or the lowest later one that
+    there can be), its dimensions symbolic if wanted, and whose call with arrays gives a list of arrays.
+
+    Inputs are called ``input_0`` and so on, outputs ``output_0``; constants become initializers. Besides ``onnx`` and
+    ``np`` the source uses ``run_nodes`` (:mod:`generators.frontends.onnx_eager`), and ``CONSTANTS`` (name to array)
+    where a constant is too large to be a literal.
+    """
+    names, aliases = _names(graph)
+    types = graph.types()
+    spans = [opsets(node, types) for node in graph.nodes]
+    least = max([lowest for lowest, _ in spans], default=OLDEST)
+    others = {
+        index: highest if has_kernel(operator_of(node.target)) else 0
+        for index, (node, (_, highest)) in enumerate(zip(graph.nodes, spans, strict=True))
+        if highest != NEWEST or not has_kernel(operator_of(node.target))
+    }
+    nodes = [_node(node, names, index) for index, node in enumerate(graph.nodes)]
+    nodes += [f'onnx.helper.make_node("Identity", [{names(of)!r}], [{output!r}])' for of, output in aliases]
+    inputs = [_input(f"input_{index}", value.type) for index, value in enumerate(graph.inputs)]
+    outputs = [_output(f"output_{index}", types[value]) for index, value in enumerate(graph.outputs)]
+    constants = [_constant(constant, names(constant.name)) for constant in graph.constants]
+    lines = [
+        f"class {name}:",
+        f"    def proto(self, opset={least}, symbolic=False):",
+        *_listed("nodes", nodes),
+        *_listed("inputs", inputs),
+        *_listed("outputs", outputs),
+        *_listed("initializers", constants),
+        '        graph = onnx.helper.make_graph(nodes, "graph", inputs, outputs, initializers)',
+        f'        imports = [onnx.helper.make_opsetid("", max(opset, {least}))]  # the nodes exist since {least}',
+        "        version = onnx.helper.find_min_ir_version_for(imports)",
+        "        return onnx.helper.make_model(graph, opset_imports=imports, ir_version=version)",
+        "",
+        "    def __call__(self, *inputs):",
+        f"        return run_nodes(self.proto(), inputs, {NEWEST}, {others})",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(variable: str, items: Sequence[str]) -> list[str]:
+    if not items:
+        return [f"        {variable} = []"]
+    return [f"        {variable} = [", *(f"            {item}," for item in items), "        ]"]
+
+
+def _names(graph: Graph) -> tuple[Callable[[str], str], list[tuple[str, str]]]:
+    """The name in the model of each value, and which outputs are copies of which values: a value that is an output
+    twice, or that no node makes, reaches an output through an Identity."""
+    found = {value.name: f"input_{index}" for index, value in enumerate(graph.inputs)}
+    aliases: list[tuple[str, str]] = []
+    made = graph.producers()
+    for index, name in enumerate(graph.outputs):
+        if name in made and name not in found:
+            found[name] = f"output_{index}"
+        else:
+            aliases.append((name, f"output_{index}"))
+    taken = {*found.values(), *(output for _, output in aliases)}
+
+    def names(value: str) -> str:
+        if value not in found:
+            candidate, count = value, 1
+            while candidate in taken:
+                count += 1
+                candidate = f"{value}_{count}"
+            taken.add(candidate)
+            found[value] = candidate
+        return found[value]
+
+    return names, aliases
+
+
+def _node(node: Node, names: Callable[[str], str], index: int) -> str:
+    inputs = [names(item.name) if isinstance(item, Ref) else "" for item in node.args]
+    outputs = [names(value.name) for value in node.outputs] or [f"unused_{index}"] * output_count(node)
+    parts = [f'"{operator_of(node.target)}"', repr(inputs), repr(outputs)]
+    parts += [f"{key}={_attribute(key, value)}" for key, value in attributes_of(node).items()]
+    return f"onnx.helper.make_node({', '.join(parts)})"
+
+
+def _attribute(key: str, value: Argument) -> str:
+    if is_tensor(value):
+        dtype, shape, items = tensor_parts(value)
+        numbers = ", ".join(number(item) for item in items)
+        return f'onnx.helper.make_tensor("{key}", {element_text(dtype.name)}, {list(shape)}, [{numbers}])'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_attribute(key, item) for item in value) + "]"
+    return argument(value, repr, element_text)
+
+
+def _input(name: str, kind: TensorType) -> str:
+    dims = [f"{name}_{axis}" for axis in range(kind.rank)]
+    shape = f"{dims} if symbolic else {list(kind.shape)}" if dims else "[]"
+    return f'onnx.helper.make_tensor_value_info("{name}", {element_text(kind.dtype)}, {shape})'
+
+
+def _output(name: str, kind: TensorType) -> str:
+    shape = f"[None] * {kind.rank} if symbolic else {list(kind.shape)}" if kind.rank else "[]"
+    return f'onnx.helper.make_tensor_value_info("{name}", {element_text(kind.dtype)}, {shape})'
+
+
+def _constant(constant: Constant, name: str) -> str:
+    data, dtype = constant.data, constant.type.dtype
+    module = "np" if DTYPES[dtype].isbuiltin == 1 else "ml_dtypes"
+    kind = "np.bool_" if dtype == "bool" else f"{module}.{dtype}"
+    if data.size > LITERAL_ELEMENTS:
+        text = f"CONSTANTS[{constant.name!r}]"
+    elif data.size == 0:
+        text = f"np.zeros({data.shape!r}, {kind})"
+    else:
+        text = f"np.array({elements(data)}, {kind})"
+    return f"onnx.numpy_helper.from_array({text}, {name!r})"
