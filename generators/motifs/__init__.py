@@ -12,6 +12,7 @@ from generators.motifs.mutations import KINDS
 from generators.motifs.registry import MOTIFS, names, pick
 
 __all__ = [
+    "CUT",
     "KINDS",
     "MOTIFS",
     "activations",
@@ -25,6 +26,8 @@ __all__ = [
 
 #: Share of the motifs that are mutated: a fusion has to be hit as well as missed.
 MUTATED = 0.6
+#: What is added to the name of a motif of which not all nodes could be placed.
+CUT = " (cut short)"
 
 
 def grow_motif(place: Place, draw: Draw, *, name: str = "", mutation: str = "") -> tuple[str, ...]:
@@ -38,10 +41,10 @@ def grow_motif(place: Place, draw: Draw, *, name: str = "", mutation: str = "") 
     try:
         chosen.grow(builder)
     except (Ended, Rejected):
-        cut = " (cut short)"
+        cut = CUT
     except (IndexError, KeyError, ValueError, ZeroDivisionError):
         # A mutation has given a value another rank or extent than the motif reckons with.
         if not builder.made:
             raise
-        cut = " (cut short)"
+        cut = CUT
     return (f"motif {chosen.name}{cut}", *(f"mutation {kind}" for kind in builder.made))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,13 +11,16 @@ import numpy as np
 from generators.choices import Choices
 from generators.draw import Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import Frontend
-from generators.graph import Array
+from generators.graph import FLOATING, Array
 from generators.motifs.builder import Builder, Ended, Place
 from generators.operators.registry import Registry
 from generators.structures import DEPTH, LARGE, WIDTH
 
 #: Attempts for each node of a chain or of a wide graph.
-_PATIENCE = 6
+_PATIENCE = 10
+#: Attempts in a row that fail before a chain goes on from the value before.
+_STUCK = 12
+_COMMON = (*FLOATING, "int32", "int64")
 #: Columns of a large constant.
 _COLUMNS = 64
 
@@ -49,14 +52,20 @@ def grow_shape(growth: Growing, shape: str) -> None:
 
 def _chain(growth: Growing) -> None:
     """Each node uses the result of the one before, which has more than one element and is not large."""
-    last = _start(growth)
-    placed = 0
+    chain = [_start(growth)]
+    failed = 0
     for _ in range(DEPTH * _PATIENCE):
-        if placed == DEPTH:
+        if len(chain) > DEPTH:
             break
-        result = _on(growth, last, lasting=True)
+        result = _on(growth, chain[-1], lasting=True)
         if result is not None:
-            last, placed = result, placed + 1
+            chain.append(result)
+            failed = 0
+            continue
+        failed += 1
+        if failed == _STUCK and len(chain) > 1:  # few operators take such a value
+            chain.pop()
+            failed = 0
 
 
 def _wide(growth: Growing) -> None:
@@ -91,16 +100,24 @@ def _large(growth: Growing) -> None:
         way = m.draw.integer(0, 2)
         shape = (rows, _COLUMNS) if way < 2 else (_COLUMNS, rows)
         table = m.draw.large(shape, "float32", elements)
+        # Each way has an input, so that the table is not made one (see ``Growth.finish``).
         if way == 0:
-            m.op("gather", table, m.draw.indices((m.draw.integer(1, 8),), 0, rows - 1, dtypes=("int64", "int32")))
+            indices = m.draw.tensor((m.draw.integer(1, 8),), ("int64", "int32"), spread_over(rows), constant=False)
+            m.op("gather", table, indices)
         elif way == 1:
             start = m.draw.integer(0, rows - 8)
-            m.slice(table, 0, start, start + m.draw.integer(1, 8))
+            part = m.slice(table, 0, start, start + m.draw.integer(1, 8))
+            m.op("mul", part, m.draw.tensor((_COLUMNS,), "float32", "typical", constant=False))
         else:
             row = m.draw.tensor((1, _COLUMNS), "float32", "typical", constant=False)
             m.op("max", m.op("matmul", row, table), axes=(1,), keepdims=m.draw.flag())
     except (Ended, Rejected):
         return
+
+
+def spread_over(count: int) -> Callable[[np.random.Generator, tuple[int, ...], str], Array]:
+    """Elements for :meth:`Draw.tensor`: indices below ``count``."""
+    return lambda rng, shape, dtype: rng.integers(0, count, shape).astype(dtype)
 
 
 def _start(growth: Growing) -> Handle:
@@ -117,7 +134,7 @@ def _start(growth: Growing) -> Handle:
 
 def _on(growth: Growing, handle: Handle, *, lasting: bool) -> Handle | None:
     """The first result of a drawn operator on that value; None when it does not use it, or fails. A ``lasting`` result
-    has 2 to 256 elements."""
+    has 2 to 256 elements of a dtype that many operators take."""
     target = growth.weights.pick(growth.choices)
     draw = Draw(growth.frontend, growth.choices, target, (handle,), growth.profiles, growth.names)
     try:
@@ -130,7 +147,7 @@ def _on(growth: Growing, handle: Handle, *, lasting: bool) -> Handle | None:
     if growth.place(call, draw, wanted=False):
         return None
     result = growth.handles[before]
-    if lasting and not 2 <= result.size <= 256:
+    if lasting and not (2 <= result.size <= 256 and result.dtype in _COMMON):
         return None
     return result
 

@@ -269,4 +269,4 @@ def test_a_batch_is_a_statement_per_table(store: Store, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(tables, "_upsert", noted)
     record(store, campaign(store, batches=1), 0)
-    assert sorted(calls) == ["coverage_argument", "coverage_cell", "coverage_sequence", "coverage_sequence"]
+    assert sorted(calls) == ["coverage_argument", "coverage_cell", "coverage_sequence", "coverage_sequence", "coverage_structure"]
