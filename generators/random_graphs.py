@@ -290,6 +290,7 @@ class Growth:
         [(entry, array)] = draw.fresh.inputs
         self.inputs.insert(self.choices.integer(0, len(self.inputs)), entry)
         self.feeds[entry.name] = array
+        self.feeds = {value.name: self.feeds[value.name] for value in self.inputs}
         self.drawn |= draw.fresh.profiles
         self.handles.append(handle)
 
