@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from corpus.errors import CorpusError
 from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, Outcome, SequenceCount
-from corpus.tables import ArgumentRow, BatchRow, CellRow, LongSequencesRow, NameRow, ScopeRow, SequenceRow
+from corpus.tables import ArgumentRow, BatchRow, CellRow, LongSequencesRow, NameRow, ScopeRow, SequenceRow, StructureRow
 
 #: Bits of an operator's number.
 BITS = 12
@@ -85,6 +85,10 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
         for key, count in counts.items()
     ]
     _upsert(session, CellRow, cells)
+    structures = [
+        {"scope_id": scope, "name": name, "count": count} for name, count in sorted(coverage.structures.items())
+    ]
+    _upsert(session, StructureRow, structures)
 
 
 def _keys_of(frontend: str) -> str:
@@ -170,7 +174,9 @@ def decompress(data: bytes) -> NDArray[np.int64]:
     return np.ascontiguousarray(planes.T).view("<i8").reshape(-1)
 
 
-def _upsert(session: Session, kind: type[ArgumentRow | CellRow | SequenceRow], rows: list[dict[str, Any]]) -> None:
+def _upsert(
+    session: Session, kind: type[ArgumentRow | CellRow | SequenceRow | StructureRow], rows: list[dict[str, Any]]
+) -> None:
     """Add the counts of the rows to those that are there, in one statement."""
     if not rows:
         return
@@ -222,18 +228,33 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
     operators: dict[str, dict[str, int]] = {}
     cells: list[CellCount] = []
     arguments: list[ArgumentCount] = []
+    structures: dict[str, dict[str, int]] = {}
     for frontend, chosen in _grouped(scopes, lambda scope: scope.frontend):
         converters[frontend] = tuple(sorted({scope.converter for scope in scopes if scope.frontend == frontend}))
         names = _names(session, frontend)
         operators[frontend] = {names[sequence]: count for sequence, count in _short(session, chosen, 0, 1)}
         sequences += _sequences(session, 0, frontend, chosen)
         arguments += _arguments(session, frontend, chosen, names, operators[frontend])
+        structures[frontend] = _structures(session, chosen)
         for name in converters[frontend]:
             own = [scope.id for scope in scopes if (scope.frontend, scope.converter) == (frontend, name)]
             cells += _cells(session, frontend, name, own)
     for format, chosen in _grouped(scopes, lambda scope: scope.format):
         sequences += _sequences(session, 1, format, chosen)
-    return CoverageReport(converters, tuple(sequences), operators, tuple(cells), tuple(arguments))
+    return CoverageReport(converters, tuple(sequences), operators, tuple(cells), tuple(arguments), structures)
+
+
+def _structures(session: Session, scopes: Sequence[int]) -> dict[str, int]:
+    """Cases by structure; none in a corpus of a version that did not count them, opened for reading alone."""
+    if not inspect(session.connection()).has_table(StructureRow.__tablename__):
+        return {}
+    query = (
+        select(StructureRow.name, func.sum(StructureRow.count))
+        .where(StructureRow.scope_id.in_(scopes))
+        .group_by(StructureRow.name)
+        .order_by(StructureRow.name)
+    )
+    return {name: int(count) for name, count in session.execute(query)}
 
 
 def _scopes(session: Session, campaign: str | None, converter: str | None) -> list[ScopeRow]:

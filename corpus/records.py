@@ -122,6 +122,8 @@ class Coverage(msgspec.Struct, frozen=True):
     data flow, their names joined by a space. ``arguments`` counts nodes by operator, place of the argument and class.
     ``cells`` counts cases by runtime variant, :class:`Outcome` and node key, variants and outcomes being as in a
     funnel; what happened to a case is counted for the key of each of its nodes, whichever of them is to blame.
+    ``structures`` counts cases by what they are built of: motifs and mutations that were grown in them, unusual outputs
+    and inputs, rare shapes; ``graph`` counts all of them.
     """
 
     format: str
@@ -129,6 +131,7 @@ class Coverage(msgspec.Struct, frozen=True):
     artifact: dict[str, int] = {}
     arguments: dict[str, dict[str, dict[str, int]]] = {}
     cells: dict[str, dict[str, dict[str, int]]] = {}
+    structures: dict[str, int] = {}
 
 
 class JudgedBatch(msgspec.Struct, frozen=True):
@@ -315,11 +318,12 @@ class ArgumentCount(msgspec.Struct, frozen=True):
 
 
 class CoverageReport(msgspec.Struct, frozen=True):
-    """What has been counted so far. ``drawn`` counts nodes by frontend and operator, ``converters`` names the
-    converters of each frontend that anything was counted for."""
+    """What has been counted so far. ``drawn`` counts nodes by frontend and operator, ``structures`` cases by frontend
+    and what they are built of, ``converters`` names the converters of each frontend that anything was counted for."""
 
     converters: dict[str, tuple[str, ...]]
     sequences: tuple[SequenceCount, ...]
     drawn: dict[str, dict[str, int]]
     cells: tuple[CellCount, ...]
     arguments: tuple[ArgumentCount, ...]
+    structures: dict[str, dict[str, int]] = {}

@@ -289,3 +289,15 @@ class ArgumentRow(Base):
     count: Mapped[int]
 
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
+class StructureRow(Base):
+    """Cases by what they are built of; see :class:`corpus.records.Coverage`."""
+
+    __tablename__ = "coverage_structure"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(ExactText, primary_key=True)
+    count: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from corpus.records import ArgumentCount, CellCount, CoverageReport, Outcome
 from fuzzer.cli_text import clean
+from generators.motifs import CUT, KINDS, names
+from generators.structures import NAMES
 
 #: Names listed before the rest is only counted, and rows of the table of argument classes for each frontend.
 _LISTED = 24
@@ -30,6 +32,7 @@ def as_record(report: CoverageReport, registered: Mapping[str, Sequence[str] | N
             frontend: {"drawn": counts, "never_drawn": never_drawn(counts, registered.get(frontend))}
             for frontend, counts in report.drawn.items()
         },
+        "structures": {name: structures(counts, name) for name, counts in report.structures.items()},
         "cells": report.cells,
         "never_succeeded": {
             converter: list(never_succeeded(cells)) for converter, cells in _by_converter(report.cells).items()
@@ -41,6 +44,15 @@ def as_record(report: CoverageReport, registered: Mapping[str, Sequence[str] | N
 def never_drawn(drawn: Mapping[str, int], registered: Sequence[str] | None) -> list[str] | None:
     """The registered targets that no graph had; None when it is not known which are registered."""
     return None if registered is None else [target for target in registered if target not in drawn]
+
+
+def structures(counted: Mapping[str, int], frontend: str) -> dict[str, int]:
+    """Graphs by what they are built of: all that there is to count, in a fixed order, also what no graph had; then what
+    is counted under other names (of a version that has more)."""
+    kinds = (*(f"mutation {name}" for name in KINDS),) if names(frontend) else ()
+    motifs = [f"motif {name}" for name in names(frontend)]
+    known = dict.fromkeys(("graph", "graph with a motif", *NAMES, *motifs, *kinds), 0)
+    return {**known, **counted}
 
 
 def never_succeeded(cells: Sequence[CellCount]) -> dict[str, int]:
@@ -64,6 +76,8 @@ def rendered(
     parts.append(_sequence_table(report))
     for frontend, counts in report.drawn.items():
         parts += _operator_lines(frontend, counts, registered.get(frontend))
+    if any(report.structures.values()):
+        parts.append(_structure_table(report.structures))
     parts.append(_cell_table(report.cells))
     for converter, cells in _by_converter(report.cells).items():
         names = [f"{name} ({count})" for name, count in never_succeeded(cells).items()]
@@ -100,6 +114,25 @@ def _operator_lines(
         yield Text(f"{frontend}: {count} of {len(registered)} operators drawn{'; never drawn:' if never else ''}")
         if never:
             yield _names(never)
+
+
+def _structure_table(report: Mapping[str, Mapping[str, int]]) -> Table:
+    """How many graphs have each structure, motif and mutation, by frontend; of motifs, also how many were cut short."""
+    counted = {frontend: structures(counts, frontend) for frontend, counts in report.items() if counts}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("graphs with", overflow="fold")
+    for frontend in counted:
+        table.add_column(clean(frontend), justify="right")
+    for name in dict.fromkeys(name for counts in counted.values() for name in counts):
+        if name.endswith(CUT):
+            continue
+        row = []
+        for counts in counted.values():
+            cut = counts.get(name + CUT, 0)
+            text = f"{counts[name] + cut:,}" if name in counts else ""
+            row.append(f"{text} ({cut:,} cut short)" if cut else text)
+        table.add_row(Text(clean(name)), *row)
+    return table
 
 
 def _cell_table(cells: Sequence[CellCount]) -> Table:

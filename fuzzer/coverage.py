@@ -13,6 +13,7 @@ from fuzzer.data_flow import Flow, flow_of, flows_of
 from fuzzer.formats import Artifact
 from generators.argument_classes import argument_class
 from generators.graph import Argument, Graph, Node, Ref, Slice
+from generators.structures import structures_of
 from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
 
 #: Stands for the operators of an artifact that cannot be read.
@@ -28,9 +29,17 @@ class Tally:
         self._artifact: Counter[str] = Counter()
         self._arguments: Counter[tuple[str, str, str]] = Counter()
         self._cells: dict[tuple[str, str], Counter[str]] = {}
+        self._structures: Counter[str] = Counter()
 
-    def case(self, graph: Graph, keys: Iterable[str], outcomes: Mapping[str, Outcome]) -> None:
-        """Count a case that was put to the subject. ``keys`` are those of its nodes, each once."""
+    def case(
+        self, graph: Graph, keys: Iterable[str], outcomes: Mapping[str, Outcome], motifs: Iterable[str] = ()
+    ) -> None:
+        """Count a case that was put to the subject. ``keys`` are those of its nodes, each once, ``motifs`` the names of
+        the motifs and mutations that were grown in it (:attr:`generators.random_graphs.Grown.motifs`)."""
+        motifs = set(motifs)
+        self._structures.update(("graph", *structures_of(graph), *motifs))
+        if any(name.startswith("motif ") for name in motifs):
+            self._structures["graph with a motif"] += 1
         _count(self._source, flow_of(graph))
         self._count_arguments(graph)
         keys = tuple(keys)
@@ -56,7 +65,8 @@ class Tally:
         cells: dict[str, dict[str, dict[str, int]]] = {}
         for (variant, outcome), counts in self._cells.items():
             cells.setdefault(variant, {})[outcome] = dict(counts)
-        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells)
+        structures = dict(self._structures)
+        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells, structures)
 
     def _count_arguments(self, graph: Graph, outer: Mapping[str, str] | None = None) -> None:
         roles = dict(outer or {})
@@ -151,7 +161,9 @@ def merge(parts: Iterable[Coverage | None]) -> Coverage | None:
     artifact: Counter[str] = Counter()
     arguments: dict[str, dict[str, dict[str, int]]] = {}
     cells: dict[str, dict[str, dict[str, int]]] = {}
+    structures: Counter[str] = Counter()
     for part in present:
+        structures.update(part.structures)
         source.update(part.source)
         artifact.update(part.artifact)
         for total, own in ((arguments, part.arguments), (cells, part.cells)):
@@ -160,4 +172,4 @@ def merge(parts: Iterable[Coverage | None]) -> Coverage | None:
                     summed = total.setdefault(first, {}).setdefault(second, {})
                     for name, count in counts.items():
                         summed[name] = summed.get(name, 0) + count
-    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells)
+    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells, dict(structures))

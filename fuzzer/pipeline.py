@@ -60,6 +60,8 @@ class Pipeline:
         #: Counts what a batch exercises; questions about single cases are not counted.
         self._tally: Tally | None = None
         self._index = 0
+        #: Motifs and mutations grown in the cases of a pack, by number: for the tally.
+        self._motifs: dict[int, tuple[str, ...]] = {}
 
     def batch(self, task: BatchTask, partial: Callable[[BatchResult], None] | None = None) -> BatchResult:
         """Generate the batch's cases and judge them. ``partial`` is given what has been judged every second or so, and
@@ -78,6 +80,7 @@ class Pipeline:
                 self._tally, self.spent = Tally(self.converter.target), Spent()
                 self.attempt.spent = self.spent
             cases: list[tuple[int, Case, Mapping[str, Array] | None]] = []
+            self._motifs.clear()
             for number in task.cases[start : start + pack]:
                 try:
                     grown = self._grow(task, number, weights)
@@ -101,6 +104,7 @@ class Pipeline:
                 announce=self._note,
             )
         self.spent.dropped.update(grown.dropped)
+        self._motifs[number] = grown.motifs
         return grown
 
     def judge(self, task: JudgeTask) -> BatchResult:
@@ -192,7 +196,7 @@ class Pipeline:
             for variant, outcome in outcomes.items():
                 self.spent.count(outcome, variant)
         if self._tally and number >= 0:
-            self._tally.case(case.graph, keys, outcomes)
+            self._tally.case(case.graph, keys, outcomes, self._motifs.get(number, ()))
             accused, proven = self._patterns(case, any(item.signature.kind not in MISMATCH for item in seen))
         return CaseResult(
             number,

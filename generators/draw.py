@@ -283,6 +283,12 @@ class Draw:
             array = draw_array(self.choices.generator(), shape, dtype, profile)
         return self._add(array, dtype, profile, constant)
 
+    def large(
+        self, shape: Sequence[int], dtype: str, elements: Callable[[np.random.Generator, tuple[int, ...], str], Array]
+    ) -> Handle:
+        """A fresh constant of any size: for the few that are to be large."""
+        return self._add(elements(self.choices.generator(), tuple(shape), dtype), dtype, "typical", True)
+
     def like(self, other: Handle, dtypes: str | Sequence[str] | None = None) -> Handle:
         """A value of the other's shape, and of its dtype unless others are given."""
         return self.tensor(other.shape, other.dtype if dtypes is None else dtypes)

@@ -6,17 +6,20 @@ import bisect
 import fnmatch
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from generators.argument_classes import Form
 from generators.choices import Choices
-from generators.draw import Call, Draw, Handle, Profiles, Rejected, argument_of
+from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, type_of
+from generators.motifs import grow_motif
+from generators.motifs.shapes import grow_shape
 from generators.patterns import Avoided, Context
+from generators.structures import LEAST, arranged, rare_shape, unusual
 from generators.values import WEIGHTS
 
 #: Draws allowed per wanted node before the graph is finished with what it has.
@@ -28,14 +31,20 @@ CONNECTED = 0.8
 WITH_INPUT = 0.95
 #: Share of the draws of a quarantined kind that are kept, so that a second defect behind a known one is still found.
 QUARANTINE_SHARE = 0.02
+#: Share of the graphs with a motif, of those large enough and drawn from all operators; larger graphs have a chance for
+#: every ten nodes.
+MOTIF_SHARE = 0.35
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Operators with their probabilities; ``factors`` multiply the base weights (0 excludes a target)."""
+    """Operators with their probabilities; ``factors`` multiply the base weights (0 excludes a target). ``motifs`` says
+    whether graphs may have motifs and rare shapes too, which are made of operators of their own choice, as far as these
+    are among the targets."""
 
     targets: tuple[str, ...]
     cumulative: tuple[float, ...]
+    motifs: bool = False
 
     @classmethod
     def of(cls, frontend: Frontend, factors: Mapping[str, float] | None = None, *, only: Sequence[str] = ()) -> Weights:
@@ -51,7 +60,7 @@ class Weights:
         }
         if not weighted:
             raise ValueError(f"no operator of {frontend.name} is left to draw from")
-        return cls(tuple(weighted), tuple(itertools.accumulate(weighted.values())))
+        return cls(tuple(weighted), tuple(itertools.accumulate(weighted.values())), motifs=not only)
 
     def pick(self, choices: Choices) -> str:
         cumulative = self.cumulative
@@ -61,12 +70,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Grown:
-    """A finished case, every value by name as growth computed it, and why draws were dropped (reason to count)."""
+    """A finished case, every value by name as growth computed it, why draws were dropped (reason to count), and the
+    motifs and mutations that were grown in it, by name."""
 
     case: Case
     values: Mapping[str, Array]
     accepted: int
     dropped: Counter[str] = field(default_factory=Counter)
+    motifs: tuple[str, ...] = ()
 
 
 def grow(
@@ -84,13 +95,28 @@ def grow(
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
     ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share;
     ``settings`` are the converter's, as far as they are not its defaults, which patterns may ask for.
-    Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is found.
+    Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is found. More come back
+    when a motif does not fit into the rest, and where the graph takes a rare shape (:mod:`generators.structures`).
     """
     growth = begin(frontend, choices, weights=weights, avoid=avoid, settings=settings, announce=announce)
+    starts: list[int] = []
+    if growth.weights.motifs and nodes >= LEAST:
+        if shape := rare_shape(choices):
+            grow_shape(growth, shape)
+        # A motif starts in the first half of every ten nodes.
+        starts = [
+            start + choices.integer(0, min(nodes, 10) // 2)
+            for start in range(0, max(nodes - 9, 1), 10)
+            if choices.fraction() < MOTIF_SHARE
+        ]
     for _ in range(nodes * PATIENCE):
         if len(growth.nodes) >= nodes:
             break
-        growth.attempt()
+        if starts and len(growth.nodes) >= starts[0]:
+            del starts[0]
+            growth.motif()
+        else:
+            growth.attempt()
     return growth.finish()
 
 
@@ -145,8 +171,12 @@ class Growth:
         self.feeds: dict[str, Array] = {}
         self.drawn: dict[str, str] = {}
         self.dropped: Counter[str] = Counter()
-        self.names = itertools.count()
+        self.names: Iterator[int] = itertools.count()
+        #: Motifs and mutations that were grown, and values that are outputs whether anything uses them or not.
+        self.motifs: list[str] = []
+        self.shown: set[str] = set()
         self._consumed: set[str] = set()
+        self._allowed: frozenset[str] = frozenset()
 
     def attempt(self) -> None:
         target = self.weights.pick(self.choices)
@@ -160,14 +190,31 @@ class Growth:
         if reason:
             self.dropped[reason] += 1
 
-    def _execute(self, call: Call, draw: Draw) -> str:
-        """Add the call with the fresh values that it uses, when it can be executed; else say why not."""
+    def motif(self, name: str = "", mutation: str = "") -> None:
+        """Grow a motif, the named one or a drawn one (:mod:`generators.motifs`), as far as it gets."""
+        draw = Draw(self.frontend, self.choices, "", self.handles, self.profiles, self.names)
+        self.motifs += grow_motif(self, draw, name=name, mutation=mutation)
+
+    def place(self, call: Call, draw: Draw, *, wanted: bool = True) -> str:
+        """Add an operator of a motif, if its target is one of the weighted ones, and say why not if it cannot be added.
+        When it is ``wanted``, nobody asks whether it is connected or its elements are all equal."""
+        if not self._allowed:
+            self._allowed = frozenset(self.weights.targets)
+        excluded = call.target not in self._allowed
+        reason = "excluded" if excluded else self._execute(call, draw, wanted=wanted)
+        if reason:
+            self.dropped[reason] += 1
+        return reason
+
+    def _execute(self, call: Call, draw: Draw, *, wanted: bool = False) -> str:
+        """Add the call with the fresh values that it uses, when it can be executed; else say why not. ``wanted`` spares
+        it the questions whether it is worth having."""
         frontend = self.frontend
         used: dict[str, Handle] = {}
         args = tuple([argument_of(value, used) for value in call.args])
         kwargs = tuple([(key, argument_of(value, used)) for key, value in call.kwargs.items()])
         bare = Node(call.target, args, kwargs, ())
-        if self.nodes and self.makers.keys().isdisjoint(used) and self.choices.fraction() < CONNECTED:
+        if not wanted and self.nodes and self.makers.keys().isdisjoint(used) and self.choices.fraction() < CONNECTED:
             return "unconnected"
         if self.avoid.about(call.target):
             constants = frozenset(constant.name for constant in (*self.constants, *draw.fresh.constants))
@@ -200,7 +247,7 @@ class Growth:
             return "too large"
         if not finite:
             return "not finite"
-        if uninformative and self.choices.fraction() < 0.9:
+        if uninformative and not wanted and self.choices.fraction() < 0.9:
             return "all elements equal"
         fresh = draw.fresh
         for entry, array in fresh.inputs:
@@ -230,11 +277,28 @@ class Growth:
         for node in self.nodes:
             for value in node.outputs:
                 # Some intermediates are outputs too: that forbids fusions over them, and others stay allowed.
-                if value.name not in self._consumed or self.choices.fraction() < 0.08:
-                    outputs.append(value.name)
+                name = value.name
+                if name not in self._consumed or self.choices.fraction() < 0.08 or name in self.shown:
+                    outputs.append(name)
+        if kind := unusual(self.choices, len(self.nodes)):
+            if kind == "unused input":
+                self._unused_input()
+            names = [constant.name for constant in self.constants]
+            outputs = arranged(self.choices, kind, outputs, self.inputs, names)
         graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))
         values = {handle.name: handle.array for handle in self.handles}
-        return Grown(Case(graph, self.feeds, self.drawn), values, len(self.nodes), self.dropped)
+        motifs = tuple(self.motifs)
+        return Grown(Case(graph, self.feeds, self.drawn), values, len(self.nodes), self.dropped, motifs)
+
+    def _unused_input(self) -> None:
+        draw = Draw(self.frontend, self.choices, "", self.handles, self.profiles, self.names)
+        handle = draw.tensor(draw.shape(), ANY_DTYPE, reuse=False, constant=False)
+        [(entry, array)] = draw.fresh.inputs
+        self.inputs.insert(self.choices.integer(0, len(self.inputs)), entry)
+        self.feeds[entry.name] = array
+        self.feeds = {value.name: self.feeds[value.name] for value in self.inputs}
+        self.drawn |= draw.fresh.profiles
+        self.handles.append(handle)
 
 
 def _finite(array: Array) -> bool:

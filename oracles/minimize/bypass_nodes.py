@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from generators.graph import Case, Ref
-from generators.transforms import replace_references, trim
+from generators.transforms import replace_references
 from oracles.minimize.isolate import simplest
 from oracles.minimize.question import Question
+from oracles.minimize.returned import trimmed
 
 
 def bypass_nodes(case: Case, ask: Question) -> Case:
@@ -43,4 +43,4 @@ def bypassed(case: Case) -> Iterator[Case]:
 
 def _without(case: Case, result: str, argument: str) -> Case:
     graph = replace_references(case.graph, {result: Ref(argument)})
-    return trim(replace(case, graph=graph))
+    return trimmed(case, graph)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from generators.graph import Array, Case
 from oracles.minimize.isolate import parts
 from oracles.minimize.question import PACK_NODES, Question
+from oracles.minimize.returned import unusual
 from oracles.minimize.simplicity import simplicity
 
 
@@ -16,12 +17,13 @@ def delete_nodes(case: Case, ask: Question) -> Case:
 
 
 def without(case: Case, indices: Iterable[int], values: Mapping[str, Array]) -> Case | None:
-    """The case without the nodes at these indices; None when nothing would remain."""
+    """The case without the nodes at these indices; None when nothing would remain. Unusual outputs and inputs stay:
+    edits that remove them come later."""
     gone = set(indices)
     kept = [index for index in range(len(case.graph.nodes)) if index not in gone]
     if not kept or not gone:
         return None
-    return parts(case, kept, values)[0]
+    return parts(case, kept, values)[-1 if unusual(case.graph) else 0]
 
 
 def _packed(case: Case, ask: Question) -> Case:

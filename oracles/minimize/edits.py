@@ -9,6 +9,7 @@ import numpy as np
 
 from generators.graph import Argument, Array, Case, Constant, Graph, Input, Node, type_of
 from generators.transforms import map_arguments
+from oracles.minimize.returned import idle_inputs
 from oracles.minimize.simplicity import simplicity
 
 
@@ -70,9 +71,10 @@ def with_tensors(case: Case, changed: Mapping[str, Array]) -> Case:
 
 
 def with_nodes(case: Case, nodes: Iterable[Node]) -> Case:
-    """The case with its nodes replaced, and inputs and constants removed that nothing uses any more."""
+    """The case with its nodes replaced, and inputs and constants removed that nothing uses any more. Inputs that
+    nothing used before stay."""
     nodes = tuple(nodes)
-    used = {name for node in nodes for name in node.references()} | set(case.graph.outputs)
+    used = {name for node in nodes for name in node.references()} | set(case.graph.outputs) | idle_inputs(case.graph)
     graph = Graph(
         case.graph.frontend,
         tuple(value for value in case.graph.inputs if value.name in used),

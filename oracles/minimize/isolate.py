@@ -8,6 +8,7 @@ from dataclasses import replace
 from generators.graph import Array, Case
 from generators.transforms import extract, isolate_pairs, trim
 from oracles.minimize.question import Question
+from oracles.minimize.returned import as_in, unusual
 from oracles.minimize.simplicity import simplicity
 
 
@@ -31,8 +32,14 @@ def pairs(case: Case, ask: Question) -> Case:
 def parts(case: Case, indices: Iterable[int], values: Mapping[str, Array]) -> list[Case]:
     """The sub-graph of the nodes, first with only those of its values as outputs that the graph returns or nothing in
     it uses, then, if that differs, with every value that nodes outside use, too (an output forbids fusions, but may
-    be the only place where an error shows)."""
-    full = extract(case, tuple(indices), values)
+    be the only place where an error shows); at last, where the case has unusual ones, with its own outputs and inputs
+    as far as they are the part's (:func:`oracles.minimize.returned.as_in`)."""
+    whole = extract(case, tuple(indices), values)
+    found = _parts(case, whole)
+    return [*found, as_in(case, whole)] if unusual(case.graph) else found
+
+
+def _parts(case: Case, full: Case) -> list[Case]:
     used = {name for node in full.graph.nodes for name in node.references()}
     returned = set(case.graph.outputs)
     lean = tuple(name for name in full.graph.outputs if name not in used or name in returned)

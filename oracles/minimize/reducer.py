@@ -96,7 +96,7 @@ def _validated(case: Case, ask: Question) -> Case:
 def _localized(case: Case, ask: Question) -> Case:
     """The case reduced to as few nodes as the passes find."""
     for localize in LOCALIZE:
-        if len(case.graph.nodes) == 1:
+        if len(case.graph.nodes) <= 1:
             break
         with ask.during(localize.__name__):
             found = localize(case, ask)

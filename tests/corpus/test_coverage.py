@@ -32,6 +32,7 @@ COVERAGE = Coverage(
         "": {"started": {"tf.add(float32,float32)": 4, "tf.abs(int8)": 2}, "unsupported": {"tf.abs(int8)": 2}},
         "onnxruntime unoptimized": {"success": {"tf.add(float32,float32)": 4}},
     },
+    {"graph": 4, "motif layer norm": 2, "unused input": 1},
 )
 
 
@@ -83,6 +84,7 @@ def test_batches_add_up(store: Store) -> None:
         ("", "unsupported", "tf.abs(int8)"): 6,
         ("onnxruntime unoptimized", "success", "tf.add(float32,float32)"): 12,
     }
+    assert report.structures == {"tensorflow": {"graph": 12, "motif layer norm": 6, "unused input": 3}}
     assert {cell.operator for cell in report.cells} == {"tf.add", "tf.abs"}
     assert {(cell.frontend, cell.converter) for cell in report.cells} == {("tensorflow", "tf2onnx")}
 
@@ -245,6 +247,17 @@ def test_an_older_corpus_is_read_as_one_in_which_nothing_was_counted(old: Path) 
         assert len(store.campaigns()) == 1
 
 
+def test_a_corpus_older_than_structures_has_none(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "corpus", create=True) as store:
+        record(store, campaign(store, batches=1), 0)
+    with sqlite3.connect(tmp_path / "corpus" / "corpus.sqlite") as connection:
+        connection.execute("DROP TABLE coverage_structure")
+    connection.close()
+    with Store.open(tmp_path / "corpus", write=False) as store:
+        assert store.coverage().structures == {"tensorflow": {}}
+        assert store.coverage().drawn == {"tensorflow": {"tf.add": 4, "tf.abs": 2}}
+
+
 def test_an_older_corpus_counts_from_now_on(old: Path) -> None:
     with Store.open(old) as store:
         record(store, store.campaigns()[0].id, 1)
@@ -269,4 +282,10 @@ def test_a_batch_is_a_statement_per_table(store: Store, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(tables, "_upsert", noted)
     record(store, campaign(store, batches=1), 0)
-    assert sorted(calls) == ["coverage_argument", "coverage_cell", "coverage_sequence", "coverage_sequence"]
+    assert sorted(calls) == [
+        "coverage_argument",
+        "coverage_cell",
+        "coverage_sequence",
+        "coverage_sequence",
+        "coverage_structure",
+    ]

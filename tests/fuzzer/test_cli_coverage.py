@@ -24,6 +24,7 @@ COVERAGE = Coverage(
         "": {"started": {"tf.add(float32,float32)": 3, "tf.abs(int8)": 2}, "unsupported": {"tf.abs(int8)": 2}},
         "onnxruntime unoptimized": {"success": {"tf.add(float32,float32)": 3}},
     },
+    {"graph": 3, "motif layer norm": 1, "motif layer norm (cut short)": 1, "mutation of the future": 1},
 )
 REGISTERED = {"tensorflow": ("tf.abs", "tf.add", "tf.tanh"), "torch": None}
 
@@ -63,10 +64,24 @@ def test_of_the_corpus(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in out
 
 
+def test_structures_that_nothing_had_are_listed_too(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [" ".join(line.split()) for line in shown(capfd).splitlines()]
+    assert "graphs with tensorflow torch" in lines
+    assert "graph 6 3" in lines
+    assert "motif layer norm 4 (2 cut short) 2 (1 cut short)" in lines
+    assert "motif rotary embedding 0 0" in lines
+    assert "motif scaled_dot_product_attention 0" in lines
+    assert "mutation transpose sandwich 0 0" in lines
+    assert "mutation of the future 2 1" in lines
+    counted = json.loads(shown(capfd, "--json"))["structures"]
+    assert counted["torch"]["unused input"] == 0
+    assert counted["tensorflow"]["motif layer norm"] == 2
+
+
 def test_of_a_campaign_and_of_a_converter(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:
     out = shown(capfd, "--campaign", corpus[:5])
     assert f"coverage of campaign {corpus}\n" in out
-    assert "other" not in out
+    assert "other (torch)" not in out
     out = shown(capfd, "--converter", "other")
     assert "coverage of 2 campaigns, through other\n" in out
     assert "tf2onnx" not in out

@@ -125,6 +125,21 @@ def test_a_batch_is_counted_and_a_question_is_not(worker: Pipeline) -> None:
     assert record.coverage.format == "graph"
 
 
+def test_structures_and_motifs_are_counted(worker: Pipeline) -> None:
+    """Each once for a graph, whether it passed or not; those of other batches are not."""
+    result = worker.batch(BatchTask(SUBJECT, 5, 1, tuple(range(24)), 10, pack=4))
+    assert result.coverage is not None
+    counted = result.coverage.structures
+    assert counted["graph"] == result.funnel[""]["started"] == 24
+    assert 2 <= counted["graph with a motif"] <= 20
+    motifs = [count for name, count in counted.items() if name.startswith("motif ")]
+    assert max(motifs) <= counted["graph with a motif"] <= sum(motifs)
+    chosen = worker.batch(batch(4, "exp", "sin")).coverage
+    assert chosen is not None
+    assert chosen.structures["graph"] == 4
+    assert "graph with a motif" not in chosen.structures
+
+
 def observation(stage: Stage, kind: Kind, settings: str = "", verdict: Verdict = Verdict.BUG) -> Observation:
     component = "rt" if stage in {Stage.INFERENCE, Stage.RUNTIME_LOAD} else "converter"
     return Observation(Signature(stage, component, kind), verdict, settings=settings)
@@ -204,9 +219,11 @@ def test_an_artifact_that_cannot_be_read_is_counted_as_such() -> None:
 
 
 def test_merging_adds() -> None:
-    one = Coverage("onnx", {"a": 1, "a b": 1}, {"X": 2}, {"a": {"0": {"input": 1}}}, {"": {"started": {"a()": 1}}})
+    one = Coverage(
+        "onnx", {"a": 1, "a b": 1}, {"X": 2}, {"a": {"0": {"input": 1}}}, {"": {"started": {"a()": 1}}}, {"graph": 1}
+    )
     arguments = {"a": {"0": {"input": 1}, "1": {"None": 1}}}
-    other = Coverage("onnx", {"a": 2}, {}, arguments, {"r v": {"success": {"a()": 3}}})
+    other = Coverage("onnx", {"a": 2}, {}, arguments, {"r v": {"success": {"a()": 3}}}, {"graph": 3, "no input": 1})
     assert merge([None, one]) is one
     assert merge([None]) is None
     assert merge([one, None, other]) == Coverage(
@@ -215,6 +232,7 @@ def test_merging_adds() -> None:
         {"X": 2},
         {"a": {"0": {"input": 2}, "1": {"None": 1}}},
         {"": {"started": {"a()": 1}}, "r v": {"success": {"a()": 3}}},
+        {"graph": 4, "no input": 1},
     )
     assert one.source == {"a": 1, "a b": 1}
 

@@ -13,7 +13,7 @@ from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, frontend
 from generators.graph import FLOATING, Array, Case, Graph, Input, Node, Ref, TensorType, Value, type_of
 from generators.random_graphs import Weights, grow
-from generators.transforms import all_names, rename_case, replace_references, retype
+from generators.transforms import all_names, rename_case, replace_references, retype, trim
 from oracles.outcome import Kind, Observation, Signature, Stage, Trial, Verdict
 
 TORCH = frontend("torch")
@@ -52,7 +52,10 @@ class PlantedTester:
         self._random = random.Random(self.seed)
 
     def values(self, case: Case) -> dict[str, Array]:
-        return TORCH.run(case.graph, case.feeds)
+        try:
+            return TORCH.run(case.graph, case.feeds)
+        except EvaluationError as error:  # the protocol says ValueError
+            raise ValueError(str(error)) from error
 
     def test(self, cases: Sequence[Case]) -> list[Trial]:
         prepared = [self._prepare(case) for case in cases]
@@ -65,7 +68,7 @@ class PlantedTester:
     def _prepare(self, case: Case) -> tuple[Case, dict[str, Array]] | None:
         try:
             values = self.values(case)
-        except EvaluationError:
+        except ValueError:
             return None
         return replace(case, graph=retype(case.graph, values)), values
 
@@ -198,10 +201,10 @@ def plant(
     targets = {item[0] for item in links} | set(avoid)
     weights = Weights.of(TORCH, dict.fromkeys(targets, 0.0))
     before = grow(TORCH, choices, nodes=(nodes - len(links)) // 2, weights=weights)
-    case, values = before.case, dict(before.values)
+    case, values = trim(before.case), dict(before.values)
     rng = random.Random(seed)
     inputs, feeds, made = list(case.graph.inputs), dict(case.feeds), []
-    outputs = list(case.graph.outputs)
+    outputs = [*_made(case.graph)]
     current: str | None = None
     if type is not None:
         data = np.random.default_rng(seed).normal(size=type.shape).astype(type.dtype) if feed is None else feed
@@ -269,4 +272,10 @@ def _attached(tail: Case, values: Mapping[str, Array], rng: random.Random) -> Gr
     at_hand = set(values)
     used = {name for node in tail.graph.nodes for name in node.references()}
     inputs = tuple(value for value in tail.graph.inputs if value.name in used and value.name not in at_hand)
-    return replace(tail.graph, inputs=inputs)
+    return replace(tail.graph, inputs=inputs, outputs=_made(tail.graph))
+
+
+def _made(graph: Graph) -> tuple[str, ...]:
+    """The outputs that nodes make, each once: what is unusual about outputs has tests of its own."""
+    made = graph.producers()
+    return tuple(dict.fromkeys(name for name in graph.outputs if name in made))

@@ -1,0 +1,312 @@
+"""The words that motifs are written in, and what they are in each frontend.
+
+A motif is a function over a :class:`generators.motifs.builder.Builder`, whose :meth:`~Builder.op` takes one of these
+words. A word stands for the same mathematics everywhere; how it is spelled is the frontend's, and where people spell it
+in several ways, one is drawn. Every target has a sampler, so that its weight, arithmetic class and kernel are those
+that the rest of the harness goes by. Names only: no framework is imported.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from generators.draw import Draw
+from generators.graph import DTYPES, DType, Slice
+from generators.handles import Call, Handle
+
+Operand: TypeAlias = "Handle | bool | int | float"
+
+_F = "torch.nn.functional."
+
+#: Elementwise functions of one operand, by word: spellings in torch and in TensorFlow.
+UNARY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "abs": (("torch.abs",), ("tf.math.abs",)),
+    "ceil": (("torch.ceil",), ("tf.math.ceil",)),
+    "erf": (("torch.erf",), ("tf.math.erf",)),
+    "exp": (("torch.exp",), ("tf.math.exp",)),
+    "expm1": (("torch.expm1",), ("tf.math.expm1",)),
+    "floor": (("torch.floor",), ("tf.math.floor",)),
+    "identity": (("torch.clone", "torch.Tensor.contiguous", "torch.positive"), ("tf.identity", "tf.stop_gradient")),
+    "log": (("torch.log",), ("tf.math.log",)),
+    "log1p": (("torch.log1p",), ("tf.math.log1p",)),
+    "neg": (("torch.neg",), ("tf.math.negative",)),
+    "reciprocal": (("torch.reciprocal",), ("tf.math.reciprocal",)),
+    "relu": ((_F + "relu",), ("tf.nn.relu",)),
+    "relu6": ((_F + "relu6",), ("tf.nn.relu6",)),
+    "round": (("torch.round",), ("tf.math.round",)),
+    "rsqrt": (("torch.rsqrt",), ("tf.math.rsqrt",)),
+    "sigmoid": (("torch.sigmoid", "torch.special.expit"), ("tf.math.sigmoid",)),
+    "silu": ((_F + "silu",), ("tf.nn.silu",)),
+    "softplus": ((_F + "softplus",), ("tf.nn.softplus",)),
+    "sqrt": (("torch.sqrt",), ("tf.math.sqrt",)),
+    "square": (("torch.square",), ("tf.math.square",)),
+    "tanh": (("torch.tanh",), ("tf.math.tanh",)),
+}
+#: Elementwise functions of two operands that broadcast.
+BINARY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "add": (("torch.add",), ("tf.math.add",)),
+    "div": (("torch.div", "torch.true_divide"), ("tf.math.divide", "tf.math.truediv")),
+    "less": (("torch.lt",), ("tf.math.less",)),
+    "maximum": (("torch.maximum",), ("tf.math.maximum",)),
+    "minimum": (("torch.minimum",), ("tf.math.minimum",)),
+    "mul": (("torch.mul",), ("tf.math.multiply",)),
+    "pow": (("torch.pow",), ("tf.math.pow",)),
+    "sub": (("torch.sub",), ("tf.math.subtract",)),
+}
+#: Reductions: over ``axes``, with ``keepdims``.
+REDUCTIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "max": (("torch.amax",), ("tf.reduce_max",)),
+    "mean": (("torch.mean",), ("tf.reduce_mean",)),
+    "min": (("torch.amin",), ("tf.reduce_min",)),
+    "sum": (("torch.sum",), ("tf.reduce_sum",)),
+    "logsumexp": (("torch.logsumexp",), ("tf.reduce_logsumexp",)),
+}
+#: Functions along one ``axis`` that keep the shape.
+ALONG: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "softmax": ((_F + "softmax",), ("tf.nn.softmax",)),
+    "log_softmax": ((_F + "log_softmax",), ("tf.nn.log_softmax",)),
+    "cumsum": (("torch.cumsum",), ("tf.math.cumsum",)),
+    "flip": (("torch.flip",), ("tf.reverse",)),
+}
+_LIST_OF_AXES = frozenset({"flip"})
+COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum"})
+
+
+class Vocabulary(abc.ABC):
+    """The words of one frontend. ``channels`` is the axis of an image's channels."""
+
+    side: int
+    channels: int
+    #: Whether operands of two dtypes are promoted to one.
+    promotes = True
+
+    def __init__(self) -> None:
+        self._words: dict[str, Callable[..., Call]] = {
+            name.removeprefix("word_"): getattr(self, name) for name in dir(self) if name.startswith("word_")
+        }
+
+    def call(self, draw: Draw, word: str, operands: Sequence[Operand], attributes: Mapping[str, Any]) -> Call:
+        """The call that a word stands for. KeyError for a word that the frontend does not have."""
+        if word in UNARY:
+            return Call(draw.choices.pick(UNARY[word][self.side]), tuple(operands), {})
+        if word in BINARY:
+            return self._binary(draw, word, *operands)
+        if word in REDUCTIONS:
+            return self._reduction(REDUCTIONS[word][self.side][0], operands[0], **attributes)
+        if word in ALONG:
+            axis = attributes["axis"]
+            given = {self.axis_keyword(word): (axis,) if word in _LIST_OF_AXES else axis}
+            return Call(ALONG[word][self.side][0], (operands[0],), given)
+        return self._words[word](draw, *operands, **attributes)
+
+    def knows(self, word: str) -> bool:
+        """Whether the frontend has the word."""
+        return any(word in table for table in (UNARY, BINARY, REDUCTIONS, ALONG)) or word in self._words
+
+    def _binary(self, draw: Draw, word: str, x: Operand, y: Operand) -> Call:
+        if not isinstance(x, Handle) and isinstance(y, Handle):
+            # Both frameworks want a tensor first: torch insists, TensorFlow would make a float32 of the number.
+            if word in COMMUTATIVE:
+                x, y = y, x
+            else:
+                x = scalar(draw, x, y.dtype)
+        if word in ("maximum", "minimum") and isinstance(x, Handle) and not isinstance(y, Handle):
+            y = scalar(draw, y, x.dtype)
+        return Call(draw.choices.pick(BINARY[word][self.side]), (x, y), {})
+
+    @abc.abstractmethod
+    def axis_keyword(self, word: str) -> str:
+        """What the axis argument of a word is called."""
+
+    @abc.abstractmethod
+    def _reduction(self, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call: ...
+
+
+def scalar(draw: Draw, number: bool | int | float, dtype: str) -> Handle:
+    """A constant of rank 0."""
+    return draw.tensor((), dtype, lambda rng, shape, kind: DTYPES[kind].type(number), constant=True)
+
+
+class Torch(Vocabulary):
+    """Words in torch: images are (N, C, H, W)."""
+
+    side = 0
+    channels = 1
+
+    def axis_keyword(self, word: str) -> str:
+        return "dims" if word == "flip" else "dim"
+
+    def _reduction(self, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call:
+        return Call(target, (x,), {"dim": axes[0] if len(axes) == 1 else axes, "keepdim": keepdims})
+
+    def word_matmul(self, draw: Draw, x: Handle, y: Handle) -> Call:
+        return Call("torch.bmm" if x.rank == y.rank == 3 and draw.flag(0.3) else "torch.matmul", (x, y), {})
+
+    def word_linear(self, draw: Draw, x: Handle, weight: Handle, bias: Handle | None = None) -> Call:
+        """``weight`` is (out, in)."""
+        return Call(_F + "linear", (x, weight) if bias is None else (x, weight, bias), {})
+
+    def word_transpose(self, draw: Draw, x: Handle, *, order: tuple[int, ...]) -> Call:
+        moved = [axis for axis, source in enumerate(order) if axis != source]
+        if len(moved) == 2 and draw.flag():
+            return Call("torch.transpose", (x, *moved), {})
+        return Call(draw.choice(("torch.permute", "torch.Tensor.permute")), (x, order), {})
+
+    def word_reshape(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
+        return Call(draw.choice(("torch.reshape", "torch.Tensor.reshape")), (x, shape), {})
+
+    def word_concat(self, draw: Draw, *values: Handle, axis: int) -> Call:
+        return Call("torch.cat", (values, axis), {})
+
+    def word_split(self, draw: Draw, x: Handle, *, sizes: tuple[int, ...], axis: int) -> Call:
+        if len(set(sizes)) == 1 and draw.flag():
+            return Call("torch.chunk", (x, len(sizes), axis), {})
+        return Call("torch.split", (x, sizes, axis), {})
+
+    def word_cast(self, draw: Draw, x: Handle, *, dtype: str) -> Call:
+        return Call("torch.Tensor.to", (x, DType(dtype)), {})
+
+    def word_clip(self, draw: Draw, x: Handle, *, low: float, high: float) -> Call:
+        return Call(draw.choice(("torch.clamp", "torch.clip")), (x, low, high), {})
+
+    def word_where(self, draw: Draw, condition: Handle, x: Operand, y: Operand) -> Call:
+        return Call("torch.where", (condition, x, y), {})
+
+    def word_gather(self, draw: Draw, table: Handle, indices: Handle) -> Call:
+        """Rows of a table of rank 2."""
+        return Call(_F + "embedding", (indices, table), {})
+
+    def word_sdpa(self, draw: Draw, query: Handle, key: Handle, value: Handle, **options: Any) -> Call:
+        return Call(_F + "scaled_dot_product_attention", (query, key, value), options)
+
+    def word_conv(self, draw: Draw, x: Handle, weight: Handle, bias: Handle | None = None, **options: Any) -> Call:
+        """``weight`` is (out, in of a group, *kernel)."""
+        given = (x, weight) if bias is None else (x, weight, bias)
+        spatial = x.rank - 2
+        pads: tuple[int, ...] = options.get("pads", ())
+        kwargs: dict[str, Any] = {"stride": options.get("stride", 1)}
+        if options.get("groups", 1) > 1:
+            kwargs["groups"] = options["groups"]
+        kwargs["padding"] = pads if pads else 0
+        return Call(f"{_F}conv{spatial}d", given, kwargs)
+
+    def word_normalize(
+        self, draw: Draw, x: Handle, mean: Handle, variance: Handle, scale: Handle, bias: Handle, *, epsilon: float
+    ) -> Call:
+        """Over the channels, with statistics that are given."""
+        options = {"weight": scale, "bias": bias, "training": False, "eps": epsilon}
+        return Call(_F + "batch_norm", (x, mean, variance), options)
+
+    def word_pad(self, draw: Draw, x: Handle, *, pads: tuple[tuple[int, int], ...], value: float) -> Call:
+        """``pads`` are before and after, for each axis."""
+        flat = tuple(amount for pair in reversed(pads) for amount in pair)
+        while len(flat) > 2 and not any(flat[-2:]):
+            flat = flat[:-2]
+        return Call(_F + "pad", (x, flat), {"value": value})
+
+    def word_pool(self, draw: Draw, x: Handle, *, kind: str, size: int) -> Call:
+        return Call(f"{_F}{kind}_pool{x.rank - 2}d", (x, size), {})
+
+    def word_resize(self, draw: Draw, x: Handle, *, size: tuple[int, int], method: str) -> Call:
+        return Call(_F + "interpolate", (x,), {"size": size, "mode": method})
+
+
+class TensorFlow(Vocabulary):
+    """Words in TensorFlow: images are (N, H, W, C)."""
+
+    side = 1
+    channels = -1
+    promotes = False
+
+    def axis_keyword(self, word: str) -> str:
+        return "axis"
+
+    def _reduction(self, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call:
+        return Call(target, (x,), {"axis": axes[0] if len(axes) == 1 else axes, "keepdims": keepdims})
+
+    def word_matmul(self, draw: Draw, x: Handle, y: Handle) -> Call:
+        return Call("tf.linalg.matmul", (x, y), {})
+
+    def word_linear(self, draw: Draw, x: Handle, weight: Handle, bias: Handle | None = None) -> Call:
+        """``weight`` is (out, in), as in models that come from elsewhere."""
+        if bias is not None:
+            raise KeyError("linear with a bias is two operators")
+        return Call("tf.linalg.matmul", (x, weight), {"transpose_b": True})
+
+    def word_transpose(self, draw: Draw, x: Handle, *, order: tuple[int, ...]) -> Call:
+        return Call("tf.transpose", (x,), {"perm": order})
+
+    def word_reshape(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
+        return Call("tf.reshape", (x, shape), {})
+
+    def word_concat(self, draw: Draw, *values: Handle, axis: int) -> Call:
+        return Call("tf.concat", (values,), {"axis": axis})
+
+    def word_split(self, draw: Draw, x: Handle, *, sizes: tuple[int, ...], axis: int) -> Call:
+        count: Any = len(sizes) if len(set(sizes)) == 1 and draw.flag() else sizes
+        return Call("tf.split", (x, count), {"axis": axis})
+
+    def word_cast(self, draw: Draw, x: Handle, *, dtype: str) -> Call:
+        return Call("tf.cast", (x, DType(dtype)), {})
+
+    def word_clip(self, draw: Draw, x: Handle, *, low: float, high: float) -> Call:
+        return Call("tf.clip_by_value", (x, low, high), {})
+
+    def word_where(self, draw: Draw, condition: Handle, x: Operand, y: Operand) -> Call:
+        other = next(item for item in (x, y) if isinstance(item, Handle))
+        x, y = (item if isinstance(item, Handle) else scalar(draw, item, other.dtype) for item in (x, y))
+        return Call("tf.where", (condition, x, y), {})
+
+    def word_gather(self, draw: Draw, table: Handle, indices: Handle) -> Call:
+        """Rows of a table of rank 2."""
+        return Call(draw.choice(("tf.gather", "tf.nn.embedding_lookup")), (table, indices), {})
+
+    def word_conv(self, draw: Draw, x: Handle, weight: Handle, bias: Handle | None = None, **options: Any) -> Call:
+        """``weight`` is (*kernel, in, out); for a depthwise one (*kernel, in, multiplier)."""
+        if bias is not None:
+            raise KeyError("a convolution with a bias is two operators")
+        spatial = x.rank - 2
+        stride = options.get("stride", 1)
+        padding = "SAME" if any(options.get("pads", ())) else "VALID"
+        if options.get("groups", 1) > 1:
+            return Call("tf.nn.depthwise_conv2d", (x, weight, (1, stride, stride, 1), padding), {})
+        return Call(f"tf.nn.conv{spatial}d", (x, weight, stride, padding), {})
+
+    def word_bias_add(self, draw: Draw, x: Handle, bias: Handle) -> Call:
+        return Call("tf.nn.bias_add", (x, bias), {})
+
+    def word_normalize(
+        self, draw: Draw, x: Handle, mean: Handle, variance: Handle, scale: Handle, bias: Handle, *, epsilon: float
+    ) -> Call:
+        """Over the channels, with statistics that are given."""
+        return Call("tf.nn.batch_normalization", (x, mean, variance, bias, scale, epsilon), {})
+
+    def word_pad(self, draw: Draw, x: Handle, *, pads: tuple[tuple[int, int], ...], value: float) -> Call:
+        """``pads`` are before and after, for each axis."""
+        return Call("tf.pad", (x, pads), {"constant_values": value} if value else {})
+
+    def word_pool(self, draw: Draw, x: Handle, *, kind: str, size: int) -> Call:
+        return Call(f"tf.nn.{kind}_pool{x.rank - 2}d", (x, size, size, "VALID"), {})
+
+    def word_resize(self, draw: Draw, x: Handle, *, size: tuple[int, int], method: str) -> Call:
+        return Call("tf.image.resize", (x, size), {"method": method})
+
+
+def subscript(draw: Draw, x: Handle, axis: int, start: int | None, stop: int | None, step: int | None) -> Call:
+    """``x[..., start:stop:step, ...]`` along one axis, the same in both frontends."""
+    if axis < 0 and draw.flag():
+        index: tuple[Any, ...] = (..., Slice(start, stop, step), *(Slice(),) * (-axis - 1))
+    else:
+        index = (*(Slice(),) * (axis % x.rank), Slice(start, stop, step))
+    return Call("operator.getitem", (x, index), {})
+
+
+VOCABULARIES: Mapping[str, Callable[[], Vocabulary]] = {"torch": Torch, "tensorflow": TensorFlow}
+
+
+def elements_of(shape: Sequence[int]) -> int:
+    """Number of elements of a shape."""
+    return math.prod(shape)

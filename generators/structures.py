@@ -1,0 +1,123 @@
+"""Structures of graphs: which values are inputs and outputs, and the rare shapes of a whole graph.
+
+What real models have and random wiring never gives: a value returned twice, an input or a constant returned as it is,
+an input that nothing uses, two hundred operators in a row, a hundred side by side, a large constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from generators.choices import Choices
+from generators.graph import Graph, Input
+
+#: Share of the graphs of more than one node that get an unusual output or input. Each is one of many outputs or inputs
+#: to a converter, and goes wrong or does not: few are enough.
+SHARE = 0.12
+#: Which, with their weights.
+UNUSUAL: Mapping[str, float] = {
+    "value twice an output": 3.0,
+    "input as output": 2.5,
+    "constant as output": 2.0,
+    "outputs out of order": 2.0,
+    "unused input": 2.5,
+}
+#: Shares of the graphs of at least LEAST nodes that take a rare shape. A chain of 200 nodes costs what twenty usual
+#: graphs do, and joins a pack of four to sixteen: one in 1,500 adds a little over one per cent to a campaign's nodes,
+#: and no batch takes more than a few seconds for it.
+RARE: Mapping[str, float] = {"deep chain": 1 / 1500, "wide graph": 1 / 1500, "large constant": 1 / 500}
+LEAST = 5
+#: Nodes of a deep chain (the longest path) and of a wide graph (uses of one value).
+DEPTH, WIDTH = 200, 100
+#: Bytes of a large constant: just above 2 MiB, beyond every limit on folding and inlining that converters set in
+#: elements or bytes (onnxscript: 2^20 elements of an output; ONNX: 2 GiB, too slow to go to), at 4 ms to draw.
+LARGE = 2 << 20
+
+#: Every structure that is counted.
+NAMES = (
+    "several outputs",
+    *UNUSUAL,
+    "no input",
+    "deep chain",
+    "wide graph",
+    "large constant",
+)
+
+
+def rare_shape(choices: Choices) -> str:
+    """The rare shape that a graph is to have; mostly none."""
+    left = choices.fraction()
+    for name, share in RARE.items():
+        left -= share
+        if left < 0:
+            return name
+    return ""
+
+
+def unusual(choices: Choices, nodes: int) -> str:
+    """What is unusual in the outputs or inputs of a graph; mostly nothing. Graphs of a single node are left alone: they
+    are there to tell of their operator, which would be blamed for what a converter makes of the rest."""
+    if nodes < 2 or choices.fraction() >= SHARE:
+        return ""
+    left = choices.fraction() * sum(UNUSUAL.values())
+    for name, weight in UNUSUAL.items():
+        left -= weight
+        if left < 0:
+            return name
+    return "unused input"
+
+
+def arranged(
+    choices: Choices, kind: str, outputs: Sequence[str], inputs: Sequence[Input], constants: Sequence[str]
+) -> list[str]:
+    """The outputs with what is unusual in them, where the graph has what it takes."""
+    found = list(outputs)
+    added: Sequence[str] = ()
+    if kind == "value twice an output":
+        added = found
+    elif kind == "input as output":
+        added = [value.name for value in inputs]
+    elif kind == "constant as output":
+        added = constants
+    elif kind == "outputs out of order":
+        for index in range(len(found) - 1, 0, -1):
+            other = choices.integer(0, index)
+            found[index], found[other] = found[other], found[index]
+    if added:
+        found.insert(choices.integer(0, len(found)), choices.pick(added))
+    return found
+
+
+def structures_of(graph: Graph) -> tuple[str, ...]:
+    """Those of :data:`NAMES` that a graph has."""
+    found = []
+    inputs = {value.name for value in graph.inputs}
+    constants = {constant.name for constant in graph.constants}
+    uses: dict[str, int] = {}
+    depth: dict[str, int] = {}
+    place: dict[str, int] = {}
+    for node in graph.nodes:
+        names = set(node.references())
+        longest = 0
+        for name in names:
+            uses[name] = uses.get(name, 0) + 1
+            longest = max(longest, depth.get(name, 0))
+        for value in node.outputs:
+            depth[value.name] = longest + 1
+            place[value.name] = len(place)
+    outputs = set(graph.outputs)
+    made = [place[name] for name in dict.fromkeys(graph.outputs) if name in place]
+    present = {
+        "several outputs": len(outputs) > 1,
+        "value twice an output": len(outputs) < len(graph.outputs),
+        "input as output": not inputs.isdisjoint(outputs),
+        "constant as output": not constants.isdisjoint(outputs),
+        "outputs out of order": made != sorted(made),
+        "unused input": not inputs <= uses.keys() | outputs,
+        "no input": not inputs,
+        "deep chain": max(depth.values(), default=0) >= DEPTH // 2,
+        "wide graph": max(uses.values(), default=0) >= WIDTH // 2,
+        "large constant": any(constant.data.nbytes >= LARGE for constant in graph.constants),
+    }
+    found = [name for name in NAMES if present[name]]
+    return tuple(found)
