@@ -82,7 +82,7 @@ def render(
     as wrong when its error is above both the tolerance (default: the customary one of the element type) and the noise
     bound recorded with the observation. ValueError when a needed runtime script is missing or the frontend is unknown.
     """
-    if frontend not in ("torch", "tensorflow"):
+    if frontend not in ("torch", "tensorflow", "keras"):
         raise ValueError(f"no reproducers for the frontend {frontend!r}")
     kind = observation.signature.kind
     in_runtime = observation.signature.stage in (Stage.RUNTIME_LOAD, Stage.INFERENCE)
@@ -95,7 +95,7 @@ def render(
     dtypes = [types[name].dtype for name in case.graph.outputs]
     inputs = [tensor_source(case.feeds[value.name], frontend, value.layout) for value in case.graph.inputs]
     constants = [
-        (repr(item.name), tensor_source(item.data, frontend))
+        (repr(item.name), tensor_source(item.data, "numpy" if frontend == "keras" else frontend))
         for item in case.graph.constants
         if f"CONSTANTS[{item.name!r}]" in frontend_source
     ]
@@ -106,8 +106,10 @@ def render(
         "\n\n" + runtime_script.rstrip() if runtime_script and _runs(observation) else ""
     )
     body = _body(case, observation, convert_script, runtime_script, tolerance, scripts)
-    packages = {"torch" if frontend == "torch" else "tensorflow as tf"}
-    if unpack or frontend == "tensorflow" or "np." in body:
+    packages = {"torch"} if frontend == "torch" else {"tensorflow as tf"}
+    if frontend == "keras":
+        packages.add("keras")
+    if unpack or frontend != "torch" or "np." in body:
         packages.add("numpy as np")
     if kind is Kind.INVALID and _is_onnx(convert_script, converter_name):
         packages.add("onnx")
@@ -134,6 +136,7 @@ def render(
             constants=constants,
             model=frontend_source.strip(),
             torch=frontend == "torch",
+            keras=frontend == "keras",
             inputs=_list(inputs),
             input_bits=input_bits,
             output_bits=dtypes,
@@ -355,7 +358,8 @@ def _to_numpy(variable: str, dtypes: Sequence[str]) -> str:
 
 
 def _distributions(versions: Sequence[str], frontend: str) -> list[str]:
-    names = [frontend if frontend == "torch" else "tensorflow", *(Requirement(text).name for text in versions), "numpy"]
+    own = {"torch": ["torch"], "tensorflow": ["tensorflow"], "keras": ["keras", "tensorflow"]}[frontend]
+    names = [*own, *(Requirement(text).name for text in versions), "numpy"]
     return list(dict.fromkeys(names))
 
 

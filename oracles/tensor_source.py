@@ -23,13 +23,14 @@ _TF_PLAIN = frozenset(name for name in DTYPES if not name.startswith(("float8", 
 
 
 def tensor_source(array: Array, frontend: str, layout: tuple[int, ...] = ()) -> str:
-    """An expression for a native tensor of ``frontend`` (``torch`` or ``tensorflow``) with exactly these elements.
+    """An expression for a native tensor of ``frontend`` (``torch``, ``tensorflow`` or ``keras``; ``numpy`` for an array)
+    with exactly these elements.
 
     ``layout`` is the order of the dimensions in memory, outermost first; only torch can hold one. Tensors of more
     than LITERAL_ELEMENTS elements that are not all equal or counting are calls of ``unpack`` (:data:`UNPACK`).
     KeyError for another frontend.
     """
-    text = {"torch": _torch, "tensorflow": _tensorflow}[frontend](array)
+    text = {"torch": _torch, "tensorflow": _tensorflow, "keras": _tensorflow, "numpy": _numpy}[frontend](array)
     if layout and frontend == "torch":
         inverse = tuple(sorted(range(len(layout)), key=layout.__getitem__))
         text += f".permute({layout}).contiguous().permute({inverse})"
@@ -79,6 +80,23 @@ def _tensorflow(array: Array) -> str:
     if array.dtype.kind == "V" or not hasattr(np, name):
         return f"tf.bitcast(tf.constant({_packed(array, _CARRIERS[array.dtype.itemsize])}), {dtype})"
     return f"tf.constant({_packed(array, name)})"
+
+
+def _numpy(array: Array) -> str:
+    """ml_dtypes, which TensorFlow imports, has NumPy know its types by name."""
+    name, shape = dtype_name(array.dtype), _shape(array)
+    simple = _simple(array)
+    if simple == "counting":
+        return f"np.arange({array.size}).reshape({shape}).astype({name!r})"
+    if simple:
+        return f"np.full({shape}, {simple}, {name!r})"
+    if array.size == 0:
+        return f"np.zeros({shape}, {name!r})"
+    if array.size <= LITERAL_ELEMENTS:
+        return f"np.array({elements(array)}, {name!r})"
+    if array.dtype.kind == "V" or not hasattr(np, name):
+        return f"{_packed(array, _CARRIERS[array.dtype.itemsize])}.view({name!r})"
+    return _packed(array, name)
 
 
 def _shape(array: Array) -> str:

@@ -47,3 +47,10 @@ class TensorFlowIdentity(Identity):
 
     name = "identity.tensorflow"
     source = Format.TENSORFLOW
+
+
+class KerasIdentity(Identity):
+    """The identity of Keras graphs."""
+
+    name = "identity.keras"
+    source = Format.KERAS
