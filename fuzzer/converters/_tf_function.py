@@ -15,7 +15,7 @@ TRACE = (
     "function = tf.function(model.__call__, input_signature=signature, autograph=False)\n"
 )
 #: For a functional Keras model, which takes a list.
-TRACE_KERAS = TRACE.replace("model.__call__", "lambda *inputs: model(list(inputs))")
+TRACE_KERAS = TRACE.replace("model.__call__", "lambda *inputs: model(list(inputs), training=False)")
 
 
 def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
@@ -31,7 +31,9 @@ def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
         for argument, name in zip(model.arguments, input_names(model.graph), strict=True)
     ]
     native = model.native
-    called = (lambda *inputs: native(list(inputs))) if model.graph.frontend == "keras" else native.__call__
+    called = (
+        (lambda *inputs: native(list(inputs), training=False)) if model.graph.frontend == "keras" else native.__call__
+    )
     function = tf.function(called, input_signature=signature, autograph=False)
     try:
         function.get_concrete_function()

@@ -32,7 +32,7 @@ import numpy as np
 
 from generators.frontends.base import EvaluationError, LoadedModel, feeds_of
 from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS, is_layer, layer_key, print_function
-from generators.frontends.signatures import Optional
+from generators.frontends.signatures import Optional, described
 from generators.frontends.tensorflow import TensorFlowFrontend, keras_kernels
 from generators.graph import DTYPES, Argument, Array, Case, DType, Graph, Node, Ref, Symbol, references
 from generators.operators.registry import Registry
@@ -107,7 +107,7 @@ class KerasFrontend(TensorFlowFrontend):
 
     def load(self, case: Case) -> LoadedModel:
         """Print the graph, execute the source, make the native inputs. ``native`` is a functional ``keras.Model``
-        that takes and returns lists."""
+        that takes a list and returns one, or its only output."""
         text = self.source(case.graph)
         constants = {constant.name: constant.data for constant in case.graph.constants}
         namespace: dict[str, Any] = {"keras": keras, "np": np, "CONSTANTS": constants}
@@ -120,7 +120,9 @@ class KerasFrontend(TensorFlowFrontend):
 
     def execute(self, model: LoadedModel) -> list[Array]:
         with keras_kernels():
-            outputs = model.native(list(model.arguments))
+            # Told, since the layers for images that are in training unless told otherwise pass that on to the others.
+            outputs = model.native(list(model.arguments), training=False)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
         return [np.array(self.to_array(output), copy=True) for output in outputs]
 
     @contextlib.contextmanager
@@ -147,9 +149,7 @@ class KerasFrontend(TensorFlowFrontend):
     def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
         """As :meth:`Frontend.call`; a layer is built when none like it is at hand, and its weights are set."""
         args = [self.native_argument(argument, values) for argument in node.args]
-        kwargs = {
-            key: self.native_argument(argument, values) for key, argument in node.kwargs if key in CALL_ARGUMENTS
-        }
+        kwargs = {key: self.native_argument(argument, values) for key, argument in node.kwargs if key in CALL_ARGUMENTS}
         weights = [values[name] for name in references(dict(node.kwargs).get(WEIGHTS, ()))]
         try:
             with keras_kernels():
@@ -193,9 +193,7 @@ class KerasFrontend(TensorFlowFrontend):
         """Path, shape and element type of each weight that the node's layer has, given its native operands.
         EvaluationError when it cannot be built."""
         args = [self.native_argument(argument, values) for argument in node.args]
-        kwargs = {
-            key: self.native_argument(argument, values) for key, argument in node.kwargs if key in CALL_ARGUMENTS
-        }
+        kwargs = {key: self.native_argument(argument, values) for key, argument in node.kwargs if key in CALL_ARGUMENTS}
         try:
             with keras_kernels():
                 layer = self.layer(node, args, kwargs)
@@ -269,7 +267,7 @@ def _optional(kind: Callable[..., Any]) -> Optional:
     found: set[int | str] = set(CALL_ARGUMENTS)
     for owner in kind.__mro__ if inspect.isclass(kind) else ():
         for parameter in inspect.signature(owner.__init__).parameters.values() if "__init__" in vars(owner) else ():
-            if parameter.default is None:
+            if parameter.default is None or "None" in described(kind.__doc__ or "", parameter.name):
                 found.add(parameter.name)
     return frozenset(found)
 

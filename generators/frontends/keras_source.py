@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements
@@ -39,10 +38,10 @@ def layer_key(node: Node) -> str:
 
 def print_function(graph: Graph, name: str) -> str:
     """Source of a function ``name`` that returns a functional ``keras.Model`` from the list of the graph's inputs to the
-    list of its outputs, with the weights of its layers set. Besides ``keras`` and ``np`` the source uses ``CONSTANTS``
+    list of its outputs (Keras makes the output itself of a single one), with the weights of its layers set. Besides ``keras`` and ``np`` the source uses ``CONSTANTS``
     (name to NumPy array) where a weight is too large to be a literal."""
     names = Identifiers(("keras", "np", "model", "CONSTANTS", name))
-    constants = {constant.name: constant for constant in graph.constants}
+    constants, values = {constant.name: constant for constant in graph.constants}, graph.types()
     for value in graph.inputs:
         names(value.name)
     lines = [f"def {name}():"]
@@ -61,8 +60,10 @@ def print_function(graph: Graph, name: str) -> str:
         if not weights or key not in layers:
             made = _call(node.target, [(k, v) for k, v in node.kwargs if k not in CALL_ARGUMENTS and k != WEIGHTS])
             if weights:
-                layer = names(f"layer {re.sub(r'.*[.]', '', node.target).lower()} {len(layers)}")
-                layers[key] = layer
+                wanted = f"{node.target.rpartition('.')[2].lower()}_{len(layers)}"
+                while wanted in values:
+                    wanted += "_"
+                layer = layers[key] = names(wanted)
                 lines.append(f"    {layer} = {made}")
                 arrays = [_weight(constants[weight]) for weight in weights]
                 text = f"    {layer}.set_weights([{', '.join(arrays)}])"

@@ -65,7 +65,8 @@ def additive_attention(draw: Draw) -> Call:
 
 def _call_arguments(draw: Draw, query: Handle, steps: int) -> dict[str, Any]:
     kwargs: dict[str, Any] = {}
-    if draw.flag(0.25):
+    # Symbolically, Keras takes the scores to be as many for each query as there are queries.
+    if steps == query.shape[1] and draw.flag(0.35):
         kwargs["return_attention_scores"] = True
     if draw.flag(0.2):
         kwargs["use_causal_mask"] = True

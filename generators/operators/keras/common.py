@@ -14,7 +14,7 @@ import numpy as np
 from generators.draw import MAX_ELEMENTS, Call, Draw, Elements, Handle, argument_of
 from generators.frontends.base import EvaluationError
 from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS
-from generators.graph import DTYPES, Array, DType, Node, references
+from generators.graph import DTYPES, Array, DType, Node, Symbol, references
 from generators.operators.keras import REGISTRY
 from generators.operators.tensorflow.common import LARGEST, moderate, no_nan
 
@@ -25,11 +25,12 @@ operator = REGISTRY.operator
 
 #: Layers compute in float32 by default and most models do nothing else.
 FLOATS = ("float32", "float32", "float32", "float32", "float32", "float16", "bfloat16", "float64")
-#: Activations by name, as the argument of a layer: those of ``keras.activations`` that need no argument.
+#: Activations by name, as the argument of a layer: those of ``keras.activations`` that need no argument. Without
+#: ``glu``, which halves the last dimension: layers promise the dimension that they were given.
 ACTIVATIONS = (
     *("relu", "sigmoid", "tanh", "softmax", "gelu", "elu", "selu", "softplus", "softsign", "silu", "relu6"),
     *("leaky_relu", "hard_sigmoid", "hard_silu", "mish", "exponential", "linear", "log_softmax", "log_sigmoid"),
-    *("celu", "glu", "squareplus", "tanh_shrink", "hard_tanh", "hard_shrink", "soft_shrink", "threshold"),
+    *("celu", "squareplus", "tanh_shrink", "hard_tanh", "hard_shrink", "soft_shrink", "threshold"),
     *("sparse_plus", "sparse_sigmoid"),
 )
 #: Activations that recurrent layers are used with: gates between 0 and 1, states that do not explode.
@@ -88,8 +89,6 @@ def bias(draw: Draw) -> dict[str, Any]:
 
 def made(path: str, **kwargs: Any) -> tuple[Any, ...]:
     """A layer as an argument of another one (:mod:`generators.frontends.keras`)."""
-    from generators.graph import Symbol
-
     return (Symbol(path), tuple(kwargs.items()))
 
 
@@ -169,9 +168,7 @@ def another_call(draw: Draw, nodes: Sequence[Node], handles: Sequence[Handle]) -
         name = next(references(value), None)
         return value if name is None else instead.get(name) or by_name[name]
 
-    kwargs = {
-        key: change(value) if key in CALL_ARGUMENTS or key == WEIGHTS else value for key, value in node.kwargs
-    }
+    kwargs = {key: change(value) if key in CALL_ARGUMENTS or key == WEIGHTS else value for key, value in node.kwargs}
     return Call(node.target, tuple(change(value) for value in node.args), kwargs)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from generators.draw import Call, Draw, Handle
+from generators.graph import DType
 from generators.operators.domains import Given
 from generators.operators.keras.common import FLOATS, activation, bias, layer, operand, operator, policy
 from generators.operators.registry import Rounding
@@ -36,7 +37,7 @@ def einsum_dense(draw: Draw) -> Call:
     equation = f"{letters},{batched}{contracted}{new}->{result}"
     if draw.flag(0.15):
         equation = f"...{letters[-1]},{letters[-1]}u->...u"
-        kwargs: dict[str, Any] = {"output_shape": (*x.shape[1:-1], draw.integer(1, 4))}
+        kwargs: dict[str, Any] = {"output_shape": draw.integer(1, 4)}
         if draw.flag():
             kwargs["bias_axes"] = "u"
         return layer(draw, x, equation=equation, **kwargs, **activation(draw), **policy(draw, x))
@@ -58,11 +59,7 @@ def _in_range(given: Given) -> str:
 def embedding(draw: Draw) -> Call:
     """Masks are left out: they are no values of a graph."""
     rows = draw.integer(2, 12)
-    kwargs = {"dtype": draw.choice(("float16", "bfloat16", "float64"))} if draw.flag(0.15) else {}
-    if kwargs:
-        from generators.graph import DType
-
-        kwargs = {"dtype": DType(kwargs["dtype"])}  # type: ignore[dict-item]
+    kwargs = {"dtype": DType(draw.choice(("float16", "bfloat16", "float64")))} if draw.flag(0.15) else {}
     return layer(draw, _indices(draw, rows), input_dim=rows, output_dim=draw.integer(1, 6), **kwargs)
 
 

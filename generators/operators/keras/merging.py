@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from generators.draw import MAX_ELEMENTS, Call, Draw, Handle
-from generators.graph import INTEGRAL
+from generators.graph import INTEGRAL, DType
 from generators.operators.keras.common import FLOATS, layer, operand, operator
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow.common import no_nan
@@ -35,8 +35,6 @@ def _merged(draw: Draw, most: int, *, dtypes: tuple[str, ...] = _ANY) -> tuple[H
 
 def _merge(draw: Draw, most: int, **kwargs: Any) -> Call:
     operands = _merged(draw, most)
-    from generators.graph import DType
-
     dtype = operands[0].dtype
     # The default casts to float32, and half an integer's average is one half there.
     same = {"dtype": DType(dtype)} if dtype != "float32" and dtype not in INTEGRAL and draw.flag(0.85) else {}
@@ -76,8 +74,6 @@ def concatenate(draw: Draw) -> Call:
     kwargs: dict[str, Any] = {}
     if axis != x.rank - 1 or draw.flag(0.3):
         kwargs["axis"] = axis - x.rank if draw.flag() else axis
-    from generators.graph import DType
-
     same = {"dtype": DType(x.dtype)} if x.dtype != "float32" and x.dtype not in INTEGRAL else {}
     return layer(draw, tuple(operands), **kwargs, **same)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from generators.draw import MAX_ELEMENTS, Call, Draw
 from generators.graph import DTYPES, Array, Node
-from generators.operators.keras.common import FLOATS, layer, operand, operator
+from generators.operators.keras.common import layer, operand, operator
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow.common import no_nan
 
@@ -108,16 +108,3 @@ def integer_lookup(draw: Draw) -> Call:
     vocabulary = tuple(int(number) for number in draw.permutation(9)[: draw.integer(2, 5)])
     x = draw.indices(draw.shape((1, 2), minimum=1, maximum=5), 0, 9, dtypes=("int64",))
     return layer(draw, x, vocabulary=vocabulary)
-
-
-@operator("keras.layers.STFTSpectrogram", family="spectral", weight=0.4)
-def stft_spectrogram(draw: Draw) -> Call:
-    """Of signals; the magnitude, since log and phase are undefined where there is nothing."""
-    x = operand(draw, (3,), dtypes=FLOATS[:1], limit=100.0, where=lambda x: x.shape[1] >= 4)
-    frame = draw.choice([size for size in (2, 4, 8) if size <= x.shape[1]])
-    kwargs: dict[str, Any] = {"frame_length": frame, "frame_step": draw.integer(1, frame), "fft_length": frame}
-    if draw.flag():
-        kwargs["padding"] = "same"
-    # Any other window needs SciPy.
-    kwargs["window"] = None
-    return layer(draw, x, mode=draw.choice(("magnitude", "real", "imag", "psd")), **kwargs)

@@ -105,7 +105,9 @@ def bidirectional(draw: Draw) -> Call:
         other = {**flags, "go_backwards": True} if not flags.get("go_backwards") else {**flags}
         if flags.get("go_backwards"):
             del other["go_backwards"]
-        kwargs["backward_layer"] = made(f"keras.layers.{kind}", **{**_inner(draw, kind), "units": inner["units"]}, **other)
+        kwargs["backward_layer"] = made(
+            f"keras.layers.{kind}", **{**_inner(draw, kind), "units": inner["units"]}, **other
+        )
     states = _states(draw, x, kind, inner["units"], times=2)
     return layer(draw, x, **states, **_mask(draw, x, flags), **kwargs)
 
