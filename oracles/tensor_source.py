@@ -23,8 +23,8 @@ _TF_PLAIN = frozenset(name for name in DTYPES if not name.startswith(("float8", 
 
 
 def tensor_source(array: Array, frontend: str, layout: tuple[int, ...] = ()) -> str:
-    """An expression for a native tensor of ``frontend`` (``torch``, ``tensorflow`` or ``keras``; ``numpy`` for an array)
-    with exactly these elements.
+    """An expression for a native tensor of ``frontend`` (``torch``, ``tensorflow`` or ``keras``; ``numpy`` gives an
+    array) with exactly these elements.
 
     ``layout`` is the order of the dimensions in memory, outermost first; only torch can hold one. Tensors of more
     than LITERAL_ELEMENTS elements that are not all equal or counting are calls of ``unpack`` (:data:`UNPACK`).

@@ -34,7 +34,7 @@ from generators.frontends.base import EvaluationError, LoadedModel, feeds_of
 from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS, is_layer, layer_key, print_function
 from generators.frontends.signatures import Optional, described
 from generators.frontends.tensorflow import TensorFlowFrontend, keras_kernels
-from generators.graph import DTYPES, Argument, Array, Case, DType, Graph, Node, Ref, Symbol, references
+from generators.graph import DTYPES, Argument, Array, Case, Graph, Node, references
 from generators.operators.registry import Registry
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ import keras
 #: Layers that are kept built, by class, constructor arguments and types of the operands. Building one takes
 #: milliseconds, and judging calls the same one dozens of times.
 _KEPT = 256
-#: Extents of the last axis that a layer's weights may depend on agree when this does; for another call of a layer.
-_ATTEMPTS = 4
 
 
 class KerasFrontend(TensorFlowFrontend):

@@ -37,9 +37,10 @@ def layer_key(node: Node) -> str:
 
 
 def print_function(graph: Graph, name: str) -> str:
-    """Source of a function ``name`` that returns a functional ``keras.Model`` from the list of the graph's inputs to the
-    list of its outputs (Keras makes the output itself of a single one), with the weights of its layers set. Besides ``keras`` and ``np`` the source uses ``CONSTANTS``
-    (name to NumPy array) where a weight is too large to be a literal."""
+    """Source of a function ``name`` that returns a functional ``keras.Model``, the weights of its layers set, from the
+    list of the graph's inputs to the list of its outputs (Keras makes the output itself of a single one). Besides
+    ``keras`` and ``np`` the source uses ``CONSTANTS`` (name to NumPy array) where a weight is too large to be a literal.
+    """
     names = Identifiers(("keras", "np", "model", "CONSTANTS", name))
     constants, values = {constant.name: constant for constant in graph.constants}, graph.types()
     for value in graph.inputs:

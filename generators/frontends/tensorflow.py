@@ -155,7 +155,7 @@ def _without_functions() -> Iterator[None]:
 @contextmanager
 def keras_kernels() -> Iterator[None]:
     """As for the operators of the registry, while Keras calls them: kernels alone, but for AS_FUNCTIONS. What Keras
-    itself makes a ``tf.function`` of (grouped convolutions are compiled by XLA, anew for every shape) is run eagerly."""
+    itself makes a ``tf.function`` of (grouped convolutions are compiled by XLA, anew for each shape) is run eagerly."""
     from keras.src.backend.tensorflow import nn
 
     before, eagerly = nn.tf, tf.config.functions_run_eagerly()

@@ -35,7 +35,8 @@ def einsum_dense(draw: Draw) -> Call:
         order = draw.permutation(len(rest))
         result = result[0] + "".join(rest[place] for place in order)
     equation = f"{letters},{batched}{contracted}{new}->{result}"
-    if draw.flag(0.15):
+    # Symbolically, Keras makes another shape of an ellipsis for more than one dimension.
+    if x.rank < 4 and draw.flag(0.15):
         equation = f"...{letters[-1]},{letters[-1]}u->...u"
         kwargs: dict[str, Any] = {"output_shape": draw.integer(1, 4)}
         if draw.flag():
