@@ -49,6 +49,9 @@ class KerasOnnx(Converter):
 
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
         opset = int(settings.get("opset", 0)) or None
+        if not getattr(model.native, "_called", False):
+            # Keras exports no model that has not been called.
+            model.native(list(model.arguments), training=False)
         with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
             path = Path(directory) / "model.onnx"
             with recognising(REFUSALS), _tf2onnx_restored(), raising_what_is_logged() as unsupported:

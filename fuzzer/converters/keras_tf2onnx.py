@@ -16,6 +16,6 @@ class KerasTf2Onnx(Tf2Onnx):
 
     name = "keras.tf2onnx"
     source = Format.KERAS
-    requires = ("keras>=3.10", *Tf2Onnx.requires)
+    requires: ClassVar[tuple[str, ...]] = ("keras>=3.10", *Tf2Onnx.requires)
     trace_script: ClassVar[str] = TRACE_KERAS
     stages: ClassVar[Mapping[str, Stage]] = {**Tf2Onnx.stages, "keras": Stage.LOAD}

@@ -18,7 +18,7 @@ class KerasTFLite(TFLite):
 
     name = "keras.tflite"
     source = Format.KERAS
-    requires = ("keras>=3.10", "tensorflow>=2.20")
+    requires: ClassVar[tuple[str, ...]] = ("keras>=3.10", "tensorflow>=2.20")
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "api",

@@ -42,7 +42,7 @@ class Tf2Onnx(Converter):
     source = Format.TENSORFLOW
     target = Format.ONNX
     sliceable = True
-    requires = ("tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
+    requires: ClassVar[tuple[str, ...]] = ("tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
     pack = 4
     #: Source lines that make ``function`` and ``signature`` of the model.
     trace_script: ClassVar[str] = TRACE

@@ -38,7 +38,7 @@ class TFLite(Converter):
     name = "tflite"
     source = Format.TENSORFLOW
     target = Format.TFLITE
-    requires = ("tensorflow>=2.20",)
+    requires: ClassVar[tuple[str, ...]] = ("tensorflow>=2.20",)
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
         Option(

@@ -31,7 +31,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import numpy as np
 
 from generators.frontends.base import EvaluationError, LoadedModel, feeds_of
-from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS, is_layer, layer_key, print_function
+from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS, layer_key, layer_parts, print_function
 from generators.frontends.signatures import Optional, described
 from generators.frontends.tensorflow import TensorFlowFrontend, keras_kernels
 from generators.graph import DTYPES, Argument, Array, Case, Graph, Node, references
@@ -126,19 +126,20 @@ class KerasFrontend(TensorFlowFrontend):
     @contextlib.contextmanager
     def double_precision(self) -> Iterator[None]:
         """While active, layers that name no dtype compute in float64."""
-        before = keras.config.floatx()
+        before, policy = keras.config.floatx(), keras.config.dtype_policy()
         keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy("float64")  # which does not follow the former once it has been asked for
         try:
             yield
         finally:
             keras.config.set_floatx(before)
+            keras.config.set_dtype_policy(policy)
 
     def native_argument(self, argument: Argument, values: Mapping[str, Any]) -> Any:
         if isinstance(argument, tuple):
-            if is_layer(argument):
-                path, pairs = argument
-                named = {key: self.native_argument(value, values) for key, value in pairs}  # type: ignore[union-attr]
-                return self.resolve(path.path)(**named)  # type: ignore[union-attr]
+            if parts := layer_parts(argument):
+                path, pairs = parts
+                return self.resolve(path)(**{key: self.native_argument(value, values) for key, value in pairs})
             items = [self.native_argument(item, values) for item in argument]
             # Keras takes lists of tensors and of layers, and tuples of numbers.
             return items if any(self.is_tensor(item) or isinstance(item, keras.Layer) for item in items) else (*items,)
@@ -171,7 +172,7 @@ class KerasFrontend(TensorFlowFrontend):
         """The node's layer, built for these native operands; its weights are whatever they were. Raises whatever
         Keras raises."""
         shapes = keras.tree.map_structure(_spec, [list(args), dict(kwargs)])
-        key = f"{layer_key(node)} {shapes} {keras.config.floatx()}"
+        key = f"{layer_key(node)} {shapes} {keras.config.dtype_policy().name}"
         layer = self._layers.pop(key, None)
         if layer is None:
             made = {
@@ -252,19 +253,20 @@ def _without_drawing() -> Iterator[None]:
     kinds = [kind for kind in kinds if issubclass(kind, found.RandomInitializer)]
     before = [kind.__call__ for kind in kinds]
     for kind in kinds:
-        kind.__call__ = _zeros
+        kind.__call__ = _zeros  # type: ignore[method-assign]
     try:
         yield
     finally:
         for kind, call in zip(kinds, before, strict=True):
-            kind.__call__ = call
+            kind.__call__ = call  # type: ignore[method-assign]
 
 
 @functools.cache
 def _optional(kind: Callable[..., Any]) -> Optional:
     found: set[int | str] = set(CALL_ARGUMENTS)
     for owner in kind.__mro__ if inspect.isclass(kind) else ():
-        for parameter in inspect.signature(owner.__init__).parameters.values() if "__init__" in vars(owner) else ():
+        made = vars(owner).get("__init__")
+        for parameter in inspect.signature(made).parameters.values() if made else ():
             if parameter.default is None or "None" in described(kind.__doc__ or "", parameter.name):
                 found.add(parameter.name)
     return frozenset(found)

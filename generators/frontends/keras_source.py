@@ -18,15 +18,20 @@ CALL_ARGUMENTS = frozenset(
 )
 
 
-def is_layer(value: Argument) -> bool:
-    """Whether an argument stands for a layer to be made: a Symbol and a tuple of named arguments."""
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and isinstance(value[0], Symbol)
-        and isinstance(value[1], tuple)
-        and all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in value[1])
-    )
+def layer_parts(value: Argument) -> tuple[str, list[tuple[str, Argument]]] | None:
+    """Class and constructor arguments of an argument that stands for a layer to be made: a Symbol and a tuple of named
+    arguments. None for any other."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return None
+    kind, named = value
+    if not isinstance(kind, Symbol) or not isinstance(named, tuple):
+        return None
+    pairs: list[tuple[str, Argument]] = []
+    for pair in named:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+            return None
+        pairs.append((pair[0], pair[1]))
+    return kind.path, pairs
 
 
 def layer_key(node: Node) -> str:
@@ -39,7 +44,7 @@ def layer_key(node: Node) -> str:
 def print_function(graph: Graph, name: str) -> str:
     """Source of a function ``name`` that returns a functional ``keras.Model``, the weights of its layers set, from the
     list of the graph's inputs to the list of its outputs (Keras makes the output itself of a single one). Besides
-    ``keras`` and ``np`` the source uses ``CONSTANTS`` (name to NumPy array) where a weight is too large to be a literal.
+    ``keras`` and ``np`` the source uses ``CONSTANTS`` (name to NumPy array) where a weight is too large for a literal.
     """
     names = Identifiers(("keras", "np", "model", "CONSTANTS", name))
     constants, values = {constant.name: constant for constant in graph.constants}, graph.types()
@@ -90,13 +95,13 @@ def print_function(graph: Graph, name: str) -> str:
 
 def _text(value: Argument, names: Callable[[str], str]) -> str:
     """An argument as source text: layers made, element types by name, what is called on several tensors a list."""
-    if is_layer(value):
-        return _call(value[0].path, value[1])  # type: ignore[index,union-attr,arg-type]
+    if parts := layer_parts(value):
+        return _call(*parts)
     if isinstance(value, DType):
         return repr(value.name)
     if isinstance(value, tuple):
         items = ", ".join(_text(item, names) for item in value)
-        if any(is_layer(item) for item in value) or next(references(value), None) is not None:
+        if any(layer_parts(item) for item in value) or next(references(value), None) is not None:
             return f"[{items}]"
         return f"({items},)" if len(value) == 1 else f"({items})"
     return argument(value, names, repr)

@@ -92,13 +92,13 @@ def made(path: str, **kwargs: Any) -> tuple[Any, ...]:
     return (Symbol(path), tuple(kwargs.items()))
 
 
-def layer(draw: Draw, *args: Any, target: str | None = None, **kwargs: Any) -> Call:
+def layer(draw: Draw, *args: Any, **kwargs: Any) -> Call:
     """The call of the layer, with weights drawn for those that it has. A layer that cannot be built comes back without
     weights, for eager mode to refuse."""
     frontend = cast("KerasFrontend", draw.frontend)
     used: dict[str, Handle] = {}
     node = Node(
-        target or draw.target,
+        draw.target,
         tuple(argument_of(value, used) for value in args),
         tuple((key, argument_of(value, used)) for key, value in kwargs.items()),
         (),

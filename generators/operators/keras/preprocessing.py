@@ -1,4 +1,5 @@
-"""Preprocessing that is a function of its tensors: nothing random, no strings, nothing that has to be adapted."""
+"""Preprocessing that is a function of its tensors: nothing random, no strings, nothing that has to be adapted, no
+tables to look things up in (``IntegerLookup``), which are resources and no constants."""
 
 from __future__ import annotations
 
@@ -101,10 +102,3 @@ def discretization(draw: Draw) -> Call:
         dtypes=_PLAIN if draw.flag(0.8) else ("int32",), ranks=(2, 3), minimum=1, where=no_nan, otherwise=elements
     )
     return layer(draw, x, bin_boundaries=boundaries)
-
-
-@operator("keras.layers.IntegerLookup", family="indexing", rounding=Rounding.EXACT, weight=0.5)
-def integer_lookup(draw: Draw) -> Call:
-    vocabulary = tuple(int(number) for number in draw.permutation(9)[: draw.integer(2, 5)])
-    x = draw.indices(draw.shape((1, 2), minimum=1, maximum=5), 0, 9, dtypes=("int64",))
-    return layer(draw, x, vocabulary=vocabulary)
