@@ -27,7 +27,7 @@ _REJECTED = re.compile(r"^\s*(tf\.\w+)\(([^)]*)\) -> ", re.MULTILINE)
 #: Operators that read a variable when the model runs: such a model has not been frozen, and no one gives it a value.
 _BLOCKS = ("BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND")
 _VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
-FROM_FUNCTION = (
+_FROM_FUNCTION = (
     "converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)\n"
 )
 
@@ -131,7 +131,7 @@ class TFLite(Converter):
 
     def prepared_script(self, settings: Settings) -> str:
         """Source lines for :meth:`prepared`, to ``converter``."""
-        return TRACE + FROM_FUNCTION
+        return TRACE + _FROM_FUNCTION
 
 
 def _element(kind: str) -> str:
