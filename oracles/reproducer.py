@@ -270,6 +270,7 @@ def _body(
             checker=signature.detail.startswith("onnx.checker"),
             worded=broken.partition(":")[0] if found else "",
             complaint=repr(broken),
+            asks="the model asks for" in observation.message,
             complex=any(kind.dtype.startswith("complex") for kind in case.graph.types().values()),
         )
     types = case.graph.types()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from generators.choices import SeededChoices
@@ -106,3 +108,19 @@ def test_moving_statistics_are_none_of_zero_and_one(grown: list[Grown]) -> None:
                 assert (item.values[variance] > 0).all()
                 assert (item.values[mean] != 0).any()
     assert seen
+
+
+def test_sums_are_those_of_numpy(keras: Frontend) -> None:
+    """Keras mistakes the dimension of some operands for that of a bias; none of those is drawn."""
+    weights = Weights(("keras.layers.Add",), (1.0,))
+    for seed in range(150):
+        item = grow(keras, SeededChoices(8, seed), nodes=1, weights=weights)
+        [node] = item.case.graph.nodes
+        if item.values[node.outputs[0].name].dtype.kind != "f":
+            continue
+        arrays = [item.values[name].astype(np.float64) for name in node.references()]
+        if all(np.isfinite(array).all() for array in arrays):
+            limit = sum(float(np.abs(array).max()) for array in arrays)
+            expected = functools.reduce(np.add, arrays)
+            actual = item.values[node.outputs[0].name].astype(np.float64)
+            np.testing.assert_allclose(actual, expected, rtol=0.02, atol=0.02 * limit)

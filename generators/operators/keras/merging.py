@@ -10,6 +10,7 @@ from generators.operators.keras.common import FLOATS, layer, operand, operator
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow.common import no_nan
 
+_ADDING = ("keras.layers.Add", "keras.layers.Average")
 _ANY = (*FLOATS, "int32", "int64")
 
 
@@ -33,8 +34,26 @@ def _merged(draw: Draw, most: int, *, dtypes: tuple[str, ...] = _ANY) -> tuple[H
     return tuple(operands[place] for place in order)
 
 
+def _taken_for_biases(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether Keras's addition on TensorFlow may mistake the dimension of an operand. One that has a single dimension
+    of more than 1 is added as a bias to the last dimension that is as long, or to the second one, wherever its own is
+    (Keras 3.15: ``add`` of shapes ``(1, 3, 5, 3)`` and ``(1, 3, 1, 1)`` differs from NumPy's). Exports with another
+    batch add plainly, and the reference would be wrong."""
+    seconds, lasts = {shape[1] for shape in shapes}, {shape[-1] for shape in shapes}
+    for shape in shapes:
+        wide = [axis for axis, extent in enumerate(shape) if extent > 1]
+        if len(wide) != 1 or wide[0] == len(shape) - 1:
+            continue
+        extent = shape[wide[0]]
+        if extent in lasts or (wide[0] != 1 and extent in seconds):
+            return True
+    return False
+
+
 def _merge(draw: Draw, most: int, **kwargs: Any) -> Call:
     operands = _merged(draw, most)
+    if draw.target in _ADDING and _taken_for_biases([x.shape for x in operands]):
+        draw.reject("Keras adds along another dimension")
     dtype = operands[0].dtype
     # The default casts to float32, and half an integer's average is one half there.
     same = {"dtype": DType(dtype)} if dtype != "float32" and dtype not in INTEGRAL and draw.flag(0.85) else {}
