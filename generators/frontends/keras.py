@@ -34,7 +34,7 @@ from generators.frontends.base import EvaluationError, LoadedModel, feeds_of
 from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS, layer_key, layer_parts, print_function
 from generators.frontends.signatures import Optional, described
 from generators.frontends.tensorflow import TensorFlowFrontend, keras_kernels
-from generators.graph import DTYPES, Argument, Array, Case, Graph, Node, references
+from generators.graph import DTYPES, FLOATING, Argument, Array, Case, DType, Graph, Node, references
 from generators.operators.registry import Registry
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ class KerasFrontend(TensorFlowFrontend):
         constants = {constant.name for constant in graph.constants}
         for node in graph.nodes:
             given = dict(node.kwargs)
+            dtype = given.get("dtype")
+            if isinstance(dtype, DType) and dtype.name not in FLOATING:
+                raise EvaluationError(f"{node.target}: layers compute in floating types, {dtype.name} is none")
             weights = set(references(given.pop(WEIGHTS, ())))
             operands = {name for value in (*node.args, *given.values()) for name in references(value)}
             if not weights <= constants:

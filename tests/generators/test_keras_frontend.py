@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from generators.frontends.base import EvaluationError, Frontend, frontend
-from generators.graph import Argument, Array, Case, Constant, Graph, Input, Node, Ref, Symbol, Value, type_of
+from generators.graph import Argument, Array, Case, Constant, DType, Graph, Input, Node, Ref, Symbol, Value, type_of
 from generators.serial import dumps, loads
 from generators.transforms import isolate, union
 from oracles.compare import same
@@ -178,6 +178,7 @@ def test_double_precision_computes_in_float64(keras: Frontend) -> None:
             "constants are weights",
         ),
         (lambda graph: replace(graph, outputs=("k",)), "no output"),
+        (lambda graph: replace(graph, nodes=(dense("y", dtype=DType("int32")),)), "floating types"),
         (lambda graph: replace(graph, nodes=(dense("y", use_bias=None),)), "is None"),
     ],
 )
