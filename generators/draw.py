@@ -10,7 +10,7 @@ import bisect
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
@@ -250,6 +250,11 @@ class Draw:
         """Whether the case wants non-finite results, so that values outside an operator's domain are welcome."""
         return self._profiles.nonfinite
 
+    def unconnected(self, used: Iterable[Handle]) -> bool:
+        """Whether none of the values is the result of a node, in a graph that has some."""
+        handles = [handle for handle in self._handles if handle.name[0] == "v"]
+        return bool(handles) and not any(handle.name[0] == "v" for handle in used)
+
     def forget(self, handle: Handle) -> None:
         """Give back a value that the call will not use: one made fresh for it is not added to the graph."""
         self._discard(handle)
@@ -371,7 +376,7 @@ class Draw:
 
     def _add(self, array: Array, dtype: str, profile: str, constant: bool | None) -> Handle:
         if constant is None:
-            constant = self.flag(0.3)
+            constant = self.frontend.constants_are_operands and self.flag(0.3)
         number = next(self._names)
         fresh = self.fresh
         kind = TensorType(dtype, array.shape)
