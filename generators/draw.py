@@ -241,6 +241,10 @@ class Draw:
                 return self.choices.pick(fitting)
         return self.tensor(self.shape(ranks, minimum=minimum), dtypes, spread(low, high), reuse=False)
 
+    def at_hand(self, most: int | None = None) -> Sequence[Handle]:
+        """All values at hand in the order in which they were made, or the last ``most`` of them."""
+        return self._handles if most is None else self._handles[-most:]
+
     def holds(self, dtype: str) -> bool:
         """Whether a value of that dtype is at hand."""
         return any(handle.dtype == dtype for handle in self._handles)

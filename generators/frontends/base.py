@@ -54,6 +54,14 @@ class Frontend(abc.ABC):
     def registry(self) -> Registry:
         """The operators with samplers; imports them on first use."""
 
+    def mix_in(self, harvest: str) -> None:
+        """From now on :meth:`registry` has the operators of the harvest with that fingerprint, too; without them for
+        an empty one. HarvestError when there is no such harvest."""
+        if harvest:
+            from generators.harvest.records import HarvestError
+
+            raise HarvestError(f"{self.name} has no harvest", "start a campaign without one")
+
     @abc.abstractmethod
     def version(self) -> str:
         """Version of the framework."""

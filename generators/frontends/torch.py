@@ -40,11 +40,24 @@ class TorchFrontend(Frontend):
         # (a kernel of extent 1 with a dilation). The reference is torch's own arithmetic, which is plainer.
         torch.backends.mkldnn.enabled = False
         torch.set_num_threads(1)
+        self._registry: Registry | None = None
+        #: Registries by the fingerprint of the harvest that is in them.
+        self._mixed: dict[str, Registry] = {}
 
     def registry(self) -> Registry:
+        if self._registry is None:
+            from generators.operators.torch import REGISTRY
+
+            self._registry = REGISTRY
+        return self._registry
+
+    def mix_in(self, harvest: str) -> None:
+        from generators.harvest.building import mixed_registry
         from generators.operators.torch import REGISTRY
 
-        return REGISTRY
+        if harvest and harvest not in self._mixed:
+            self._mixed[harvest] = mixed_registry(REGISTRY, harvest)
+        self._registry = self._mixed.get(harvest, REGISTRY)
 
     def version(self) -> str:
         return str(torch.__version__)

@@ -22,7 +22,9 @@ from typing import BinaryIO
 import msgspec
 
 from generators.harvest.child import Message
-from generators.harvest.records import VERSION, Entry, Harvest, HarvestError, cache_path, read, write
+from generators.harvest.records import VERSION, Entry, Harvest, HarvestError, cache_path, fingerprint, read, write
+from generators.harvest.samplers import with_harvest
+from generators.operators.registry import Registry
 
 #: Seconds that a child may be silent: the first entry waits for imports, and one entry takes a second or two.
 DEADLINE = 120.0
@@ -49,6 +51,19 @@ def load() -> Harvest:
     """The harvest of the installed torch. HarvestError when there is none to use."""
     version = torch_version()
     return read(cache_path("torch", version), "torch", version)
+
+
+def mixed_registry(base: Registry, wanted: str) -> Registry:
+    """The hand-written operators and those of the harvest with that fingerprint. HarvestError when the cache holds
+    none or another one."""
+    harvest = load()
+    found = fingerprint(harvest)
+    if found != wanted:
+        raise HarvestError(
+            f"the harvest {wanted} is wanted, the cache holds {found}",
+            "another release of torch or convfuzz made it: install that one, or start a new campaign",
+        )
+    return with_harvest(base, harvest)
 
 
 def build(*, force: bool = False, progress: Progress | None = None, deadline: float = DEADLINE) -> Harvest:

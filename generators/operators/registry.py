@@ -47,7 +47,9 @@ class Operator:
 
 
 #: Families of operators that add terms up.
-_SUMMING = frozenset({"convolution", "cumulative", "linalg", "linear", "matmul", "pooling", "reduction", "segment"})
+_SUMMING = frozenset(
+    {"convolution", "cumulative", "harvested", "linalg", "linear", "matmul", "pooling", "reduction", "segment"}
+)
 
 
 class Registry:
@@ -82,6 +84,12 @@ class Registry:
 
         return register
 
+    def add(self, operator: Operator, *, again: bool = False) -> None:
+        """Register an operator as it is. ValueError when its target has one already, unless ``again``."""
+        if operator.target in self._operators and not again:
+            raise ValueError(f"{self.frontend} has two samplers for {operator.target}")
+        self._operators[operator.target] = operator
+
     def __getitem__(self, target: str) -> Operator:
         return self._operators[target]
 
@@ -96,9 +104,10 @@ class Registry:
         return tuple(sorted(self._operators))
 
     def sums(self, target: str) -> bool:
-        """Whether the operator adds terms up, be it a single one: where it starts from is its own affair."""
+        """Whether the operator adds terms up, be it a single one: where it starts from is its own affair. Of one
+        without a sampler, or without a hand-written one, it is not known, so it may."""
         operator = self._operators.get(target)
-        return bool(operator and operator.family in _SUMMING)
+        return operator is None or operator.family in _SUMMING
 
     def tabulated(self, node: Node) -> bool:
         """Whether the call takes its weights from a table, which makes the framework's own result a coarse one."""
