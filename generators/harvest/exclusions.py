@@ -7,7 +7,6 @@ Names are those of the framework's list, without variants.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 _RANDOM = "draws random numbers"
 _MEMORY = "shows uninitialised memory"
@@ -98,8 +97,3 @@ def structured(name: str, variant: str) -> bool:
 def has_cuts(name: str) -> bool:
     """Whether the entry is a function of complex numbers that jumps across a line."""
     return bool(_CUTS.fullmatch(name))
-
-
-def summary(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Reasons with their counts, the most frequent first."""
-    return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
