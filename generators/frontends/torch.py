@@ -1,7 +1,8 @@
 """PyTorch: torch functions, tensor methods and ``torch.ops.aten`` overloads on CPU tensors.
 
 Targets: ``torch.<...>`` (any public function), ``torch.Tensor.<method>`` (printed as ``x.method(...)``),
-``operator.getitem`` (printed as ``x[...]``), ``aten.<name>.<overload>`` (``torch.ops.aten...``).
+``operator.getitem`` (printed as ``x[...]``), ``aten.<name>.<overload>`` (``torch.ops.aten...``), ``torch.nn.<Class>``
+(a module with its parameters, see :mod:`generators.frontends.torch_modules`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
 from generators.frontends.signatures import Optional, merged, optional_of_function
+from generators.frontends.torch_modules import is_module, module_call, optional_of_module, state_names
 from generators.frontends.torch_source import print_module
 from generators.graph import DTYPES, Argument, Array, Case, Graph
 from generators.operators.registry import Registry
@@ -104,7 +106,11 @@ class TorchFrontend(Frontend):
 
     def check_arguments(self, graph: Graph) -> None:
         super().check_arguments(graph)
+        constants = {constant.name for constant in graph.constants}
         for node in graph.nodes:
+            for name in state_names(node):
+                if name not in constants:
+                    raise EvaluationError(f"{node.target}: {name!r} is a parameter of a module, but no constant")
             lengths = _lengths(node.target)
             given: list[tuple[int | str, Argument]] = [*enumerate(node.args), *node.kwargs]
             for place, value in given:
@@ -212,6 +218,8 @@ def _optional(target: str) -> Optional:
     anywhere (a new axis)."""
     if target == "operator.getitem":
         return frozenset((1,))
+    if is_module(target):
+        return optional_of_module(_attribute(target))
     found = optional_of_function(_resolve(target)) if not target.startswith("aten.") else None
     if found is not None:
         return found
@@ -230,6 +238,11 @@ def _optional(target: str) -> Optional:
 def _resolve(target: str) -> Any:
     if target == "operator.getitem":
         return operator.getitem
+    found = _attribute(target)
+    return module_call(found) if is_module(target) else found
+
+
+def _attribute(target: str) -> Any:
     first, _, rest = target.partition(".")
     found: Any = {"torch": torch, "aten": torch.ops.aten}.get(first)
     if found is None:

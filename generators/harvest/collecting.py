@@ -16,9 +16,10 @@ import torch
 
 from generators.argument_classes import node_form
 from generators.frontends.base import Frontend
-from generators.graph import Array, Case, Node, type_of
+from generators.graph import Array, Node, Ref, type_of
 from generators.harvest import exclusions, trials
 from generators.harvest.conversion import Unusable, target_names, to_case
+from generators.harvest.domains import DOMAINS
 from generators.harvest.records import Entry, Sample
 from generators.serial import dumps
 
@@ -41,7 +42,10 @@ _SECONDS = 25.0
 
 
 @dataclass
-class _Candidate:
+class Candidate:
+    """A sample that may be kept: its node, tensors and results, the element type it was asked for in, and what makes it
+    another than the others."""
+
     node: Node
     arrays: dict[str, Array]
     run: trials.Run
@@ -85,7 +89,7 @@ class _Collection:
         self._has_indices: bool | None = None
 
     def entry(self) -> Entry:
-        candidates: dict[str, list[_Candidate]] = {}
+        candidates: dict[str, list[Candidate]] = {}
         started = time.monotonic()
         for dtype, most in _DTYPES.items():
             if time.monotonic() - started > _SECONDS:
@@ -95,7 +99,7 @@ class _Collection:
             if dtype in self._info.dtypes:
                 candidates[str(dtype)] = list(self._of_dtype(dtype, most))
         samples: list[Sample] = []
-        for candidate in _diverse(candidates):
+        for candidate in diverse(candidates):
             try:
                 samples.append(self._sample(candidate))
             except Unusable as error:
@@ -110,7 +114,7 @@ class _Collection:
             self._name, "operator", target, tuple(samples), reason, self._seen, dict(sorted(self._refused.items()))
         )
 
-    def _of_dtype(self, dtype: torch.dtype, most: int) -> Iterator[_Candidate]:
+    def _of_dtype(self, dtype: torch.dtype, most: int) -> Iterator[Candidate]:
         torch.manual_seed(zlib.crc32(f"{self._name} {dtype}".encode()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -126,7 +130,7 @@ class _Collection:
                 except Unusable as error:
                     self._refused[str(error)] += 1
 
-    def _candidate(self, sample: Any, dtype: str) -> _Candidate:
+    def _candidate(self, sample: Any, dtype: str) -> Candidate:
         args, kwargs = (sample.input, *sample.args), dict(sample.kwargs)
         if not self._target:
             self._target = self._same_as_wrapped(args, kwargs)
@@ -136,11 +140,8 @@ class _Collection:
         run = trials.reliable(self._frontend, node, arrays)
         if not trials.finite(run.outputs):
             raise Unusable("is not finite")
-        names = {
-            name: f"{type_of(array).dtype} {type_of(array).rank}{' empty' * (not array.size)}"
-            for name, array in arrays.items()
-        }
-        return _Candidate(node, arrays, run, dtype, json.dumps(node_form(node, names)))
+        check_domain(node, arrays)
+        return Candidate(node, arrays, run, dtype, form_of(node, arrays))
 
     def _same_as_wrapped(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """The target that does with these arguments what the entry's function does, to the bit."""
@@ -157,7 +158,7 @@ class _Collection:
                 return target
         raise Unusable("is a function of torch's tests that no single call stands for")
 
-    def _sample(self, candidate: _Candidate) -> Sample:
+    def _sample(self, candidate: Candidate) -> Sample:
         node, arrays, run = candidate.node, candidate.arrays, candidate.run
         case = trials.as_case(node, arrays, run.outputs, run.unpack)
         trials.printed_alike(self._frontend, case, run)
@@ -171,7 +172,7 @@ class _Collection:
             elastic = special and attempt.elastic(slots)
         return Sample(dumps(trials.fixed_as_constants(case, slots)), slots, elastic)
 
-    def _is_data(self, name: str, candidate: _Candidate) -> bool:
+    def _is_data(self, name: str, candidate: Candidate) -> bool:
         """Whether a tensor holds data, not indices or masks: those are integers or booleans beside data of another
         type, and integers in an operator that takes integers only, or floats as well as indices."""
         dtype = type_of(candidate.arrays[name]).dtype
@@ -197,14 +198,29 @@ class _Collection:
         return self._has_indices
 
 
+def form_of(node: Node, arrays: Mapping[str, Array]) -> str:
+    """What samples are told apart by: classes of their arguments, types and ranks of their tensors."""
+    names = {
+        name: f"{type_of(array).dtype} {array.ndim}{'' if array.size else ' empty'}" for name, array in arrays.items()
+    }
+    return json.dumps(node_form(node, names))
+
+
+def check_domain(node: Node, arrays: Mapping[str, Array]) -> None:
+    """Unusable when the values are not those that the operator is documented for."""
+    domain = DOMAINS.get(node.target)
+    if domain and domain([arrays[item.name] if isinstance(item, Ref) else item for item in node.args]):
+        raise Unusable("has values that the operator is not documented for")
+
+
 def _wrapped(function: Any) -> bool:
     return getattr(function, "__name__", "") == "<lambda>"
 
 
-def _diverse(candidates: Mapping[str, list[_Candidate]]) -> Iterator[_Candidate]:
+def diverse(candidates: Mapping[str, list[Candidate]]) -> Iterator[Candidate]:
     """Candidates in an order in which types take turns, and those of a form not seen before come first; at most one
     in eight is of empty tensors."""
-    queues: list[list[_Candidate]] = []
+    queues: list[list[Candidate]] = []
     for found in candidates.values():
         forms: set[str] = set()
         new, old = [], []
@@ -227,4 +243,4 @@ def _diverse(candidates: Mapping[str, list[_Candidate]]) -> Iterator[_Candidate]
             yield item
 
 
-__all__ = ["KEPT", "Case", "collect_operator", "operator_entries"]
+__all__ = ["KEPT", "Candidate", "check_domain", "collect_operator", "diverse", "form_of", "operator_entries"]

@@ -45,6 +45,14 @@ def _paths() -> dict[int, str]:
     return found
 
 
+def path_of(function: Any) -> Symbol:
+    """A function as an argument, by its public name. Unusable when it has none."""
+    path = _paths().get(id(function))
+    if path is None:
+        raise Unusable("takes a function")
+    return Symbol(path)
+
+
 def target_names(function: Any, name: str) -> list[str]:
     """Targets that may be the function of an entry, the likeliest first. Functions without a public name are wrapped
     in functions of the test suite; the entry's name tells what they wrap."""
@@ -73,7 +81,7 @@ class _Converter:
     def argument(self, value: Any) -> Argument:
         if isinstance(value, torch.Tensor):
             return self._tensor(value)
-        if value is None or isinstance(value, (bool, str)) or value is Ellipsis:
+        if value is None or isinstance(value, (bool, str, Symbol)) or value is Ellipsis:
             literal: Argument = value
             return literal
         if isinstance(value, (int, float, complex)):

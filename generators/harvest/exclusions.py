@@ -89,6 +89,15 @@ def exclusion(name: str) -> str:
     return next((reason for pattern, reason in _COMPILED if pattern.fullmatch(name)), "")
 
 
+def module_exclusion(name: str) -> str:
+    """As :func:`exclusion`, for a class of modules."""
+    if name.startswith("Lazy"):
+        return "turns into another module, which has an entry of its own"
+    if name.startswith("Fractional"):
+        return _RANDOM
+    return "is documented for some values of its indices and lengths only" if name == "CTCLoss" else ""
+
+
 def structured(name: str, variant: str) -> bool:
     """Whether the tensors of the entry's samples keep their values."""
     return bool(_STRUCTURED.fullmatch(f"{name}_{variant}"))

@@ -16,6 +16,7 @@ import numpy as np
 
 from generators.draw import MAX_ELEMENTS, Call, Draw, Handle
 from generators.graph import Array, Case, GraphError, TensorType, map_references
+from generators.graph import references as names_in
 from generators.harvest.domains import DOMAINS
 from generators.harvest.records import Entry, Harvest, HarvestError, Sample, Slot
 from generators.operators.registry import Operator, Registry, Rounding, Sampler
@@ -45,6 +46,7 @@ class _Ready:
     types: Mapping[str, TensorType]
     arrays: Mapping[str, Array]
     elastic: bool
+    state: frozenset[str]
 
 
 def with_harvest(base: Registry, harvest: Harvest) -> Registry:
@@ -111,7 +113,11 @@ class _Sampler:
         except GraphError as error:
             raise HarvestError(f"a sample of {self._target} is damaged: {error}") from error
         arrays = {**case.feeds, **{constant.name: constant.data for constant in case.graph.constants}}
-        return _Ready(case, {slot.name: slot for slot in sample.slots}, case.graph.types(), arrays, sample.elastic)
+        state = frozenset(
+            name for key, value in case.graph.nodes[0].kwargs if key == "state" for name in names_in(value)
+        )
+        slots = {slot.name: slot for slot in sample.slots}
+        return _Ready(case, slots, case.graph.types(), arrays, sample.elastic, state)
 
     def __call__(self, draw: Draw) -> Call:
         sample = self._pick(draw)
@@ -121,7 +127,7 @@ class _Sampler:
         for name in dict.fromkeys(node.references()):
             slot = sample.slots.get(name)
             if slot is None:
-                handles[name] = _kept(draw, sample.arrays[name], sample.types[name].dtype)
+                handles[name] = _kept(draw, sample.arrays[name], sample.types[name].dtype, name in sample.state)
             elif sample.elastic:
                 handles[name] = _elastic(draw, slot, sample.types[name].dtype, shape)
                 shape = handles[name].shape if shape is None else shape
@@ -189,9 +195,10 @@ def _broadcasts(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
     return size <= MAX_ELEMENTS
 
 
-def _kept(draw: Draw, array: Array, dtype: str) -> Handle:
-    """The sample's own values: indices, masks and counts are constants, as in most models, data may be an input."""
-    constant = True if array.dtype.kind in "biu" else None
+def _kept(draw: Draw, array: Array, dtype: str, state: bool) -> Handle:
+    """The sample's own values: indices, masks, counts and the ``state`` of modules are constants, as in most models,
+    data may be an input."""
+    constant = True if state or array.dtype.kind in "biu" else None
     return draw.tensor(array.shape, dtype, lambda *_: array, reuse=False, constant=constant)
 
 

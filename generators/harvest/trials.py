@@ -183,7 +183,8 @@ def fixed_as_constants(case: Case, slots: Sequence[Slot]) -> Case:
 
     free = {slot.name for slot in slots}
     graph = case.graph
-    constants = tuple(Constant(item.name, case.feeds[item.name]) for item in graph.inputs if item.name not in free)
+    kept = [Constant(item.name, case.feeds[item.name]) for item in graph.inputs if item.name not in free]
+    constants = (*graph.constants, *kept)
     inputs = tuple(item for item in graph.inputs if item.name in free)
     graph = Graph(graph.frontend, inputs, constants, graph.nodes, graph.outputs)
     return Case(graph, {item.name: case.feeds[item.name] for item in inputs})
