@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from generators.frontends.signatures import Optional
-from generators.graph import Node, references
+from generators.graph import GraphError, Node, Ref, references
 
 #: The keyword that holds the parameters and buffers.
 STATE = "state"
@@ -68,11 +68,23 @@ def optional_of_module(kind: type[torch.nn.Module]) -> Optional:
     return frozenset(found)
 
 
+def state_of(node: Node) -> tuple[tuple[str, str], ...]:
+    """Pairs of a name in the module's ``state_dict`` and the name of the value that it holds; none for a node of
+    another kind. GraphError when the state is no pairs of a name and a reference."""
+    given = next((value for key, value in node.kwargs if key == STATE), ()) if is_module(node.target) else ()
+    found: list[tuple[str, str]] = []
+    for pair in given if isinstance(given, tuple) else (given,):
+        match pair:
+            case (str(key), Ref(name)):
+                found.append((key, name))
+            case _:
+                raise GraphError(f"{node.target}: its {STATE} has {pair!r:.60} where a name and a value belong")
+    return tuple(found)
+
+
 def state_names(node: Node) -> tuple[str, ...]:
     """Names of the values that are a module's parameters and buffers; none for a node of another kind."""
-    if not is_module(node.target):
-        return ()
-    return tuple(name for key, value in node.kwargs if key == STATE for name in references(value))
+    return tuple(name for _, name in state_of(node))
 
 
 def data_names(node: Node) -> tuple[str, ...]:
@@ -81,4 +93,13 @@ def data_names(node: Node) -> tuple[str, ...]:
     return tuple(name for value in (*node.args, *arguments) for name in references(value))
 
 
-__all__ = ["STATE", "data_names", "flattened", "is_module", "module_call", "optional_of_module", "state_names"]
+__all__ = [
+    "STATE",
+    "data_names",
+    "flattened",
+    "is_module",
+    "module_call",
+    "optional_of_module",
+    "state_names",
+    "state_of",
+]

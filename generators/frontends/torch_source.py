@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements, subscript
-from generators.frontends.torch_modules import STATE, data_names, is_module, state_names
-from generators.graph import Constant, Graph, Node
+from generators.frontends.torch_modules import STATE, data_names, is_module, state_names, state_of
+from generators.graph import Constant, Graph, GraphError, Node
 
 
 def print_module(graph: Graph, name: str) -> str:
@@ -59,11 +59,13 @@ def _module(node: Node, attribute: str, held: Mapping[str, Constant]) -> list[st
         f"{key}={argument(value, lambda value: value, _dtype)}" for key, value in node.kwargs if key != STATE
     ]
     lines = [f"self.{attribute} = {node.target}({', '.join(constructor)})"]
-    pairs = next((value for key, value in node.kwargs if key == STATE), ())
+    pairs = state_of(node)
     if pairs:
         lines.append(f"self.{attribute}.load_state_dict({{")
-        for key, reference in pairs:  # type: ignore[union-attr, misc]  # pairs of a name and a reference
-            lines.append(f"    {key!r}: {tensor_text(reference.name, held[reference.name])},")  # type: ignore[union-attr]
+        for key, name in pairs:
+            if name not in held:
+                raise GraphError(f"{node.target}: {name!r} is a parameter of a module, but no constant")
+            lines.append(f"    {key!r}: {tensor_text(name, held[name])},")
         # Assigned, so that they keep their element type.
         lines.append("}, assign=True)")
     return lines

@@ -223,7 +223,8 @@ def diverse(candidates: Mapping[str, list[Candidate]]) -> Iterator[Candidate]:
     queues: list[list[Candidate]] = []
     for found in candidates.values():
         forms: set[str] = set()
-        new, old = [], []
+        new: list[Candidate] = []
+        old: list[Candidate] = []
         for item in found:
             (old if item.form in forms else new).append(item)
             forms.add(item.form)

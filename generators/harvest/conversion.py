@@ -85,8 +85,10 @@ class _Converter:
             literal: Argument = value
             return literal
         if isinstance(value, (int, float, complex)):
-            kind = next(kind for kind in (int, float, complex) if isinstance(value, kind))
-            return kind(value)
+            # Subclasses (symbolic numbers, enumerations) become plain numbers.
+            return (
+                int(value) if isinstance(value, int) else float(value) if isinstance(value, float) else complex(value)
+            )
         if isinstance(value, np.generic):
             return self.argument(value.item())
         if isinstance(value, torch.dtype):
