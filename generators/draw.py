@@ -287,6 +287,10 @@ class Draw:
             array = draw_array(self.choices.generator(), shape, dtype, profile)
         return self._add(array, dtype, profile, constant)
 
+    def given(self, array: Array, dtype: str, *, constant: bool | None = None) -> Handle:
+        """A fresh input or constant (``constant`` forces which) with these very elements, which are not copied."""
+        return self._add(array, dtype, "typical", constant)
+
     def like(self, other: Handle, dtypes: str | Sequence[str] | None = None) -> Handle:
         """A value of the other's shape, and of its dtype unless others are given."""
         return self.tensor(other.shape, other.dtype if dtypes is None else dtypes)

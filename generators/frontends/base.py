@@ -108,6 +108,10 @@ class Frontend(abc.ABC):
         """Positions and keywords of the target's arguments for which None is documented."""
         return optional_of_function(self.resolve(target)) or frozenset()
 
+    def held(self, node: Node) -> tuple[str, ...]:
+        """Names of the values that a call takes as constants only."""
+        return ()
+
     def check_arguments(self, graph: Graph) -> None:
         """EvaluationError for a call that passes None where the operator's signature has no place for it, whatever
         eager mode makes of that."""

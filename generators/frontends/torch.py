@@ -21,7 +21,7 @@ from generators.frontends.base import EvaluationError, Frontend, LoadedModel, fe
 from generators.frontends.signatures import Optional, merged, optional_of_function
 from generators.frontends.torch_modules import is_module, module_call, optional_of_module, state_names
 from generators.frontends.torch_source import print_module
-from generators.graph import DTYPES, Argument, Array, Case, Graph
+from generators.graph import DTYPES, Argument, Array, Case, Graph, Node
 from generators.operators.registry import Registry
 
 _TORCH_DTYPES: dict[str, torch.dtype] = {
@@ -103,6 +103,9 @@ class TorchFrontend(Frontend):
 
     def optional(self, target: str) -> Optional:
         return _optional(target)
+
+    def held(self, node: Node) -> tuple[str, ...]:
+        return state_names(node)
 
     def check_arguments(self, graph: Graph) -> None:
         super().check_arguments(graph)

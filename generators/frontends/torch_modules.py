@@ -8,6 +8,7 @@ returns a tensor and a pair of them), absent ones left out.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Sequence
@@ -32,16 +33,23 @@ def module_call(kind: type[torch.nn.Module]) -> Callable[..., Any]:
     """The function behind the target of a class of modules."""
 
     def call(*inputs: Any, state: Sequence[tuple[str, torch.Tensor]] = (), **arguments: Any) -> Any:
-        # Parameters are assigned and not copied, so that they keep their type; none need be made before.
-        with torch.device("meta"):
-            module = kind(**arguments)
+        module = _made(kind, tuple(sorted(arguments.items())), repr(arguments))
+        # Parameters are assigned and not copied, so that they keep their type. All of them are, or this raises.
         module.load_state_dict(dict(state), assign=True)
         with torch.no_grad():
-            result = module.eval()(*inputs)
+            result = module(*inputs)
         return flattened(result)
 
     call.__name__ = kind.__name__
     return call
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(kind: type[torch.nn.Module], arguments: tuple[tuple[str, Any], ...], text: str) -> torch.nn.Module:
+    """A module without memory for its parameters. Making one takes longer than most of them take to run, and in
+    evaluation mode a module keeps nothing but its state, which every call sets. ``text`` tells 1 from True."""
+    with torch.device("meta"):
+        return kind(**dict(arguments)).eval()
 
 
 def flattened(result: Any) -> Any:

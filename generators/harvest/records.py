@@ -32,11 +32,14 @@ class HarvestError(RuntimeError):
 
 class Slot(msgspec.Struct, frozen=True):
     """An input of a sample's graph that may hold other values than the sample's: fresh ones of these value profiles
-    and, when it is ``free``, any finite ones of the same type."""
+    and, when it is ``free``, any finite ones of the same type, which is told here so that samples need not be decoded
+    to be chosen."""
 
     name: str
     profiles: tuple[str, ...]
     free: bool
+    dtype: str
+    shape: tuple[int, ...]
 
 
 class Sample(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from generators.draw import MAX_ELEMENTS, Call, Draw, Handle
-from generators.graph import Array, Case, GraphError, TensorType, map_references
+from generators.graph import Array, Case, TensorType, map_references
 from generators.graph import references as names_in
 from generators.harvest.domains import DOMAINS
 from generators.harvest.records import Entry, Harvest, HarvestError, Sample, Slot
@@ -25,7 +25,7 @@ from generators.serial import loads
 #: The family of operators that have harvested samplers only.
 FAMILY = "harvested"
 #: Weights of such an operator and of such a module, relative to an ordinary operator's.
-WEIGHT, MODULE_WEIGHT = 0.25, 0.6
+WEIGHT, MODULE_WEIGHT = 0.25, 0.4
 #: Share of the draws of a hand-written operator that are harvested samples.
 ALTERNATIVE = 0.1
 #: Samples of a target, over all entries that share it.
@@ -84,17 +84,14 @@ class _Sampler:
     def __init__(self, target: str, samples: Sequence[Sample]) -> None:
         self._target = target
         self._samples = samples
-
-    @functools.cached_property
-    def _ready(self) -> tuple[_Ready, ...]:
-        return tuple(self._decoded(sample) for sample in self._samples)
+        self._ready: dict[int, _Ready] = {}
 
     @functools.cached_property
     def _by_type(self) -> dict[TensorType, list[int]]:
         """Samples that have a slot of that type."""
         found: dict[TensorType, list[int]] = {}
-        for index, sample in enumerate(self._ready):
-            for kind in {sample.types[name] for name in sample.slots}:
+        for index, sample in enumerate(self._samples):
+            for kind in dict.fromkeys(TensorType(slot.dtype, slot.shape) for slot in sample.slots):
                 found.setdefault(kind, []).append(index)
         return found
 
@@ -102,22 +99,17 @@ class _Sampler:
     def _elastic(self) -> dict[str, list[int]]:
         """Elastic samples by the dtype of their first slot."""
         found: dict[str, list[int]] = {}
-        for index, sample in enumerate(self._ready):
+        for index, sample in enumerate(self._samples):
             if sample.elastic:
-                found.setdefault(sample.types[next(iter(sample.slots))].dtype, []).append(index)
+                found.setdefault(sample.slots[0].dtype, []).append(index)
         return found
 
-    def _decoded(self, sample: Sample) -> _Ready:
-        try:
-            case = loads(sample.case)
-        except GraphError as error:
-            raise HarvestError(f"a sample of {self._target} is damaged: {error}") from error
-        arrays = {**case.feeds, **{constant.name: constant.data for constant in case.graph.constants}}
-        state = frozenset(
-            name for key, value in case.graph.nodes[0].kwargs if key == "state" for name in names_in(value)
-        )
-        slots = {slot.name: slot for slot in sample.slots}
-        return _Ready(case, slots, case.graph.types(), arrays, sample.elastic, state)
+    def _decoded(self, index: int) -> _Ready:
+        """The sample of that number. HarvestError when it is no sample."""
+        ready = self._ready.get(index)
+        if ready is None:
+            ready = self._ready[index] = _decode(self._target, self._samples[index])
+        return ready
 
     def __call__(self, draw: Draw) -> Call:
         sample = self._pick(draw)
@@ -147,8 +139,20 @@ class _Sampler:
                 if handle.size <= MAX_ELEMENTS:
                     fitting += self._elastic.get(handle.dtype, ())
             if fitting:
-                return self._ready[draw.choice(fitting)]
-        return draw.choice(self._ready)
+                return self._decoded(draw.choice(fitting))
+        return self._decoded(draw.integer(0, len(self._samples) - 1))
+
+
+def _decode(target: str, sample: Sample) -> _Ready:
+    try:
+        case = loads(sample.case)
+        [node] = case.graph.nodes
+    except ValueError as error:  # GraphError, or not one node
+        raise HarvestError(f"a sample of {target} is damaged: {error}") from error
+    arrays = {**case.feeds, **{constant.name: constant.data for constant in case.graph.constants}}
+    state = frozenset(name for key, value in node.kwargs if key == "state" for name in names_in(value))
+    slots = {slot.name: slot for slot in sample.slots}
+    return _Ready(case, slots, case.graph.types(), arrays, sample.elastic, state)
 
 
 def _fits(slot: Slot, handle: Handle) -> bool:
@@ -199,7 +203,7 @@ def _kept(draw: Draw, array: Array, dtype: str, state: bool) -> Handle:
     """The sample's own values: indices, masks, counts and the ``state`` of modules are constants, as in most models,
     data may be an input."""
     constant = True if state or array.dtype.kind in "biu" else None
-    return draw.tensor(array.shape, dtype, lambda *_: array, reuse=False, constant=constant)
+    return draw.given(array, dtype, constant=constant)
 
 
 __all__ = ["FAMILY", "with_harvest"]

@@ -149,8 +149,12 @@ class Trials:
             mild = {name: [profile for profile in takes if profile in kept] for name, takes in found.items()}
             mild = {name: takes for name, takes in mild.items() if takes}
             if mild and all(self._takes(self._filled(mild)) for _ in range(_TOGETHER)):
-                return tuple(Slot(name, tuple(takes), set(takes) >= _ORDINARY) for name, takes in mild.items())
+                return tuple(self._slot(name, takes) for name, takes in mild.items())
         return ()
+
+    def _slot(self, name: str, takes: Sequence[str]) -> Slot:
+        kind = type_of(self._arrays[name])
+        return Slot(name, tuple(takes), set(takes) >= _ORDINARY, kind.dtype, kind.shape)
 
     def _filled(self, takes: Mapping[str, Sequence[str]]) -> dict[str, Array]:
         return {name: self._draw(name, profiles[int(self._random.integers(len(profiles)))]) for name, profiles in

@@ -35,7 +35,7 @@ needs_expecttest = pytest.mark.skipif(importlib.util.find_spec("expecttest") is 
 
 @pytest.fixture
 def made() -> Harvest:
-    sample = Sample(b"bytes", (Slot("x0", ("typical", "tiny"), True),), True)
+    sample = Sample(b"bytes", (Slot("x0", ("typical", "tiny"), True, "float32", (2,)),), True)
     good = Entry("abs", "operator", "torch.abs", (sample,), "", 3, {"is not finite": 2})
     return Harvest("torch", "2.0", (good, Entry("rand", "operator", reason="draws random numbers")))
 
@@ -52,11 +52,11 @@ def test_a_harvest_survives_its_file(made: Harvest, tmp_path: Path) -> None:
 
 def test_what_is_no_harvest_is_refused_in_words(made: Harvest, tmp_path: Path) -> None:
     path = tmp_path / "torch-2.0.msgpack"
-    with pytest.raises(HarvestError, match="there is no harvest of torch 2.0: `convfuzz harvest` builds it"):
+    with pytest.raises(HarvestError, match=r"there is no harvest of torch 2\.0: `convfuzz harvest` builds it"):
         read(path, "torch", "2.0")
     write(made, path)
     whole = path.read_bytes()
-    with pytest.raises(HarvestError, match="is of torch 2.0, not of torch 2.1"):
+    with pytest.raises(HarvestError, match=r"is of torch 2\.0, not of torch 2\.1"):
         read(path, "torch", "2.1")
     for damaged in (b"", whole[:10], whole[:-1], whole + b"x", whole[:-3] + b"abc", b"pickle" + whole):
         path.write_bytes(damaged)
