@@ -11,8 +11,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, cast
 
 import torch
 
@@ -33,7 +33,7 @@ def module_call(kind: type[torch.nn.Module]) -> Callable[..., Any]:
     """The function behind the target of a class of modules."""
 
     def call(*inputs: Any, state: Sequence[tuple[str, torch.Tensor]] = (), **arguments: Any) -> Any:
-        module = _made(kind, tuple(sorted(arguments.items())), repr(arguments))
+        module = _made(cast("Hashable", kind), tuple(sorted(arguments.items())), repr(arguments))
         # Parameters are assigned and not copied, so that they keep their type. All of them are, or this raises.
         module.load_state_dict(dict(state), assign=True)
         with torch.no_grad():
@@ -45,7 +45,7 @@ def module_call(kind: type[torch.nn.Module]) -> Callable[..., Any]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _made(kind: type[torch.nn.Module], arguments: tuple[tuple[str, Any], ...], text: str) -> torch.nn.Module:
+def _made(kind: Any, arguments: tuple[tuple[str, Any], ...], text: str) -> torch.nn.Module:
     """A module without memory for its parameters. Making one takes longer than most of them take to run, and in
     evaluation mode a module keeps nothing but its state, which every call sets. ``text`` tells 1 from True."""
     with torch.device("meta"):
