@@ -58,6 +58,8 @@ class Registry:
     def __init__(self, frontend: str) -> None:
         self.frontend = frontend
         self._operators: dict[str, Operator] = {}
+        #: Domains of targets that have no operator here.
+        self._domains: dict[str, Callable[[Given], str]] = {}
 
     def operator(
         self,
@@ -90,6 +92,10 @@ class Registry:
             raise ValueError(f"{self.frontend} has two samplers for {operator.target}")
         self._operators[operator.target] = operator
 
+    def declare(self, target: str, domain: Callable[[Given], str]) -> None:
+        """The domain of a target without a sampler: graphs from elsewhere are held to it, too."""
+        self._domains[target] = domain
+
     def __getitem__(self, target: str) -> Operator:
         return self._operators[target]
 
@@ -117,7 +123,7 @@ class Registry:
     def domain(self, target: str) -> Callable[[Given], str] | None:
         """Why the operator is undefined for values of its arguments, as a function; None if it never is."""
         operator = self._operators.get(target)
-        return operator.domain if operator else None
+        return operator.domain if operator else self._domains.get(target)
 
     def rounding(self, target: str) -> Rounding:
         """The arithmetic class of a target; COMPOSITE, the most permissive, for one that has no sampler."""
