@@ -41,18 +41,21 @@ def fuzz(
 ) -> bool:
     """Create a campaign and run it. ``settings`` are fields of CampaignConfig, ``harvested`` says whether to draw from
     the harvest if there is one. Returns whether anything verified was found."""
-    from fuzzer.cli_harvest import usable
+    from fuzzer.cli_harvest import available, usable
     from fuzzer.config import CampaignConfig
     from fuzzer.routes import select
 
     config = CampaignConfig(seed=secrets.randbelow(2**32) if seed is None else seed, **settings)
     selected = select(config.routes)  # an unknown route is refused before anything is made on the disk
     frontends = {route.frontend for route in selected}
-    if harvested and "torch" in frontends:
-        config = msgspec.structs.replace(config, harvest=usable())
+    harvested = harvested and "torch" in frontends
+    if harvested:
+        config = msgspec.structs.replace(config, harvest=available())
     if config.operators:
         _check_operators(config.operators, frontends, config.harvest)
     with _open(corpus, database, create=True) as store:
+        if harvested and not config.harvest:
+            usable()  # says why not
         campaign = store.create_campaign(config.seed, config.to_builtins(), _versions(config.routes))
         return _run(store, campaign, config, as_json)
 
