@@ -241,6 +241,10 @@ class Draw:
                 return self.choices.pick(fitting)
         return self.tensor(self.shape(ranks, minimum=minimum), dtypes, spread(low, high), reuse=False)
 
+    def at_hand(self, most: int | None = None) -> Sequence[Handle]:
+        """All values at hand in the order in which they were made, or the last ``most`` of them."""
+        return self._handles if most is None else self._handles[-most:]
+
     def holds(self, dtype: str) -> bool:
         """Whether a value of that dtype is at hand."""
         return any(handle.dtype == dtype for handle in self._handles)
@@ -293,6 +297,10 @@ class Draw:
     ) -> Handle:
         """A fresh constant of any size: for the few that are to be large."""
         return self._add(elements(self.choices.generator(), tuple(shape), dtype), dtype, "typical", True)
+
+    def given(self, array: Array, dtype: str, *, constant: bool | None = None) -> Handle:
+        """A fresh input or constant (``constant`` forces which) with these very elements, which are not copied."""
+        return self._add(array, dtype, "typical", constant)
 
     def like(self, other: Handle, dtypes: str | Sequence[str] | None = None) -> Handle:
         """A value of the other's shape, and of its dtype unless others are given."""

@@ -276,8 +276,10 @@ class Growth:
     def finish(self) -> Grown:
         if not self.nodes:
             raise ValueError(f"no operator could be placed; draws were dropped: {dict(self.dropped)}")
-        if not self.inputs and self.constants and self.choices.fraction() < WITH_INPUT:
-            first = self.constants.pop(self.choices.integer(0, len(self.constants) - 1))
+        held = {name for node in self.nodes for name in self.frontend.held(node)}
+        loose = [index for index, constant in enumerate(self.constants) if constant.name not in held]
+        if not self.inputs and loose and self.choices.fraction() < WITH_INPUT:
+            first = self.constants.pop(loose[self.choices.integer(0, len(loose) - 1)])
             self.inputs.append(Input(first.name, first.type))
             self.feeds[first.name] = first.data
         outputs = []

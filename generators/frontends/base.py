@@ -61,6 +61,14 @@ class Frontend(abc.ABC):
     def registry(self) -> Registry:
         """The operators with samplers; imports them on first use."""
 
+    def mix_in(self, harvest: str) -> None:
+        """From now on :meth:`registry` has the operators of the harvest with that fingerprint, too; without them for
+        an empty one. HarvestError when there is no such harvest."""
+        if harvest:
+            from generators.harvest.records import HarvestError
+
+            raise HarvestError(f"{self.name} has no harvest", "start a campaign without one")
+
     @abc.abstractmethod
     def version(self) -> str:
         """Version of the framework."""
@@ -111,6 +119,10 @@ class Frontend(abc.ABC):
     def optional(self, target: str) -> Optional:
         """Positions and keywords of the target's arguments for which None is documented."""
         return optional_of_function(self.resolve(target)) or frozenset()
+
+    def held(self, node: Node) -> tuple[str, ...]:
+        """Names of the values that a call takes as constants only."""
+        return ()
 
     def check_arguments(self, graph: Graph) -> None:
         """EvaluationError for a call that passes None where the operator's signature has no place for it, whatever
