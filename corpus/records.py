@@ -77,7 +77,7 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     ``settings`` are those of the converter, ``variants`` pairs of a runtime and its variant, ``cases`` how many cases
     are generated, ``nodes`` the wanted size of each, ``avoid`` the patterns of nodes that quarantine makes rare,
     ``operators`` the patterns of the targets to draw (all when empty), ``pack`` how many cases are converted together
-    (0: all).
+    (0: all), ``harvest`` the fingerprint of the harvest whose operators are drawn, too (none when empty).
     """
 
     index: int
@@ -90,6 +90,7 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     avoid: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
     pack: int = 0
+    harvest: str = ""
 
 
 class NewFinding(msgspec.Struct, frozen=True):

@@ -136,6 +136,7 @@ class _Run:
             config.operators,
             quarantine=config.quarantine,
             guidance=config.guidance,
+            harvest=config.harvest,
         )
         self.lock = threading.Lock()
         self.events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -404,7 +405,7 @@ class _Run:
             converters()[issued.converter],
         )
         if not self.learnt[issued.converter].targets:
-            named = worker.call(TargetsTask(issued.frontend))
+            named = worker.call(TargetsTask(issued.frontend, issued.harvest))
             assert isinstance(named, TargetsResult)
             self.learnt[issued.converter].targets = named.targets
         seconds = time.monotonic() - started

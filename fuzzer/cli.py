@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from fuzzer import cli_commands as commands
+from fuzzer import cli_harvest as harvest_commands
 from fuzzer.errors import UsageError
 
 #: Exit statuses.
@@ -99,6 +100,9 @@ def fuzz(
         bool, typer.Option(help="Draw nodes that are known to fail rarely, so that other defects are met.")
     ] = True,
     guidance: Annotated[bool, typer.Option(help="Prefer operators that have been drawn little.")] = True,
+    harvest: Annotated[
+        bool, typer.Option(help="Draw from torch's own operator samples, too, once `convfuzz harvest` has been run.")
+    ] = True,
     deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step of a subject may take.")] = 120.0,
     memory: Annotated[int, typer.Option(min=500, help="MiB that a worker may hold.")] = 6000,
     corpus: Corpus = _CORPUS,
@@ -113,6 +117,7 @@ def fuzz(
         corpus,
         database,
         as_json,
+        harvested=harvest,
         seed=seed,
         minutes=minutes,
         graphs=graphs,
@@ -219,8 +224,21 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
 
 
 @app.command()
+def harvest(
+    force: Annotated[bool, typer.Option("--force", help="Build it anew, whatever is there.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Turn the operator samples of torch's test suite into operators to draw from. Takes a few minutes, once for each
+    version of torch."""
+    harvest_commands.harvest(force, as_json)
+
+
+@app.command()
 def operators(
-    counts: Annotated[bool, typer.Option("--counts", help="Only how many there are in each family.")] = False,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Only how many there are in each family, and how many are harvested.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -245,8 +263,9 @@ def _explain(error: Exception) -> int:
     from corpus.errors import CorpusError
     from fuzzer.plugins import PluginError
     from generators.graph import GraphError
+    from generators.harvest.records import HarvestError
 
-    if isinstance(error, (UsageError, CorpusError)):
+    if isinstance(error, (UsageError, CorpusError, HarvestError)):
         return _fail(USAGE, error.message, error.remedy)
     if isinstance(error, typer.Abort):
         return _fail(USAGE, "aborted", "")

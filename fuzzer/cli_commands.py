@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from fuzzer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,22 +36,31 @@ def version() -> None:
     print(f"convfuzz {importlib.metadata.version('convfuzz')}")
 
 
-def fuzz(corpus: Path, database: str, as_json: bool, *, seed: int | None, **settings: Any) -> bool:
-    """Create a campaign and run it. ``settings`` are fields of CampaignConfig. Returns whether anything verified was
-    found."""
+def fuzz(
+    corpus: Path, database: str, as_json: bool, *, seed: int | None, harvested: bool = False, **settings: Any
+) -> bool:
+    """Create a campaign and run it. ``settings`` are fields of CampaignConfig, ``harvested`` says whether to draw from
+    the harvest if there is one. Returns whether anything verified was found."""
+    from fuzzer.cli_harvest import available, usable
     from fuzzer.config import CampaignConfig
     from fuzzer.routes import select
 
     config = CampaignConfig(seed=secrets.randbelow(2**32) if seed is None else seed, **settings)
     selected = select(config.routes)  # an unknown route is refused before anything is made on the disk
+    frontends = {route.frontend for route in selected}
+    harvested = harvested and "torch" in frontends
+    if harvested:
+        config = msgspec.structs.replace(config, harvest=available())
     if config.operators:
-        _check_operators(config.operators, {route.frontend for route in selected})
+        _check_operators(config.operators, frontends, config.harvest)
     with _open(corpus, database, create=True) as store:
+        if harvested and not config.harvest:
+            usable()  # says why not
         campaign = store.create_campaign(config.seed, config.to_builtins(), _versions(config.routes))
         return _run(store, campaign, config, as_json)
 
 
-def _check_operators(patterns: tuple[str, ...], frontends: set[str]) -> None:
+def _check_operators(patterns: tuple[str, ...], frontends: set[str], harvest: str) -> None:
     """UsageError for a pattern that matches no operator, and for a frontend that no operator is left of."""
     from fnmatch import filter as matching
 
@@ -58,6 +69,7 @@ def _check_operators(patterns: tuple[str, ...], frontends: set[str]) -> None:
     targets: dict[str, tuple[str, ...]] = {}
     for name in sorted(frontends):
         with _quiet():
+            frontend(name).mix_in(harvest if name == "torch" else "")
             targets[name] = frontend(name).registry().targets()
     for pattern in patterns:
         if not any(matching(names, pattern) for names in targets.values()):
@@ -72,8 +84,6 @@ def _check_operators(patterns: tuple[str, ...], frontends: set[str]) -> None:
 
 def resume(corpus: Path, database: str, as_json: bool, prefix: str, minutes: float | None, workers: int | None) -> bool:
     """Go on with a campaign. Returns whether anything verified was found, in all its runs together."""
-    import msgspec
-
     from corpus.records import CampaignStatus
     from fuzzer.config import CampaignConfig
 
@@ -176,12 +186,14 @@ def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: flo
 
 def replay(corpus: Path, database: str, as_json: bool, prefix: str, index: int) -> bool:
     """Generate and judge a batch again and print what is seen. Returns whether any bug was."""
+    from fuzzer.cli_harvest import require
     from fuzzer.screen import PlainLines, listener_for, to_json
 
     console = _console()
     with _open(corpus, database, write=False) as store:
         campaign = store.load_campaign(prefix)
         batch = store.batch(campaign.id, index)
+        require(batch.issued.harvest)
         from fuzzer import campaign as campaigns  # only now: what is asked for exists
 
         _warn_of_other_versions(campaign, _versions_of(batch.issued.converter))
@@ -258,11 +270,14 @@ def operators(counts: bool, as_json: bool) -> None:
     """Print the operators of each frontend, or how many there are in each family."""
     from importlib.metadata import entry_points
 
+    from fuzzer.cli_harvest import available, counted
     from generators.frontends.base import frontend
 
+    harvest = available()
     listing: dict[str, dict[str, list[str]]] = {}
     for name in sorted(entry.name for entry in entry_points(group="convfuzz.frontends")):
         with _quiet():
+            frontend(name).mix_in(harvest if name == "torch" else "")
             registry = frontend(name).registry()
         families = listing.setdefault(name, {})
         for target in registry.targets():
@@ -274,7 +289,7 @@ def operators(counts: bool, as_json: bool) -> None:
         print(json.dumps(result))
         return
     for name, families in listing.items():
-        print(f"{name}: {sum(map(len, families.values()))} operators")
+        print(f"{name}: {sum(map(len, families.values()))} operators{counted(families, harvest)}")
         for family, targets in sorted(families.items()):
             if counts:
                 print(f"  {family:<20} {len(targets)}")
@@ -323,8 +338,10 @@ def _open(corpus: Path, database: str, *, create: bool = False, write: bool = Tr
 
 def _run(store: Store, campaign: Campaign, config: CampaignConfig, as_json: bool) -> bool:
     from fuzzer import campaign as campaigns
+    from fuzzer.cli_harvest import require
     from fuzzer.screen import listener_for
 
+    require(config.harvest)
     listener = listener_for(_console(), store.directory, as_json=as_json)
     try:
         return bool(campaigns.run(store, campaign.id, config, listener).verified)

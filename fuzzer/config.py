@@ -19,7 +19,8 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     graphs are made of, all targets when empty. Of findings with one signature, ``per_signature`` are handled in one run
     (a third as many of those that end a worker, and any number of mismatches, which all share their signature until
     they are minimized); the others wait for the next run, since they are most likely the same defect. ``quarantine``
-    makes nodes rare that are known to fail, ``guidance`` prefers operators that have been drawn little.
+    makes nodes rare that are known to fail, ``guidance`` prefers operators that have been drawn little. ``harvest`` is
+    the fingerprint of the harvest (:mod:`generators.harvest`) whose operators are drawn, too, empty for none.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     per_signature: int = 6
     quarantine: bool = True
     guidance: bool = True
+    harvest: str = ""
 
     def to_builtins(self) -> dict[str, Any]:
         """As it is stored with the campaign."""

@@ -21,6 +21,7 @@ class Format(StrEnum):
 
     TORCH = "torch"
     TENSORFLOW = "tensorflow"
+    KERAS = "keras"
     ONNX = "onnx"
     TFLITE = "tflite"
     #: A graph of ours as it is serialised: what the identity route hands on, to test the harness against itself.

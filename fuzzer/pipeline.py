@@ -66,6 +66,7 @@ class Pipeline:
     def batch(self, task: BatchTask, partial: Callable[[BatchResult], None] | None = None) -> BatchResult:
         """Generate the batch's cases and judge them. ``partial`` is given what has been judged every second or so, and
         the result holds the rest; without it, the result holds all."""
+        self.frontend.mix_in(task.harvest)
         weights = Weights.of(self.frontend, only=task.operators)
         self._index = task.index
         pack = max(task.pack or len(task.cases), 1)

@@ -32,7 +32,7 @@ class Plan:
 
     A batch is a pure function of the campaign's seed, its index, the selection, and of what had been learnt when it
     was issued, which the issued batch records. ``quarantine`` makes what is refused rare, ``guidance`` prefers what has
-    been drawn little.
+    been drawn little. ``harvest`` is the fingerprint of the harvest that torch's graphs draw from, too.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class Plan:
         *,
         quarantine: bool = True,
         guidance: bool = True,
+        harvest: str = "",
     ) -> None:
+        self._harvest = harvest
         self._quarantine = quarantine
         self._guidance = guidance
         self._seed = seed
@@ -86,7 +88,17 @@ class Plan:
         cases = pack if self._pack else max(pack, _PROBED) if probing else learnt.cases(pack, nodes)
         avoid = learnt.quarantine.avoid() if self._quarantine else ()
         return IssuedBatch(
-            index, frontend, converter.name, settings, cases, nodes, variants, avoid, operators, min(pack, cases)
+            index,
+            frontend,
+            converter.name,
+            settings,
+            cases,
+            nodes,
+            variants,
+            avoid,
+            operators,
+            min(pack, cases),
+            self._harvest if frontend == "torch" else "",
         )
 
 
@@ -110,4 +122,6 @@ def subject_of(batch: IssuedBatch) -> Subject:
 def task_of(seed: int, batch: IssuedBatch, numbers: tuple[int, ...]) -> BatchTask:
     """The task that generates and judges some of the batch's cases."""
     subject = subject_of(batch)
-    return BatchTask(subject, seed, batch.index, numbers, batch.nodes, batch.avoid, batch.operators, batch.pack)
+    return BatchTask(
+        subject, seed, batch.index, numbers, batch.nodes, batch.avoid, batch.operators, batch.pack, batch.harvest
+    )

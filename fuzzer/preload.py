@@ -39,6 +39,8 @@ TENSORFLOW = (
     "tf2onnx.convert",
     "ai_edge_litert.interpreter",
 )
+#: TensorFlow imports Keras when it is first asked for it.
+KERAS = ("numpy", "ml_dtypes", "tensorflow", "keras", *TENSORFLOW[3:])
 
 
 def torch_worker() -> None:
@@ -62,6 +64,12 @@ def torch_worker() -> None:
 def tensorflow_worker() -> None:
     """For workers of TensorFlow."""
     _ours("tensorflow", TENSORFLOW)
+
+
+def keras_worker() -> None:
+    """For workers of Keras on TensorFlow."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    _ours("keras", KERAS)
 
 
 def _ours(frontend: str, modules: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 class BatchTask(msgspec.Struct, frozen=True, tag=True):
     """Generate the given case numbers of batch ``index`` and judge them, ``pack`` at a time (0: all together). A pure
-    function of its fields."""
+    function of its fields, of which ``harvest`` is a fingerprint (:mod:`generators.harvest`)."""
 
     subject: Subject
     seed: int
@@ -35,6 +35,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     avoid: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
     pack: int = 0
+    harvest: str = ""
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):
@@ -52,9 +53,10 @@ class ValuesTask(msgspec.Struct, frozen=True, tag=True):
 
 
 class TargetsTask(msgspec.Struct, frozen=True, tag=True):
-    """Name the targets that a frontend has samplers for."""
+    """Name the targets that a frontend has samplers for, those of a harvest included."""
 
     frontend: str
+    harvest: str = ""
 
 
 class RenderTask(msgspec.Struct, frozen=True, tag=True):

@@ -149,6 +149,7 @@ class _Server:
         self._announce(tasks.Step("import", task.frontend))
         chosen = frontend(task.frontend)
         if isinstance(task, tasks.TargetsTask):
+            chosen.mix_in(task.harvest)
             return tasks.TargetsResult(tuple(sorted(chosen.registry().targets())))
         case = loads(task.case)
         if isinstance(task, tasks.RenderTask):

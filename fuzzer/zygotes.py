@@ -36,8 +36,13 @@ class Zygotes:
         self._workers = {
             "torch": _Place(["fuzzer.preload:torch_worker"]),
             "tensorflow": _Place(["fuzzer.preload:tensorflow_worker"]),
+            "keras": _Place(["fuzzer.preload:keras_worker"]),
         }
-        self._reproducers = {"torch": _Place(preload.TORCH), "tensorflow": _Place(preload.TENSORFLOW)}
+        self._reproducers = {
+            "torch": _Place(preload.TORCH),
+            "tensorflow": _Place(preload.TENSORFLOW),
+            "keras": _Place(preload.KERAS),
+        }
         self._closed = False
 
     def for_worker(self, frontend: str) -> Zygote | None:

@@ -10,7 +10,7 @@ import bisect
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
@@ -241,6 +241,10 @@ class Draw:
                 return self.choices.pick(fitting)
         return self.tensor(self.shape(ranks, minimum=minimum), dtypes, spread(low, high), reuse=False)
 
+    def at_hand(self, most: int | None = None) -> Sequence[Handle]:
+        """All values at hand in the order in which they were made, or the last ``most`` of them."""
+        return self._handles if most is None else self._handles[-most:]
+
     def holds(self, dtype: str) -> bool:
         """Whether a value of that dtype is at hand."""
         return any(handle.dtype == dtype for handle in self._handles)
@@ -249,6 +253,11 @@ class Draw:
     def nonfinite(self) -> bool:
         """Whether the case wants non-finite results, so that values outside an operator's domain are welcome."""
         return self._profiles.nonfinite
+
+    def unconnected(self, used: Iterable[Handle]) -> bool:
+        """Whether none of the values is the result of a node, in a graph that has some."""
+        handles = [handle for handle in self._handles if handle.name[0] == "v"]
+        return bool(handles) and not any(handle.name[0] == "v" for handle in used)
 
     def forget(self, handle: Handle) -> None:
         """Give back a value that the call will not use: one made fresh for it is not added to the graph."""
@@ -288,6 +297,10 @@ class Draw:
     ) -> Handle:
         """A fresh constant of any size: for the few that are to be large."""
         return self._add(elements(self.choices.generator(), tuple(shape), dtype), dtype, "typical", True)
+
+    def given(self, array: Array, dtype: str, *, constant: bool | None = None) -> Handle:
+        """A fresh input or constant (``constant`` forces which) with these very elements, which are not copied."""
+        return self._add(array, dtype, "typical", constant)
 
     def like(self, other: Handle, dtypes: str | Sequence[str] | None = None) -> Handle:
         """A value of the other's shape, and of its dtype unless others are given."""
@@ -371,7 +384,7 @@ class Draw:
 
     def _add(self, array: Array, dtype: str, profile: str, constant: bool | None) -> Handle:
         if constant is None:
-            constant = self.flag(0.3)
+            constant = self.frontend.constants_are_operands and self.flag(0.3)
         number = next(self._names)
         fresh = self.fresh
         kind = TensorType(dtype, array.shape)

@@ -165,6 +165,8 @@ class Growth:
         self.makers: dict[str, str] = {}
         self.announce = announce
         self.handles: list[Handle] = []
+        #: Those that operators may take.
+        self.operands: list[Handle] = self.handles if frontend.constants_are_operands else []
         self.inputs: list[Input] = []
         self.constants: list[Constant] = []
         self.nodes: list[Node] = []
@@ -180,9 +182,9 @@ class Growth:
 
     def attempt(self) -> None:
         target = self.weights.pick(self.choices)
-        draw = Draw(self.frontend, self.choices, target, self.handles, self.profiles, self.names)
+        draw = Draw(self.frontend, self.choices, target, self.operands, self.profiles, self.names)
         try:
-            call = self.registry[target].sampler(draw)
+            call = self.frontend.again(draw, self.nodes, self.handles) or self.registry[target].sampler(draw)
         except Rejected:
             self.dropped["rejected by the sampler"] += 1
             return
@@ -256,10 +258,15 @@ class Growth:
         self.constants += fresh.constants
         self.drawn |= fresh.profiles
         self.handles += fresh.handles
+        if self.operands is not self.handles:
+            weights = {constant.name for constant in fresh.constants}
+            self.operands += [handle for handle in fresh.handles if handle.name not in weights]
         values = []
         for output, array, kind in zip(outputs, arrays, types, strict=True):
             handle = Handle(f"v{next(self.names)}", output, array, kind)
             self.handles.append(handle)
+            if self.operands is not self.handles:
+                self.operands.append(handle)
             self.makers[handle.name] = call.target
             values.append(Value(handle.name, kind))
         self._consumed.update(used)
@@ -269,8 +276,10 @@ class Growth:
     def finish(self) -> Grown:
         if not self.nodes:
             raise ValueError(f"no operator could be placed; draws were dropped: {dict(self.dropped)}")
-        if not self.inputs and self.constants and self.choices.fraction() < WITH_INPUT:
-            first = self.constants.pop(self.choices.integer(0, len(self.constants) - 1))
+        held = {name for node in self.nodes for name in self.frontend.held(node)}
+        loose = [index for index, constant in enumerate(self.constants) if constant.name not in held]
+        if not self.inputs and loose and self.choices.fraction() < WITH_INPUT:
+            first = self.constants.pop(loose[self.choices.integer(0, len(loose) - 1)])
             self.inputs.append(Input(first.name, first.type))
             self.feeds[first.name] = first.data
         outputs = []

@@ -40,6 +40,7 @@ MEMORY_MIB = 4096
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "torch": ("torch",),
     "tensorflow": ("tensorflow as tf",),
+    "keras": ("tensorflow as tf", "keras"),
     "onnx": ("numpy as np", "onnx", "onnxruntime"),
 }
 #: What a subject prints or how it exits is seen from outside, as is its death.
@@ -102,7 +103,7 @@ def render(
     dtypes = [types[name].dtype for name in case.graph.outputs]
     inputs = [tensor_source(case.feeds[value.name], frontend, value.layout) for value in case.graph.inputs]
     constants = [
-        (repr(item.name), tensor_source(item.data, frontend))
+        (repr(item.name), tensor_source(item.data, "numpy" if frontend == "keras" else frontend))
         for item in case.graph.constants
         if f"CONSTANTS[{item.name!r}]" in frontend_source
     ]
@@ -116,12 +117,12 @@ def render(
     packages = set(_PACKAGES[frontend])
     if frontend == "onnx":
         imports.append("ctypes")
-    if unpack or frontend == "tensorflow" or "np." in body:
+    if unpack or frontend in ("tensorflow", "keras") or "np." in body:
         packages.add("numpy as np")
     if kind is Kind.INVALID and _is_onnx(convert_script, converter_name):
         packages.add("onnx")
     input_bits = [value.type.dtype for value in case.graph.inputs]
-    bits = (*input_bits, *dtypes, *(item.type.dtype for item in case.graph.constants if frontend == "onnx"))
+    bits = (*input_bits, *dtypes, *(item.type.dtype for item in case.graph.constants if frontend in ("onnx", "keras")))
     if frontend != "tensorflow" and any(_extended(name) for name in bits):
         packages.add("ml_dtypes")
     return _tidy(
@@ -146,6 +147,7 @@ def render(
             torch=frontend == "torch",
             arrays=frontend == "onnx",
             eager=EAGER if frontend == "onnx" else "",
+            keras=frontend == "keras",
             inputs=_list(inputs),
             input_bits=input_bits,
             output_bits=dtypes,
@@ -279,6 +281,7 @@ def _body(
             checker=signature.detail.startswith("onnx.checker"),
             worded=broken.partition(":")[0] if found else "",
             complaint=repr(broken),
+            asks="the model asks for" in observation.message,
             complex=any(kind.dtype.startswith("complex") for kind in case.graph.types().values()),
         )
     types = case.graph.types()
@@ -367,7 +370,8 @@ def _to_numpy(variable: str, dtypes: Sequence[str]) -> str:
 
 
 def _distributions(versions: Sequence[str], frontend: str) -> list[str]:
-    names = [frontend, *(Requirement(text).name for text in versions), "numpy"]
+    own = {"keras": ["keras", "tensorflow"]}.get(frontend, [frontend])
+    names = [*own, *(Requirement(text).name for text in versions), "numpy"]
     return list(dict.fromkeys(names))
 
 

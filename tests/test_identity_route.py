@@ -47,12 +47,12 @@ def check_identity(frontend: str, graphs: int, nodes: int) -> None:
         worker.close()
 
 
-@pytest.mark.parametrize("frontend", ["torch", "tensorflow", "onnx"])
+@pytest.mark.parametrize("frontend", ["torch", "tensorflow", "onnx", "keras"])
 def test_the_identity_route_finds_nothing(frontend: str) -> None:
     check_identity(frontend, 100, 10)
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("frontend", ["torch", "tensorflow", "onnx"])
+@pytest.mark.parametrize("frontend", ["torch", "tensorflow", "onnx", "keras"])
 def test_the_identity_route_finds_nothing_in_five_thousand_graphs(frontend: str) -> None:
     check_identity(frontend, 5000, 10)

@@ -1,4 +1,4 @@
-"""Tracing the tensorflow frontend's models, for the converters that start from a function."""
+"""Tracing the models of the tensorflow and keras frontends, for the converters that start from a function."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ TRACE = (
     "signature = [tf.TensorSpec(x.shape, x.dtype, name=f'input_{index}') for index, x in enumerate(inputs)]\n"
     "function = tf.function(model.__call__, input_signature=signature, autograph=False)\n"
 )
+#: For a functional Keras model, which takes a list.
+TRACE_KERAS = TRACE.replace("model.__call__", "lambda *inputs: model(list(inputs), training=False)")
 
 
 def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
@@ -28,7 +30,11 @@ def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
         tf.TensorSpec(argument.shape, argument.dtype, name=name)
         for argument, name in zip(model.arguments, input_names(model.graph), strict=True)
     ]
-    function = tf.function(model.native.__call__, input_signature=signature, autograph=False)
+    native = model.native
+    called = (
+        (lambda *inputs: native(list(inputs), training=False)) if model.graph.frontend == "keras" else native.__call__
+    )
+    function = tf.function(called, input_signature=signature, autograph=False)
     try:
         function.get_concrete_function()
     except Exception as error:

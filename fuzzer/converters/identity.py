@@ -54,3 +54,10 @@ class OnnxIdentity(Identity):
 
     name = "identity.onnx"
     source = Format.ONNX
+
+
+class KerasIdentity(Identity):
+    """The identity of Keras graphs."""
+
+    name = "identity.keras"
+    source = Format.KERAS

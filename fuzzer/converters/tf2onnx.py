@@ -42,8 +42,10 @@ class Tf2Onnx(Converter):
     source = Format.TENSORFLOW
     target = Format.ONNX
     sliceable = True
-    requires = ("tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
+    requires: ClassVar[tuple[str, ...]] = ("tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
     pack = 4
+    #: Source lines that make ``function`` and ``signature`` of the model.
+    trace_script: ClassVar[str] = TRACE
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "opset", (15, 17, 18, 16, 14, 13, 12, 11, 10, 9), (4, 4, 4, 2, 1, 2, 1, 1, 0.3, 0.3), "ONNX opset asked for"
@@ -68,7 +70,7 @@ class Tf2Onnx(Converter):
         function, signature = trace(model)
         opset = int(settings.get("opset", self.options[0].values[0]))
         convert = _from_function if settings.get("api") == "from_function" else _from_graph_def
-        with recognising(REFUSALS), quick_copies(), quick_nodes(), _raising_what_is_logged() as unsupported:
+        with recognising(REFUSALS), quick_copies(), quick_nodes(), raising_what_is_logged() as unsupported:
             try:
                 with shared_graphs():
                     proto, outputs = convert(function, signature, opset)
@@ -88,7 +90,7 @@ class Tf2Onnx(Converter):
     def script(self, settings: Settings) -> str:
         opset = int(settings.get("opset", self.options[0].values[0]))
         api = _FROM_FUNCTION if settings.get("api") == "from_function" else _FROM_GRAPH_DEF
-        return _HEAD + TRACE + api.replace("OPSET", str(opset)) + "artifact = proto.SerializeToString()\n"
+        return HEAD + self.trace_script + api.replace("OPSET", str(opset)) + "artifact = proto.SerializeToString()\n"
 
 
 def _from_graph_def(function: Any, signature: Sequence[Any], opset: int) -> tuple[onnx.ModelProto, list[str]]:
@@ -129,7 +131,7 @@ class _Raiser(logging.Handler):
 
 
 @contextmanager
-def _raising_what_is_logged() -> Iterator[set[str]]:
+def raising_what_is_logged() -> Iterator[set[str]]:
     """While active, an exception that tf2onnx only logs is raised; gives the operators that it has no handler for."""
     logger, handler = logging.getLogger("tf2onnx"), _Raiser()
     propagate = logger.propagate
@@ -142,7 +144,7 @@ def _raising_what_is_logged() -> Iterator[set[str]]:
         logger.removeHandler(handler)
 
 
-_HEAD = """\
+HEAD = """\
 import tensorflow as tf
 import tf2onnx
 

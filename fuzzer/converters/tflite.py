@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -27,6 +27,9 @@ _REJECTED = re.compile(r"^\s*(tf\.\w+)\(([^)]*)\) -> ", re.MULTILINE)
 #: Operators that read a variable when the model runs: such a model has not been frozen, and no one gives it a value.
 _BLOCKS = ("BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND")
 _VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
+_FROM_FUNCTION = (
+    "converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)\n"
+)
 
 
 class TFLite(Converter):
@@ -35,7 +38,7 @@ class TFLite(Converter):
     name = "tflite"
     source = Format.TENSORFLOW
     target = Format.TFLITE
-    requires = ("tensorflow>=2.20",)
+    requires: ClassVar[tuple[str, ...]] = ("tensorflow>=2.20",)
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
         Option(
@@ -63,11 +66,9 @@ class TFLite(Converter):
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
         import tensorflow as tf
 
-        function, _ = trace(model)
+        make = self.prepared(model, settings)
         with recognising(REFUSALS), quick_offsets():
-            concrete = function.get_concrete_function()
-            # The trackable object keeps the variables alive, so that the converter can freeze them.
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model.native)
+            converter = make()
             if settings.get("select_tf_ops", False):
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
             try:
@@ -82,6 +83,14 @@ class TFLite(Converter):
                     ) from error
                 raise
         return _artifact(data, model)
+
+    def prepared(self, model: LoadedModel, settings: Settings) -> Callable[[], Any]:
+        """What makes the ``tf.lite.TFLiteConverter`` of the model. Unsupported when TensorFlow cannot trace it."""
+        import tensorflow as tf
+
+        function, _ = trace(model)
+        # The trackable object keeps the variables alive, so that the converter can freeze them.
+        return lambda: tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model.native)
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
         with _reading(artifact.data) as flat:
@@ -113,17 +122,16 @@ class TFLite(Converter):
                     raise InvalidModel(f"{name}: {complaint}")
 
     def script(self, settings: Settings) -> str:
-        lines = (
-            "import tensorflow as tf\n"
-            "\n"
-            f"{TRACE}"
-            "converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)\n"
-        )
+        lines = f"import tensorflow as tf\n\n{self.prepared_script(settings)}"
         if settings.get("select_tf_ops", False):
             lines += (
                 "converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]\n"
             )
         return lines + "artifact = converter.convert()\n"
+
+    def prepared_script(self, settings: Settings) -> str:
+        """Source lines for :meth:`prepared`, to ``converter``."""
+        return TRACE + _FROM_FUNCTION
 
 
 def _element(kind: str) -> str:

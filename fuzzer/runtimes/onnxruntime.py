@@ -31,7 +31,8 @@ _WHOLE = {np.dtype(np.float32): np.complex64, np.dtype(np.float64): np.complex12
 
 _NO_KERNEL = re.compile(r"Could not find an implementation for (?:[\w.]+[.:])?(\w+)\(\d+\) node with name '([^']*)'")
 _NOT_OFFERED = re.compile(
-    r"\bnot (?:yet |currently )?(?:implemented|(?:registered or )?supported)\b|\bunsupported\b|\bNOT_IMPLEMENTED\b",
+    r"\bnot (?:yet |currently )?(?:implemented|(?:registered or )?supported)\b|\bunsupported\b|\bNOT_IMPLEMENTED\b"
+    r"|\bdoes not support \w+ yet\b",
     re.IGNORECASE,
 )
 

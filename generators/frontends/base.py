@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from generators.frontends.signatures import Optional, optional_of_function, undocumented_none
 from generators.graph import (
@@ -23,6 +23,10 @@ from generators.graph import (
     map_node,
 )
 from generators.operators.registry import Registry
+
+if TYPE_CHECKING:
+    from generators.draw import Draw
+    from generators.handles import Call, Handle
 
 #: Arguments that every framework takes as they are.
 _LITERALS = frozenset((int, float, bool, str, type(None)))
@@ -50,10 +54,20 @@ class Frontend(abc.ABC):
     """Runs graphs eagerly and prints them. Subclasses live in ``generators/frontends/<framework>.py``."""
 
     name: str
+    #: Whether operators take constants; where not, constants are what samplers make them for (the weights of layers).
+    constants_are_operands: bool = True
 
     @abc.abstractmethod
     def registry(self) -> Registry:
         """The operators with samplers; imports them on first use."""
+
+    def mix_in(self, harvest: str) -> None:
+        """From now on :meth:`registry` has the operators of the harvest with that fingerprint, too; without them for
+        an empty one. HarvestError when there is no such harvest."""
+        if harvest:
+            from generators.harvest.records import HarvestError
+
+            raise HarvestError(f"{self.name} has no harvest", "start a campaign without one")
 
     @abc.abstractmethod
     def version(self) -> str:
@@ -97,9 +111,18 @@ class Frontend(abc.ABC):
     def execute(self, model: LoadedModel) -> list[Array]:
         """Outputs of the loaded model in eager mode, one array per graph output."""
 
+    def again(self, draw: Draw, nodes: Sequence[Node], handles: Sequence[Handle]) -> Call | None:
+        """For frontends whose nodes can share something (a layer): another use of what one of ``nodes`` uses. None
+        when there is nothing of the kind, without a choice made."""
+        return None
+
     def optional(self, target: str) -> Optional:
         """Positions and keywords of the target's arguments for which None is documented."""
         return optional_of_function(self.resolve(target)) or frozenset()
+
+    def held(self, node: Node) -> tuple[str, ...]:
+        """Names of the values that a call takes as constants only."""
+        return ()
 
     def check_arguments(self, graph: Graph) -> None:
         """EvaluationError for a call that passes None where the operator's signature has no place for it, whatever

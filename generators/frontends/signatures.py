@@ -30,13 +30,13 @@ def optional_of_function(function: Callable[..., Any]) -> Optional | None:
             return None  # it hands on what it is given
         # torch.jit's lists that a number stands for evaluate to a bare None.
         annotation = "" if parameter.annotation is None else str(parameter.annotation)
-        told = _described(function.__doc__ or "", parameter.name)
+        told = described(function.__doc__ or "", parameter.name)
         if parameter.default is None or any("None" in text or "Optional" in text for text in (annotation, told)):
             found.update((position, parameter.name))
     return frozenset(found)
 
 
-def _described(docstring: str, parameter: str) -> str:
+def described(docstring: str, parameter: str) -> str:
     """The entry of a parameter in the ``Args`` of a docstring of Google's style, up to the next entry."""
     match = re.search(rf"^ *{re.escape(parameter)}: .*?(?=^ *\w+:|\Z|^ *$)", docstring, re.MULTILINE | re.DOTALL)
     return match[0] if match else ""

@@ -152,6 +152,23 @@ def _without_functions() -> Iterator[None]:
         switch(True)
 
 
+@contextmanager
+def keras_kernels() -> Iterator[None]:
+    """As for the operators of the registry, while Keras calls them: kernels alone, but for AS_FUNCTIONS. What Keras
+    itself makes a ``tf.function`` of (grouped convolutions are compiled by XLA, anew for each shape) is run eagerly."""
+    from keras.src.backend.tensorflow import nn
+
+    before, eagerly = nn.tf, tf.config.functions_run_eagerly()
+    nn.tf = _tensorflow_with_switches()
+    tf.config.run_functions_eagerly(True)
+    try:
+        with _without_functions():
+            yield
+    finally:
+        nn.tf = before
+        tf.config.run_functions_eagerly(eagerly)
+
+
 class _Substitute:
     """A module with some of its attributes replaced."""
 

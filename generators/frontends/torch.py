@@ -1,7 +1,8 @@
 """PyTorch: torch functions, tensor methods and ``torch.ops.aten`` overloads on CPU tensors.
 
 Targets: ``torch.<...>`` (any public function), ``torch.Tensor.<method>`` (printed as ``x.method(...)``),
-``operator.getitem`` (printed as ``x[...]``), ``aten.<name>.<overload>`` (``torch.ops.aten...``).
+``operator.getitem`` (printed as ``x[...]``), ``aten.<name>.<overload>`` (``torch.ops.aten...``), ``torch.nn.<Class>``
+(a module with its parameters, see :mod:`generators.frontends.torch_modules`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import torch
 
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
 from generators.frontends.signatures import Optional, merged, optional_of_function
+from generators.frontends.torch_modules import is_module, module_call, optional_of_module, state_names
 from generators.frontends.torch_source import print_module
-from generators.graph import DTYPES, Argument, Array, Case, Graph
+from generators.graph import DTYPES, Argument, Array, Case, Graph, Node
 from generators.operators.registry import Registry
 
 _TORCH_DTYPES: dict[str, torch.dtype] = {
@@ -40,11 +42,24 @@ class TorchFrontend(Frontend):
         # (a kernel of extent 1 with a dilation). The reference is torch's own arithmetic, which is plainer.
         torch.backends.mkldnn.enabled = False
         torch.set_num_threads(1)
+        self._registry: Registry | None = None
+        #: Registries by the fingerprint of the harvest that is in them.
+        self._mixed: dict[str, Registry] = {}
 
     def registry(self) -> Registry:
+        if self._registry is None:
+            from generators.operators.torch import REGISTRY
+
+            self._registry = REGISTRY
+        return self._registry
+
+    def mix_in(self, harvest: str) -> None:
+        from generators.harvest.building import mixed_registry
         from generators.operators.torch import REGISTRY
 
-        return REGISTRY
+        if harvest and harvest not in self._mixed:
+            self._mixed[harvest] = mixed_registry(REGISTRY, harvest)
+        self._registry = self._mixed.get(harvest, REGISTRY)
 
     def version(self) -> str:
         return str(torch.__version__)
@@ -89,9 +104,16 @@ class TorchFrontend(Frontend):
     def optional(self, target: str) -> Optional:
         return _optional(target)
 
+    def held(self, node: Node) -> tuple[str, ...]:
+        return state_names(node)
+
     def check_arguments(self, graph: Graph) -> None:
         super().check_arguments(graph)
+        constants = {constant.name for constant in graph.constants}
         for node in graph.nodes:
+            for name in state_names(node):
+                if name not in constants:
+                    raise EvaluationError(f"{node.target}: {name!r} is a parameter of a module, but no constant")
             lengths = _lengths(node.target)
             given: list[tuple[int | str, Argument]] = [*enumerate(node.args), *node.kwargs]
             for place, value in given:
@@ -199,6 +221,8 @@ def _optional(target: str) -> Optional:
     anywhere (a new axis)."""
     if target == "operator.getitem":
         return frozenset((1,))
+    if is_module(target):
+        return optional_of_module(_attribute(target))
     found = optional_of_function(_resolve(target)) if not target.startswith("aten.") else None
     if found is not None:
         return found
@@ -217,6 +241,11 @@ def _optional(target: str) -> Optional:
 def _resolve(target: str) -> Any:
     if target == "operator.getitem":
         return operator.getitem
+    found = _attribute(target)
+    return module_call(found) if is_module(target) else found
+
+
+def _attribute(target: str) -> Any:
     first, _, rest = target.partition(".")
     found: Any = {"torch": torch, "aten": torch.ops.aten}.get(first)
     if found is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements, subscript
-from generators.graph import Constant, Graph, Node
+from generators.frontends.torch_modules import STATE, data_names, is_module, state_names, state_of
+from generators.graph import Constant, Graph, GraphError, Node
 
 
 def print_module(graph: Graph, name: str) -> str:
@@ -19,14 +20,29 @@ def print_module(graph: Graph, name: str) -> str:
     def reference(value: str) -> str:
         return f"self.{constants[value]}" if value in constants else names(value)
 
+    modules = {index: names(f"module_{index}") for index, node in enumerate(graph.nodes) if is_module(node.target)}
+    held = {constant.name: constant for constant in graph.constants}
+    # What is only in modules is given to them and not held beside them.
+    states = {name for index in modules for name in state_names(graph.nodes[index])}
+    states -= {name for node in graph.nodes for name in data_names(node)} | set(graph.outputs)
     lines = [f"class {name}(torch.nn.Module):"]
-    if graph.constants:
+    if graph.constants or modules:
         lines += ["    def __init__(self):", "        super().__init__()"]
-        lines += [f"        {_constant(constant, constants[constant.name])}" for constant in graph.constants]
+        lines += [
+            f"        {_constant(constant, constants[constant.name])}"
+            for constant in graph.constants
+            if constant.name not in states
+        ]
+        for index, attribute in modules.items():
+            lines += [f"        {line}" for line in _module(graph.nodes[index], attribute, held)]
         lines.append("")
     parameters = ", ".join(["self", *(names(value.name) for value in graph.inputs)])
     lines.append(f"    def forward({parameters}):")
-    for node in graph.nodes:
+    for index, node in enumerate(graph.nodes):
+        if index in modules:
+            inputs = ", ".join(argument(value, reference, _dtype) for value in node.args)
+            lines.append(f"        {_results(node, names)} = self.{modules[index]}({inputs})")
+            continue
         targets = ", ".join(names(value.name) for value in node.outputs)
         if node.unpack and len(node.outputs) == 1:
             targets += ","
@@ -35,6 +51,34 @@ def print_module(graph: Graph, name: str) -> str:
     outputs = ", ".join(reference(output) for output in graph.outputs)
     lines.append(f"        return {outputs or '()'}")
     return "\n".join(lines) + "\n"
+
+
+def _module(node: Node, attribute: str, held: Mapping[str, Constant]) -> list[str]:
+    """Statements that make the module of a node and give it its parameters."""
+    constructor = [
+        f"{key}={argument(value, lambda value: value, _dtype)}" for key, value in node.kwargs if key != STATE
+    ]
+    lines = [f"self.{attribute} = {node.target}({', '.join(constructor)})"]
+    pairs = state_of(node)
+    if pairs:
+        lines.append(f"self.{attribute}.load_state_dict({{")
+        for key, name in pairs:
+            if name not in held:
+                raise GraphError(f"{node.target}: {name!r} is a parameter of a module, but no constant")
+            lines.append(f"    {key!r}: {tensor_text(name, held[name])},")
+        # Assigned, so that they keep their element type.
+        lines.append("}, assign=True)")
+    return lines
+
+
+def _results(node: Node, names: Identifiers) -> str:
+    """What the results of a module are unpacked to."""
+    found = [names(value.name) for value in node.outputs]
+    if node.target == "torch.nn.LSTM" and len(found) == 3:
+        return f"{found[0]}, ({found[1]}, {found[2]})"
+    if node.target == "torch.nn.MultiheadAttention" and len(found) == 1:
+        return f"{found[0]}, _"  # no weights are asked for
+    return ", ".join(found) + ("," if node.unpack and len(found) == 1 else "")
 
 
 def tensor_text(constant_name: str, constant: Constant) -> str:

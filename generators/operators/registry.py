@@ -47,7 +47,9 @@ class Operator:
 
 
 #: Families of operators that add terms up.
-_SUMMING = frozenset({"convolution", "cumulative", "linalg", "linear", "matmul", "pooling", "reduction", "segment"})
+_SUMMING = frozenset(
+    {"convolution", "cumulative", "harvested", "linalg", "linear", "matmul", "pooling", "reduction", "segment"}
+)
 
 
 class Registry:
@@ -56,6 +58,8 @@ class Registry:
     def __init__(self, frontend: str) -> None:
         self.frontend = frontend
         self._operators: dict[str, Operator] = {}
+        #: Domains of targets that have no operator here.
+        self._domains: dict[str, Callable[[Given], str]] = {}
 
     def operator(
         self,
@@ -82,6 +86,16 @@ class Registry:
 
         return register
 
+    def add(self, operator: Operator, *, again: bool = False) -> None:
+        """Register an operator as it is. ValueError when its target has one already, unless ``again``."""
+        if operator.target in self._operators and not again:
+            raise ValueError(f"{self.frontend} has two samplers for {operator.target}")
+        self._operators[operator.target] = operator
+
+    def declare(self, target: str, domain: Callable[[Given], str]) -> None:
+        """The domain of a target without a sampler: graphs from elsewhere are held to it, too."""
+        self._domains[target] = domain
+
     def __getitem__(self, target: str) -> Operator:
         return self._operators[target]
 
@@ -96,9 +110,10 @@ class Registry:
         return tuple(sorted(self._operators))
 
     def sums(self, target: str) -> bool:
-        """Whether the operator adds terms up, be it a single one: where it starts from is its own affair."""
+        """Whether the operator adds terms up, be it a single one: where it starts from is its own affair. Of one
+        without a sampler, or without a hand-written one, it is not known, so it may."""
         operator = self._operators.get(target)
-        return bool(operator and operator.family in _SUMMING)
+        return operator is None or operator.family in _SUMMING
 
     def tabulated(self, node: Node) -> bool:
         """Whether the call takes its weights from a table, which makes the framework's own result a coarse one."""
@@ -108,7 +123,7 @@ class Registry:
     def domain(self, target: str) -> Callable[[Given], str] | None:
         """Why the operator is undefined for values of its arguments, as a function; None if it never is."""
         operator = self._operators.get(target)
-        return operator.domain if operator else None
+        return operator.domain if operator else self._domains.get(target)
 
     def rounding(self, target: str) -> Rounding:
         """The arithmetic class of a target; COMPOSITE, the most permissive, for one that has no sampler."""
