@@ -121,7 +121,7 @@ def table(samples: list[Sample], parts: int = 8) -> str:
 
 
 def plot(samples: list[Sample], path: Path) -> None:
-    """Memory above, rate below, over minutes."""
+    """Memory above, below the rates over the last ten minutes."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -134,14 +134,15 @@ def plot(samples: list[Sample], path: Path) -> None:
     upper.set_ylabel("resident MiB")
     upper.set_ylim(bottom=0)
     upper.legend(frameon=False)
-    window = 20
-    rates = [
-        (samples[index].graphs - samples[max(index - window, 0)].graphs)
-        / max(samples[index].minutes - samples[max(index - window, 0)].minutes, 1e-9)
-        for index in range(1, len(samples))
-    ]
-    lower.plot(minutes[1:], rates)
-    lower.set_ylabel("graphs a minute")
+    window = 40
+    pairs = [(samples[max(index - window, 0)], samples[index]) for index in range(1, len(samples))]
+    for name, spent in (("a minute", "minutes"), ("a CPU minute", "cpu")):
+        rates = [
+            (now.graphs - then.graphs) / max(getattr(now, spent) - getattr(then, spent), 1e-3) for then, now in pairs
+        ]
+        lower.plot(minutes[8:], rates[7:], label=name)
+    lower.set_ylabel("graphs judged")
+    lower.legend(frameon=False)
     lower.set_xlabel("minutes")
     lower.set_ylim(bottom=0)
     figure.savefig(path)

@@ -17,9 +17,10 @@ from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, a
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, type_of
 from generators.motifs import grow_motif
+from generators.motifs.registry import names as motifs_of
 from generators.motifs.shapes import grow_shape
 from generators.patterns import Avoided, Context
-from generators.structures import LEAST, arranged, rare_shape, unusual
+from generators.structures import ARRANGED, LEAST, arranged, rare_shape, unusual
 from generators.values import WEIGHTS
 
 #: Draws allowed per wanted node before the graph is finished with what it has.
@@ -60,7 +61,11 @@ class Weights:
         }
         if not weighted:
             raise ValueError(f"no operator of {frontend.name} is left to draw from")
-        return cls(tuple(weighted), tuple(itertools.accumulate(weighted.values())), motifs=not only)
+        return cls(
+            tuple(weighted),
+            tuple(itertools.accumulate(weighted.values())),
+            motifs=not only and bool(motifs_of(frontend.name)),
+        )
 
     def pick(self, choices: Choices) -> str:
         cumulative = self.cumulative
@@ -289,7 +294,7 @@ class Growth:
                 name = value.name
                 if name not in self._consumed or self.choices.fraction() < 0.08 or name in self.shown:
                     outputs.append(name)
-        if kind := unusual(self.choices, len(self.nodes)):
+        if self.frontend.name in ARRANGED and (kind := unusual(self.choices, len(self.nodes))):
             if kind == "unused input":
                 self._unused_input()
             names = [constant.name for constant in self.constants]

@@ -14,6 +14,9 @@ from generators.graph import Graph, Input
 #: Share of the graphs of more than one node that get an unusual output or input. Each is one of many outputs or inputs
 #: to a converter, and goes wrong or does not: few are enough.
 SHARE = 0.12
+#: Frontends whose graphs get them. A model of ONNX's own operators has no name for a value returned twice, a functional
+#: Keras model none for a constant.
+ARRANGED = frozenset({"torch", "tensorflow"})
 #: Which, with their weights.
 UNUSUAL: Mapping[str, float] = {
     "value twice an output": 3.0,

@@ -165,3 +165,18 @@ actual = [expected[0].astype('float64')]
     )
     done = verify(text, 1, deadline=200.0)
     assert done.statuses == (1,), done.outputs
+
+
+@pytest.mark.parametrize("name", ["keras.tf2onnx", "keras.onnx"])
+def test_slices_compute_what_their_models_do(name: str) -> None:
+    keras, converter, runtime = frontend("keras"), converters()[name], runtimes()["onnxruntime"]
+    cases = [model_case(2), model_case(3)]
+    artifact = converter.convert(keras.load(union(cases).case), {})
+    parts = converter.slices(artifact, [(len(case.graph.inputs), len(case.graph.outputs)) for case in cases])
+    assert parts is not None
+    for case, part in zip(cases, parts, strict=True):
+        converter.validate(part, keras.load(case))
+        actual = runtime.run(runtime.load(part, {}), part, feeds_of(case))
+        values = keras.run(case.graph, case.feeds)
+        for output, array in zip(case.graph.outputs, actual, strict=True):
+            np.testing.assert_allclose(array, values[output], rtol=1e-5)
