@@ -27,7 +27,7 @@ REFUSALS = (
     ),
     Refusal(r"Unsupported: ONNX (?:export of )?(?:operator )?(\w[^\[\n.]*)", r"\1", scrub=True),
     Refusal(r"ScalarType (\w+) is an unexpected tensor scalar type", r"\1 tensors"),
-    Refusal(r"ONNX export does NOT support (?:exporting )?([^.\n]+)", r"\1", scrub=True),
+    Refusal(r"ONNX export does (?:NOT|not) support (?:exporting )?([^.\n]+)", r"\1", scrub=True),
     Refusal(r"^(ONNX does not support [^.\n]+)", r"\1", "OnnxExporterError", scrub=True),
     Refusal(r"ONNX export failed on (\w+), which is not implemented for opset", r"\1"),
     Refusal(

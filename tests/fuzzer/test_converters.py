@@ -21,7 +21,7 @@ from fuzzer.onnx_artifacts import input_names, validate_onnx
 from fuzzer.runtimes.base import Runtime, runtimes
 from generators.choices import SeededChoices
 from generators.frontends.base import LoadedModel, feeds_of, frontend
-from generators.graph import Array, Case, Constant, Graph, Node, Ref, TensorType, Value
+from generators.graph import Array, Case, Constant, Graph, Input, Node, Ref, TensorType, Value
 from generators.random_graphs import Weights, grow
 from oracles.outcome import Stage
 from tests.fuzzer.graphs import call, constants_only, given, mapping, ramp, through, unary
@@ -225,6 +225,19 @@ def test_what_is_unsupported_is_recognised_and_named(name: str) -> None:
     with pytest.raises(Unsupported) as caught:
         converter.convert(model, {})
     assert caught.value.what == what
+
+
+def test_a_refusal_is_recognised_however_it_is_spelled() -> None:
+    """The index is longer than what it is added to, so that the exporter knows that it holds a number twice."""
+    types = TensorType("float32", (1,)), TensorType("int64", (2,)), TensorType("float32", (2,))
+    inputs = tuple(Input(name, kind) for name, kind in zip(("x", "i", "s"), types, strict=True))
+    node = Node("torch.index_add", (Ref("x"), 0, Ref("i"), Ref("s")), (), (Value("y", types[0]),))
+    feeds = {"x": np.zeros(1, np.float32), "i": np.zeros(2, np.int64), "s": np.ones(2, np.float32)}
+    converter, _ = subject("torch.onnx-torchscript")
+    model, _ = prepared(converter, Case(Graph("torch", inputs, (), (node,), ("y",)), feeds))
+    with pytest.raises(Unsupported) as caught:
+        converter.convert(model, {})
+    assert caught.value.what.startswith("'index_add_()' function with duplicated values")
 
 
 def test_a_crash_of_the_exporter_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
