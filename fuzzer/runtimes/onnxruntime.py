@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -15,17 +14,9 @@ from fuzzer.failures import normalise
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import node_types
 from fuzzer.runtimes.base import Runtime
-from generators.graph import DTYPES, Array
+from generators.frontends.ort_values import from_ort, to_ort
+from generators.graph import Array
 
-#: Element types that the NumPy bridge of ONNX Runtime does not know; they are handed over as bits.
-BITS: Mapping[str, tuple[type[Any], int]] = {
-    "bfloat16": (np.uint16, onnx.TensorProto.BFLOAT16),
-    "float8_e4m3fn": (np.uint8, onnx.TensorProto.FLOAT8E4M3FN),
-    "float8_e4m3fnuz": (np.uint8, onnx.TensorProto.FLOAT8E4M3FNUZ),
-    "float8_e5m2": (np.uint8, onnx.TensorProto.FLOAT8E5M2),
-    "float8_e5m2fnuz": (np.uint8, onnx.TensorProto.FLOAT8E5M2FNUZ),
-}
-_FROM_BITS = {number: DTYPES[name] for name, (_, number) in BITS.items()}
 _REAL_PARTS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 _WHOLE = {np.dtype(np.float32): np.complex64, np.dtype(np.float64): np.complex128}
 
@@ -100,7 +91,7 @@ class OnnxRuntime(Runtime):
             if what is None:
                 raise
             raise Unsupported(what, str(error)) from error
-        outputs = [_array(result) for result in results]
+        outputs = [from_ort(result) for result in results]
         for index in artifact.complex_outputs:
             outputs[index] = _from_pairs(outputs[index])
         return outputs
@@ -149,27 +140,11 @@ def _refused(error: Exception, data: bytes) -> str | None:
 
 
 def _ort_value(onnxruntime: Any, feed: Array, declared: str) -> Any:
-    if feed.dtype.name in BITS:
-        carrier, number = BITS[feed.dtype.name]
-        bits = np.ascontiguousarray(feed).reshape(feed.shape).view(carrier)
-        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, number)
     if feed.dtype.kind == "c" and declared in _REAL_PARTS:
         part = np.dtype(_REAL_PARTS[declared])
         if part.itemsize * 2 == feed.dtype.itemsize:
             feed = np.stack([feed.real, feed.imag], axis=-1)
-    # ascontiguousarray makes a vector of a scalar.
-    return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(feed).reshape(feed.shape))
-
-
-def _array(value: Any) -> Array:
-    """A copy of a tensor. The bits are read where NumPy's bridge does not know the element type."""
-    dtype = _FROM_BITS.get(value.element_type())
-    if dtype is None:
-        return np.array(value.numpy(), copy=True)
-    shape = tuple(value.shape())
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    data = ctypes.string_at(value.data_ptr(), size) if size else b""
-    return np.frombuffer(bytearray(data), dtype=dtype).reshape(shape)
+    return to_ort(onnxruntime, feed)
 
 
 def _from_pairs(array: Array) -> Array:

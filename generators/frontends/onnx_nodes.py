@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,11 @@ from onnx import AttributeProto, helper
 
 from generators.frontends.base import EvaluationError
 from generators.frontends.onnx_schema import element_type, schema
-from generators.graph import DTYPES, Argument, Array, DType, Node, Ref
+from generators.frontends.ort_values import BITS, from_ort, to_ort
+from generators.graph import Argument, Array, DType, Node, Ref
 
 #: Sessions kept: making one takes 50 µs and more, running it 5.
 _SESSIONS = 2048
-_BITS = {np.dtype(DTYPES[name]): carrier for name, carrier in (("bfloat16", np.uint16), ("float8_e4m3fn", np.uint8))}
-_BITS |= {np.dtype(DTYPES["float8_e5m2"]): np.uint8}
-_FROM_BITS = {int(helper.np_dtype_to_tensor_dtype(dtype)): dtype for dtype in _BITS}
 
 
 class Contradiction(EvaluationError):
@@ -153,7 +150,7 @@ class Sessions:
                 data = single_node(node, opset, arrays).SerializeToString()
                 session = self._runtime.InferenceSession(data, self._options, providers=["CPUExecutionProvider"])
                 outputs = session.get_outputs()
-                bits = any(array is not None and array.dtype in _BITS for array in arrays)
+                bits = any(array is not None and array.dtype.name in BITS for array in arrays)
                 bits |= any("float8" in value.type or "bfloat16" in value.type for value in outputs)
                 shapes = [tuple(value.shape) for value in outputs]
                 kept = self._kept[key] = (session, [value.name for value in outputs], shapes, bits)
@@ -177,16 +174,8 @@ class Sessions:
         return results
 
     def _with_bits(self, session: Any, names: list[str], given: Mapping[str, Array]) -> list[Array]:
-        make = self._runtime.OrtValue
-        values = {}
-        for name, array in given.items():
-            carrier = _BITS.get(array.dtype)
-            values[name] = (
-                make.ortvalue_from_numpy(array)
-                if carrier is None
-                else make.ortvalue_from_numpy_with_onnx_type(array.view(carrier), _number(array.dtype))
-            )
-        return [_array(value) for value in session.run_with_ort_values(names, values)]
+        values = {name: to_ort(self._runtime, array) for name, array in given.items()}
+        return [from_ort(value) for value in session.run_with_ort_values(names, values)]
 
 
 def _contradicts(inferred: tuple[Any, ...], actual: tuple[int, ...]) -> bool:
@@ -197,17 +186,6 @@ def _contradicts(inferred: tuple[Any, ...], actual: tuple[int, ...]) -> bool:
     return len(inferred) != len(actual) or any(
         sure and extent != found for sure, extent, found in zip(known, inferred, actual, strict=True)
     )
-
-
-def _array(value: Any) -> Array:
-    """A copy of a tensor of ONNX Runtime's; its bits where NumPy's bridge does not know the element type."""
-    dtype = _FROM_BITS.get(value.element_type())
-    if dtype is None:
-        return np.array(value.numpy(), copy=True)
-    shape = tuple(value.shape())
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    data = ctypes.string_at(value.data_ptr(), size) if size else b""
-    return np.frombuffer(bytearray(data), dtype=dtype).reshape(shape)
 
 
 def run_reference(node: Node, opset: int, arrays: Sequence[Array | None]) -> list[Array]:
