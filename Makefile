@@ -4,7 +4,7 @@
 #   make test            the tests
 #   make check           lint, format, types
 #   make sweep           the slow tests, thousands of graphs
-#   make bench           generation rate, validity, cost of counting coverage
+#   make bench           the measurements of docs/benchmarks.md, but for the soak; ARGS="routes rate" for some
 
 SHELL := /bin/bash
 PYTHON ?= python3.11

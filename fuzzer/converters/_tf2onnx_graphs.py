@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import copy
 import itertools
-import types
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from fuzzer.converters._altered import altered
 
 
 class StepFailed(BaseException):
@@ -61,9 +62,7 @@ def shared_graphs() -> Iterator[None]:
         except Exception as error:
             raise StepFailed(f"{type(self).__name__}: {error}") from error
 
-    own = types.ModuleType(copy.__name__)
-    vars(own).update({**vars(copy), "deepcopy": deepcopy})
-    optimizer.copy, GraphOptimizerBase.optimize = own, watched
+    optimizer.copy, GraphOptimizerBase.optimize = altered(copy, deepcopy=deepcopy), watched
     try:
         yield
     finally:

@@ -13,10 +13,11 @@ export of ten nodes.
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+
+from fuzzer.converters._altered import altered
 
 _signatures: dict[Callable[..., Any], inspect.Signature] = {}
 
@@ -98,9 +99,7 @@ def _remembered_signatures() -> Iterator[None]:
         return known
 
     # The module sees an inspect module of its own, in which only this function differs.
-    own = types.ModuleType(original.__name__)
-    vars(own).update({**vars(original), "signature": signature})
-    symbolic_helper.inspect = own
+    symbolic_helper.inspect = altered(original, signature=signature)
     try:
         yield
     finally:

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from fuzzer.converters._altered import altered
+
 _without_annotations: dict[types.CodeType, Callable[..., Any]] = {}
 
 
@@ -69,9 +71,7 @@ def _lines_when_asked() -> Iterator[None]:
         return summary(filename, lineno, name, **{"lookup_line": False, **options})
 
     # The module sees a traceback module of its own, in which only this class differs.
-    own = types.ModuleType(eager.__name__)
-    vars(own).update({**vars(eager), "FrameSummary": lazy})
-    _traceback.traceback = own
+    _traceback.traceback = altered(eager, FrameSummary=lazy)
     try:
         yield
     finally:

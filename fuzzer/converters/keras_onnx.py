@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import onnx
 
 from fuzzer.converters.base import Converter
-from fuzzer.converters.tf2onnx import HEAD, REFUSALS, raising_what_is_logged
+from fuzzer.converters.tf2onnx import HEAD, REFUSALS, Tf2Onnx, raising_what_is_logged
 from fuzzer.failures import recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import input_names, named_artifact, validate_onnx
@@ -33,14 +33,9 @@ class KerasOnnx(Converter):
         Option("opset", (0, 15, 17, 18, 13), (8, 2, 2, 2, 1), "opset_version; 0 leaves it out"),
     )
     stages: ClassVar[Mapping[str, Stage]] = {
-        "tensorflow": Stage.LOAD,
+        **Tf2Onnx.stages,
         "keras": Stage.LOAD,
-        "tf2onnx": Stage.CONVERT,
-        "tf2onnx.tf_loader": Stage.LOAD,
-        "tf2onnx.tf_utils": Stage.LOAD,
         "keras.src.export.tf2onnx_lib": Stage.CONVERT,
-        "tf2onnx.optimizer": Stage.OPTIMIZE,
-        "tf2onnx.graph:make_model": Stage.EXPORT,
     }
 
     def warm_up(self) -> None:
