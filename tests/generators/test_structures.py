@@ -11,6 +11,7 @@ from generators.choices import SeededChoices
 from generators.frontends.base import frontend
 from generators.graph import Case, check_case
 from generators.motifs.shapes import grow_shape
+from generators.patterns import Avoided
 from generators.random_graphs import Weights, begin, grow
 from generators.serial import dumps, loads
 from generators.structures import LARGE, NAMES, RARE, SHARE, UNUSUAL, rare_shape, structures_of
@@ -68,6 +69,20 @@ def test_rare_shapes(name: str, shape: str) -> None:
         if shape != "large constant":
             assert 90 <= len(case.graph.nodes) <= 320
             assert all(item.data.nbytes < LARGE for item in case.graph.constants)
+
+
+@pytest.mark.parametrize("name", FRONTENDS)
+@pytest.mark.parametrize("shape", RARE)
+def test_a_shape_that_cannot_begin_leaves_the_rest_of_the_graph(name: str, shape: str) -> None:
+    """What chains begin with, and tables are looked up by, is quarantined."""
+    ours = frontend(name)
+    avoid = Avoided(target for target in ours.registry().targets() if target not in ("torch.abs", "tf.math.abs"))
+    for seed in range(3):
+        growth = begin(ours, SeededChoices(35, seed), avoid=avoid)
+        grow_shape(growth, shape)
+        for _ in range(400):
+            growth.attempt()
+        check(name, growth.finish().case)
 
 
 def test_rare_shapes_are_rare() -> None:
