@@ -9,6 +9,7 @@ first minutes, in which operators are probed and most is learnt, are not counted
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import time
 from collections import Counter
@@ -35,8 +36,8 @@ LEARNING = 3.0
 PROBED = 16
 
 
-def rate(name: str, minutes: float) -> tuple[Counter[str], dict[str, float]]:
-    """Cases by what came of them, and CPU seconds by part, over so many minutes."""
+def rate(name: str, minutes: float) -> tuple[Counter[str], dict[str, float], list[float]]:
+    """Cases by what came of them, CPU seconds by part, and those of the subjects by batch, over so many minutes."""
     subject = subject_of(name)
     converter = converters()[name]
     versions = dict(converter.availability().versions)
@@ -48,6 +49,7 @@ def rate(name: str, minutes: float) -> tuple[Counter[str], dict[str, float]]:
             learnt.quarantine.guilty[entry.target] = entry.reason
     cases: Counter[str] = Counter()
     parts: Counter[str] = Counter()
+    batches: list[float] = []
     zygotes = Zygotes()
     worker = Worker(zygote=lambda: zygotes.for_worker(subject.frontend))
     started = time.monotonic()
@@ -73,6 +75,7 @@ def rate(name: str, minutes: float) -> tuple[Counter[str], dict[str, float]]:
             if not counted:
                 continue
             parts.update(result.parts)
+            batches.append(result.parts.get("subjects", 0.0))
             for case in result.results:
                 if case.number < 0:
                     continue
@@ -84,18 +87,22 @@ def rate(name: str, minutes: float) -> tuple[Counter[str], dict[str, float]]:
     finally:
         worker.close()
         zygotes.close()
-    return cases, dict(parts)
+    return cases, dict(parts), batches
 
 
 def main(arguments: list[str]) -> None:
     """Print the rate."""
     name = arguments[0] if arguments else "torch.onnx-torchscript"
     minutes = float(arguments[1]) if len(arguments) > 1 else 2.0
-    cases, parts = rate(name, minutes)
+    cases, parts, batches = rate(name, minutes)
     total = sum(parts.values())
     judged = cases["passed"] + cases["mismatch"] + cases["refused"]
     print(f"{name}: {60 * judged / total:.0f} graphs of {NODES} nodes a minute of CPU time ({judged} in {total:.0f} s:")
     print(", ".join(f"{count} {what}" for what, count in sorted(cases.items())) + ").\n")
+    print(
+        f"{len(batches)} batches, of which the slowest took {max(batches):.1f} s in the subjects and a median one "
+        f"{statistics.median(batches):.1f} s.\n"
+    )
     print("| part | CPU ms a graph |")
     print("|---|---|")
     for part, seconds in sorted(parts.items(), key=lambda item: -item[1]):
