@@ -5,7 +5,7 @@ import pytest
 
 from generators.frontends.base import EvaluationError, frontend
 from generators.graph import Array, Case, Graph, Input, Node, Ref, TensorType, Value, type_of
-from oracles.noise import SAFETY, bounds
+from oracles.noise import SAFETY, Analyst
 from oracles.probes import probe
 from tests.oracles.test_judge import chain
 
@@ -14,7 +14,7 @@ DATA = np.random.default_rng(3).standard_normal((6, 8)).astype(np.float32)
 
 
 def bound_of(*calls: tuple[object, ...], feed: Array = DATA):
-    return bounds(TORCH, chain(feed, *calls)).bounds[0]
+    return Analyst(TORCH, chain(feed, *calls)).bounds().bounds[0]
 
 
 def test_data_movement_is_not_disturbed() -> None:
@@ -60,8 +60,8 @@ def test_bounds_stay_far_below_the_faults_to_be_found() -> None:
 
 def test_only_the_outputs_asked_for_are_computed() -> None:
     case = chain(DATA, ("torch.exp",), ("torch.sin",), outputs=2)
-    assert set(bounds(TORCH, case).bounds) == {0, 1}
-    assert set(bounds(TORCH, case, outputs=[1]).bounds) == {1}
+    assert set(Analyst(TORCH, case).bounds().bounds) == {0, 1}
+    assert set(Analyst(TORCH, case).bounds([1]).bounds) == {1}
 
 
 def test_integers_have_extremes_and_booleans_vary() -> None:
@@ -98,7 +98,7 @@ class WithoutDouble(type(TORCH)):  # type: ignore[misc]
 
 
 def test_an_operator_without_double_precision_is_noted_and_still_bounded() -> None:
-    analysis = bounds(WithoutDouble(), chain(DATA, ("torch.exp",), ("torch.mul", 1.3)))
+    analysis = Analyst(WithoutDouble(), chain(DATA, ("torch.exp",), ("torch.mul", 1.3))).bounds()
     assert any("torch.exp: not in double precision" in note for note in analysis.notes)
     assert analysis.bounds[0].problem == ""
     assert analysis.bounds[0].reference.dtype == np.float64
@@ -117,7 +117,7 @@ class Fragile(type(TORCH)):  # type: ignore[misc]
 
 def test_a_refused_noisy_run_leaves_its_dependents_unbounded() -> None:
     case = chain(DATA, ("torch.exp",), ("torch.sin",), outputs=2)
-    analysis = bounds(Fragile(), case)
+    analysis = Analyst(Fragile(), case).bounds()
     assert analysis.bounds[0].problem == ""
     assert analysis.bounds[1].problem == "refused with rounding noise: torch.sin: refused"
 
@@ -158,7 +158,7 @@ def test_weights_from_a_table_are_known_to_a_thousandth() -> None:
         arguments = (("method", method), *kwargs.items())
         node = Node("tf.image.resize", (Ref("x"), (7, 3)), arguments, (Value("y", kind),))
         case = Case(Graph("tensorflow", (Input("x", type_of(feed)),), (), (node,), ("y",)), {"x": feed})
-        return float(bounds(tensorflow, case).bounds[0].limit.max())
+        return float(Analyst(tensorflow, case).bounds().bounds[0].limit.max())
 
     assert 1e-3 * largest < limit("bicubic") < 1e-2 * largest
     assert limit("bicubic", antialias=True) < 1e-4 * largest
