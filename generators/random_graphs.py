@@ -16,6 +16,7 @@ from generators.choices import Choices
 from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, type_of
+from generators.handles import Unconnected
 from generators.motifs import grow_motif
 from generators.motifs.registry import names as motifs_of
 from generators.motifs.shapes import grow_shape
@@ -190,8 +191,8 @@ class Growth:
         draw = Draw(self.frontend, self.choices, target, self.operands, self.profiles, self.names)
         try:
             call = self.frontend.again(draw, self.nodes, self.handles) or self.registry[target].sampler(draw)
-        except Rejected:
-            self.dropped["rejected by the sampler"] += 1
+        except Rejected as error:
+            self.dropped["unconnected" if isinstance(error, Unconnected) else "rejected by the sampler"] += 1
             return
         reason = self._execute(call, draw)
         if reason:

@@ -15,6 +15,7 @@ from generators.draw import MAX_ELEMENTS, Call, Draw, Elements, Handle, argument
 from generators.frontends.base import EvaluationError
 from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS
 from generators.graph import DTYPES, Array, DType, Node, Symbol, references
+from generators.handles import Unconnected
 from generators.operators.keras import REGISTRY
 from generators.operators.tensorflow.common import LARGEST, moderate, no_nan
 
@@ -104,7 +105,7 @@ def layer(draw: Draw, *args: Any, **kwargs: Any) -> Call:
         (),
     )
     if draw.unconnected(used.values()) and draw.flag(_UNCONNECTED):
-        draw.reject("uses no result of another node")
+        raise Unconnected("uses no result of another node")
     try:
         wanted = frontend.weights(node, {name: handle.native for name, handle in used.items()})
     except EvaluationError:
