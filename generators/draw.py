@@ -20,7 +20,7 @@ from generators.choices import Choices
 from generators.frontends.base import Frontend
 from generators.graph import DTYPES, FLOATING, INTEGRAL, Argument, Array, Constant, DType, Input, Ref, Slice, TensorType
 from generators.handles import Call, Fresh, Handle, Profiles, Rejected
-from generators.values import OWN, draw_array
+from generators.values import OWN, draw_array, effective
 
 __all__ = ["ANY_DTYPE", "MAX_ELEMENTS", "Call", "Draw", "Handle", "Profiles", "Rejected", "argument_of", "spread"]
 
@@ -295,9 +295,10 @@ class Draw:
             array, profile = selectors.mask_elements(self.choices.generator(), shape, mask)
             return self._add(array, dtype, profile, constant)
         profile = elements or self._profiles.pick(self.choices)
-        if not elements and profile == "typical" and dtype != "float32" and self.flag():
+        if not elements and dtype != "float32" and self.flag():
             # There are many other dtypes, each of them rare: what is rare in two ways would be hardly seen.
-            profile = self._profiles.pick(self.choices)
+            profile = self.choices.pick(self._profiles.names)
+        profile = effective(profile, dtype)
         array = draw_array(self.choices.generator(), shape, dtype, profile)
         return self._add(array, dtype, profile, constant)
 

@@ -137,9 +137,9 @@ def begin(
 ) -> Growth:
     """An empty graph to be grown, its value profiles drawn; arguments as for :func:`grow`."""
     weights = weights or Weights.of(frontend)
-    nonfinite = choices.fraction() < 0.12
-    profile_weights = {**WEIGHTS, "special": 3.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
-    if not nonfinite and choices.fraction() < 0.15:
+    nonfinite = choices.fraction() < 0.15
+    profile_weights = {**WEIGHTS, "special": 6.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
+    if not nonfinite and choices.fraction() < 0.25:
         profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
     profiles = Profiles(profile_weights, nonfinite=nonfinite)
     return Growth(frontend, choices, weights, profiles, avoid or Avoided(), settings, announce)

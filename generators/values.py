@@ -114,6 +114,29 @@ _OVERFLOW: Mapping[str, float] = {"float16": 11.1, "float64": 709.8}
 _WHOLE: Mapping[str, int] = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53, "complex64": 24}
 
 
+#: Profiles of fractional data, which are all the same to integers.
+_FRACTIONAL = frozenset({"typical", "tiny", "fractions"})
+
+
+@functools.cache
+def effective(profile: str, dtype: str) -> str:
+    """The profile that elements of that dtype really have when they are asked for that one: integers know no fractions
+    and nothing special but the ends of their range, unsigned ones nothing negative."""
+    if dtype not in _RANGES:
+        return profile
+    if profile == "special":
+        return "integer_extremes"
+    signless = profile == "negative" and _RANGES[dtype][0] == 0
+    return "integers" if profile in _FRACTIONAL or signless else profile
+
+
+@functools.cache
+def profiles_of(dtype: str) -> tuple[str, ...]:
+    """The profiles of values that tell elements of that dtype apart; none for booleans, which are masks
+    (:mod:`generators.selectors`)."""
+    return () if dtype == "bool" else tuple(name for name in PROFILES if effective(name, dtype) == name)
+
+
 def draw_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, profile: str) -> Array:
     """An array of the given shape and dtype whose elements follow the profile.
 
