@@ -200,7 +200,7 @@ class Growth:
 
     def motif(self, name: str = "", mutation: str = "") -> None:
         """Grow a motif, the named one or a drawn one (:mod:`generators.motifs`), as far as it gets."""
-        draw = Draw(self.frontend, self.choices, "", self.handles, self.profiles, self.names)
+        draw = Draw(self.frontend, self.choices, "", self.operands, self.profiles, self.names)
         self.motifs += grow_motif(self, draw, name=name, mutation=mutation)
 
     def place(self, call: Call, draw: Draw, *, wanted: bool = True) -> str:
