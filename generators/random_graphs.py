@@ -21,7 +21,7 @@ from generators.motifs import grow_motif
 from generators.motifs.registry import names as motifs_of
 from generators.motifs.shapes import grow_shape
 from generators.patterns import Avoided, Context
-from generators.structures import ARRANGED, LEAST, arranged, rare_shape, unusual
+from generators.structures import LEAST, arranged, rare_shape, unusual
 from generators.values import WEIGHTS
 
 #: Draws allowed per wanted node before the graph is finished with what it has.
@@ -295,7 +295,7 @@ class Growth:
                 name = value.name
                 if name not in self._consumed or self.choices.fraction() < 0.08 or name in self.shown:
                     outputs.append(name)
-        if self.frontend.name in ARRANGED and (kind := unusual(self.choices, len(self.nodes))):
+        if kind := unusual(self.choices, len(self.nodes), self.frontend.name):
             if kind == "unused input":
                 self._unused_input()
             names = [constant.name for constant in self.constants]
