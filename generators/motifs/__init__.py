@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from generators.draw import Draw, Rejected
-from generators.motifs import activations, attention, convolutions, keras_models, layouts, normalizations
+from generators.motifs import activations, attention, convolutions, exported, keras_models, layouts, normalizations
 from generators.motifs.builder import Builder, Ended, Place
 from generators.motifs.mutations import KINDS
 from generators.motifs.registry import MOTIFS, names, pick
@@ -18,6 +18,7 @@ __all__ = [
     "activations",
     "attention",
     "convolutions",
+    "exported",
     "grow_motif",
     "keras_models",
     "layouts",
