@@ -31,16 +31,18 @@ _WEIGHT = 6.0
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """An input (with what it was exported with) or a constant; elements in row-major order."""
+    """An input (with what it was exported with) or a constant; elements in row-major order, ``inf`` and ``-inf`` as
+    text."""
 
     name: str
     dtype: str
     shape: list[int]
-    elements: list[bool | int | float]
+    elements: list[bool | int | float | str]
 
     def array(self) -> Array:
         """The elements in their shape."""
-        return np.array(self.elements, DTYPES[self.dtype]).reshape(self.shape)
+        elements = [float(item) if isinstance(item, str) else item for item in self.elements]
+        return np.array(elements, DTYPES[self.dtype]).reshape(self.shape)
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -131,7 +133,8 @@ def _operand(m: Builder, tensor: Tensor) -> Handle:
             m.draw.forget(x)
             return m.draw.tensor(tensor.shape, tensor.dtype, "typical", constant=False)
         return x
-    low, high = int(min(tensor.elements)), int(max(tensor.elements))
+    array = tensor.array()
+    low, high = int(array.min()), int(array.max())
     return m.draw.indices(tensor.shape, low, high, dtypes=tensor.dtype)
 
 

@@ -8,6 +8,7 @@ have in their models: decomposed normalisations, activations and attention, layo
 from __future__ import annotations
 
 import io
+import math
 import os
 import sys
 import warnings
@@ -282,10 +283,11 @@ def _operation(node: onnx.NodeProto, attributes: Mapping[str, Any]) -> Operation
 
 def _tensor(name: str, array: Array) -> Tensor:
     array = np.asarray(array)
-    elements = array.reshape(-1).tolist()
+    elements: list[Any] = array.reshape(-1).tolist()
     if array.dtype.kind == "f":
         # Weights are of any value; numbers such as the root of two are kept as they are.
         elements = [float(f"{item:.4g}") if array.size > 1 else float(str(array.dtype.type(item))) for item in elements]
+        elements = [str(item) if math.isinf(item) else item for item in elements]
     return Tensor(name, dtype_name(array.dtype), list(array.shape), elements)
 
 
