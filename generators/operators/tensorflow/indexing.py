@@ -168,6 +168,14 @@ def strided_slice(draw: Draw) -> Call:
         begin, end, strides = [0, *begin], [0, *end], [1, *strides]
         kwargs = {name: mask << 1 for name, mask in kwargs.items()}
         kwargs["new_axis_mask"] = 1
+    if len(begin) < 5 and "new_axis_mask" not in kwargs and draw.flag(0.15):
+        # All axes that are left, in front of those given or behind them; its own bounds count for nothing.
+        place = len(begin) if count < x.rank or draw.flag() else 0
+        begin, end, strides = (
+            [*items[:place], fill, *items[place:]] for items, fill in ((begin, 0), (end, 0), (strides, 1))
+        )
+        kwargs = {name: (mask << 1 if place == 0 else mask) for name, mask in kwargs.items()}
+        kwargs["ellipsis_mask"] = 1 << place
     if all(step == 1 for step in strides) and draw.flag(0.3):
         return draw.call(x, tuple(begin), tuple(end), **kwargs)
     return draw.call(x, tuple(begin), tuple(end), tuple(strides), **kwargs)
