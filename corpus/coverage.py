@@ -19,8 +19,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from corpus.errors import CorpusError
-from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, Outcome, SequenceCount
-from corpus.tables import ArgumentRow, BatchRow, CellRow, LongSequencesRow, NameRow, ScopeRow, SequenceRow, StructureRow
+from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, Outcome, ProfileCount, SequenceCount
+from corpus.tables import (
+    ArgumentRow,
+    BatchRow,
+    CellRow,
+    LongSequencesRow,
+    NameRow,
+    ProfileRow,
+    ScopeRow,
+    SequenceRow,
+    StructureRow,
+)
 
 #: Bits of an operator's number.
 BITS = 12
@@ -89,6 +99,13 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
         {"scope_id": scope, "name": name, "count": count} for name, count in sorted(coverage.structures.items())
     ]
     _upsert(session, StructureRow, structures)
+    profiles = [
+        {"scope_id": scope, "profile": profile, "dtype": dtype, "family": family, "count": count}
+        for profile, dtypes in coverage.profiles.items()
+        for dtype, families in dtypes.items()
+        for family, count in families.items()
+    ]
+    _upsert(session, ProfileRow, profiles)
 
 
 def _keys_of(frontend: str) -> str:
@@ -175,7 +192,9 @@ def decompress(data: bytes) -> NDArray[np.int64]:
 
 
 def _upsert(
-    session: Session, kind: type[ArgumentRow | CellRow | SequenceRow | StructureRow], rows: list[dict[str, Any]]
+    session: Session,
+    kind: type[ArgumentRow | CellRow | ProfileRow | SequenceRow | StructureRow],
+    rows: list[dict[str, Any]],
 ) -> None:
     """Add the counts of the rows to those that are there, in one statement."""
     if not rows:
@@ -229,6 +248,7 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
     cells: list[CellCount] = []
     arguments: list[ArgumentCount] = []
     structures: dict[str, dict[str, int]] = {}
+    profiles: list[ProfileCount] = []
     for frontend, chosen in _grouped(scopes, lambda scope: scope.frontend):
         converters[frontend] = tuple(sorted({scope.converter for scope in scopes if scope.frontend == frontend}))
         names = _names(session, frontend)
@@ -236,12 +256,15 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
         sequences += _sequences(session, 0, frontend, chosen)
         arguments += _arguments(session, frontend, chosen, names, operators[frontend])
         structures[frontend] = _structures(session, chosen)
+        profiles += _profiles(session, frontend, chosen)
         for name in converters[frontend]:
             own = [scope.id for scope in scopes if (scope.frontend, scope.converter) == (frontend, name)]
             cells += _cells(session, frontend, name, own)
     for format, chosen in _grouped(scopes, lambda scope: scope.format):
         sequences += _sequences(session, 1, format, chosen)
-    return CoverageReport(converters, tuple(sequences), operators, tuple(cells), tuple(arguments), structures)
+    return CoverageReport(
+        converters, tuple(sequences), operators, tuple(cells), tuple(arguments), structures, tuple(profiles)
+    )
 
 
 def _structures(session: Session, scopes: Sequence[int]) -> dict[str, int]:
@@ -255,6 +278,21 @@ def _structures(session: Session, scopes: Sequence[int]) -> dict[str, int]:
         .order_by(StructureRow.name)
     )
     return {name: int(count) for name, count in session.execute(query)}
+
+
+def _profiles(session: Session, frontend: str, scopes: Sequence[int]) -> Iterator[ProfileCount]:
+    """Operands by profile; none in a corpus of a version that did not count them, opened for reading alone."""
+    if not inspect(session.connection()).has_table(ProfileRow.__tablename__):
+        return
+    places = (ProfileRow.profile, ProfileRow.dtype, ProfileRow.family)
+    query = (
+        select(*places, func.sum(ProfileRow.count))
+        .where(ProfileRow.scope_id.in_(scopes))
+        .group_by(*places)
+        .order_by(*places)
+    )
+    for profile, dtype, family, count in session.execute(query):
+        yield ProfileCount(frontend, profile, dtype, family, int(count))
 
 
 def _scopes(session: Session, campaign: str | None, converter: str | None) -> list[ScopeRow]:

@@ -124,7 +124,9 @@ class Coverage(msgspec.Struct, frozen=True):
     ``cells`` counts cases by runtime variant, :class:`Outcome` and node key, variants and outcomes being as in a
     funnel; what happened to a case is counted for the key of each of its nodes, whichever of them is to blame.
     ``structures`` counts cases by what they are built of: motifs and mutations that were grown in them, unusual outputs
-    and inputs, rare shapes; ``graph`` counts all of them.
+    and inputs, rare shapes; ``graph`` counts all of them. ``profiles`` counts operands of nodes that are inputs or
+    constants of their graph, by the profile that they were drawn from, their element type and the family of the
+    operator.
     """
 
     format: str
@@ -133,6 +135,7 @@ class Coverage(msgspec.Struct, frozen=True):
     arguments: dict[str, dict[str, dict[str, int]]] = {}
     cells: dict[str, dict[str, dict[str, int]]] = {}
     structures: dict[str, int] = {}
+    profiles: dict[str, dict[str, dict[str, int]]] = {}
 
 
 class JudgedBatch(msgspec.Struct, frozen=True):
@@ -318,6 +321,17 @@ class ArgumentCount(msgspec.Struct, frozen=True):
     count: int
 
 
+class ProfileCount(msgspec.Struct, frozen=True):
+    """Operands of an element type that were drawn from a profile (of values, or of what selects), by the family of the
+    operator that takes them."""
+
+    frontend: str
+    profile: str
+    dtype: str
+    family: str
+    count: int
+
+
 class CoverageReport(msgspec.Struct, frozen=True):
     """What has been counted so far. ``drawn`` counts nodes by frontend and operator, ``structures`` cases by frontend
     and what they are built of, ``converters`` names the converters of each frontend that anything was counted for."""
@@ -328,3 +342,4 @@ class CoverageReport(msgspec.Struct, frozen=True):
     cells: tuple[CellCount, ...]
     arguments: tuple[ArgumentCount, ...]
     structures: dict[str, dict[str, int]] = {}
+    profiles: tuple[ProfileCount, ...] = ()

@@ -291,6 +291,20 @@ class ArgumentRow(Base):
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
 
 
+class ProfileRow(Base):
+    """Operands by the profile that they were drawn from; see :class:`corpus.records.ProfileCount`."""
+
+    __tablename__ = "coverage_profile"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    profile: Mapped[str] = mapped_column(Word, primary_key=True)
+    dtype: Mapped[str] = mapped_column(Word, primary_key=True)
+    family: Mapped[str] = mapped_column(Word, primary_key=True)
+    count: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
 class StructureRow(Base):
     """Cases by what they are built of; see :class:`corpus.records.Coverage`."""
 

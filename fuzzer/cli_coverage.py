@@ -12,7 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from corpus.records import ArgumentCount, CellCount, CoverageReport, Outcome
+from corpus.records import ArgumentCount, CellCount, CoverageReport, Outcome, ProfileCount
+from fuzzer.cli_profiles import by_frontend, never_from, profile_table
 from fuzzer.cli_text import clean
 from generators.motifs import CUT, KINDS, names
 from generators.structures import NAMES
@@ -33,6 +34,10 @@ def as_record(report: CoverageReport, registered: Mapping[str, Sequence[str] | N
             for frontend, counts in report.drawn.items()
         },
         "structures": {name: structures(counts, name) for name, counts in report.structures.items()},
+        "profiles": report.profiles,
+        "profiles_at_zero": {
+            name: [list(cell) for cell in never_from(counts)] for name, counts in by_frontend(report.profiles).items()
+        },
         "cells": report.cells,
         "never_succeeded": {
             converter: list(never_succeeded(cells)) for converter, cells in _by_converter(report.cells).items()
@@ -78,6 +83,8 @@ def rendered(
         parts += _operator_lines(frontend, counts, registered.get(frontend))
     if any(report.structures.values()):
         parts.append(_structure_table(report.structures))
+    for frontend, rows in by_frontend(report.profiles).items():
+        parts += _profiles(frontend, rows)
     parts.append(_cell_table(report.cells))
     for converter, cells in _by_converter(report.cells).items():
         names = [f"{name} ({count})" for name, count in never_succeeded(cells).items()]
@@ -87,6 +94,14 @@ def rendered(
     if report.arguments:
         parts.append(_argument_table(report))
     return Group(*parts)
+
+
+def _profiles(frontend: str, counts: Sequence[ProfileCount]) -> Iterator[RenderableType]:
+    yield profile_table(frontend, counts)
+    if missing := never_from(counts):
+        yield Text(f"{clean(frontend)}: {len(missing):,} profiles × dtypes × families at zero (operands of others):")
+        yield _names([f"{' × '.join(filter(None, cell))} ({count:,})" for *cell, count in missing])
+        yield Text()
 
 
 def _sequence_table(report: CoverageReport) -> Table:

@@ -110,8 +110,8 @@ def counted(families: Mapping[str, Sequence[str]], harvest: str) -> str:
     from generators.harvest.samplers import FAMILY
 
     new = len(families.get(FAMILY, ()))
-    if not new:
-        return ""
     every = {target for targets in families.values() for target in targets}
+    if not new:
+        return f": {len(every)} hand-written, 0 harvested"
     both = len(every & load().targets().keys()) - new if harvest else 0
     return f": {len(every) - new} hand-written ({both} of them with harvested samples, too), {new} harvested"

@@ -12,6 +12,7 @@ from corpus.records import Coverage, Outcome
 from fuzzer.data_flow import Flow, flow_of, flows_of
 from fuzzer.formats import Artifact
 from generators.argument_classes import argument_class
+from generators.frontends.base import frontend
 from generators.graph import Argument, Graph, Node, Ref, Slice
 from generators.structures import structures_of
 from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
@@ -30,18 +31,27 @@ class Tally:
         self._arguments: Counter[tuple[str, str, str]] = Counter()
         self._cells: dict[tuple[str, str], Counter[str]] = {}
         self._structures: Counter[str] = Counter()
+        self._profiles: Counter[tuple[str, str, str]] = Counter()
 
     def case(
-        self, graph: Graph, keys: Iterable[str], outcomes: Mapping[str, Outcome], motifs: Iterable[str] = ()
+        self,
+        graph: Graph,
+        keys: Iterable[str],
+        outcomes: Mapping[str, Outcome],
+        motifs: Iterable[str] = (),
+        profiles: Mapping[str, str] | None = None,
     ) -> None:
         """Count a case that was put to the subject. ``keys`` are those of its nodes, each once, ``motifs`` the names of
-        the motifs and mutations that were grown in it (:attr:`generators.random_graphs.Grown.motifs`)."""
+        the motifs and mutations that were grown in it (:attr:`generators.random_graphs.Grown.motifs`), ``profiles``
+        those that its inputs and constants were drawn from (:attr:`generators.graph.Case.profiles`)."""
         motifs = set(motifs)
         self._structures.update(("graph", *structures_of(graph), *motifs))
         if any(name.startswith("motif ") for name in motifs):
             self._structures["graph with a motif"] += 1
         _count(self._source, flow_of(graph))
         self._count_arguments(graph)
+        if profiles:
+            self._profiles.update(profiles_of(graph, profiles))
         keys = tuple(keys)
         for variant, outcome in (("", Outcome.STARTED), *outcomes.items()):
             self._cells.setdefault((variant, outcome.value), Counter()).update(keys)
@@ -65,8 +75,11 @@ class Tally:
         cells: dict[str, dict[str, dict[str, int]]] = {}
         for (variant, outcome), counts in self._cells.items():
             cells.setdefault(variant, {})[outcome] = dict(counts)
+        profiles: dict[str, dict[str, dict[str, int]]] = {}
+        for (profile, dtype, family), count in self._profiles.items():
+            profiles.setdefault(profile, {}).setdefault(dtype, {})[family] = count
         structures = dict(self._structures)
-        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells, structures)
+        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells, structures, profiles)
 
     def _count_arguments(self, graph: Graph, outer: Mapping[str, str] | None = None) -> None:
         roles = dict(outer or {})
@@ -77,6 +90,20 @@ class Tally:
             for body in node.bodies():
                 self._count_arguments(body, roles)
             roles.update((value.name, "node") for value in node.outputs)
+
+
+def profiles_of(graph: Graph, profiles: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """For each operand of a node that has one of these profiles by name: the profile, its element type, and the family
+    of the node's operator (``other`` for one without a sampler)."""
+    registry = frontend(graph.frontend).registry()
+    types = {value.name: value.type.dtype for value in graph.inputs}
+    types.update((constant.name, constant.type.dtype) for constant in graph.constants)
+    for node in graph.nodes:
+        names = {name for name in node.references() if name in profiles and name in types}
+        if names:
+            family = registry[node.target].family if node.target in registry else "other"
+            for name in names:
+                yield profiles[name], types[name], family
 
 
 def outcomes_of(seen: Iterable[Observation], variants: Sequence[tuple[str, str]]) -> dict[str, Outcome]:
@@ -162,14 +189,15 @@ def merge(parts: Iterable[Coverage | None]) -> Coverage | None:
     arguments: dict[str, dict[str, dict[str, int]]] = {}
     cells: dict[str, dict[str, dict[str, int]]] = {}
     structures: Counter[str] = Counter()
+    profiles: dict[str, dict[str, dict[str, int]]] = {}
     for part in present:
         structures.update(part.structures)
         source.update(part.source)
         artifact.update(part.artifact)
-        for total, own in ((arguments, part.arguments), (cells, part.cells)):
+        for total, own in ((arguments, part.arguments), (cells, part.cells), (profiles, part.profiles)):
             for first, inner in own.items():
                 for second, counts in inner.items():
                     summed = total.setdefault(first, {}).setdefault(second, {})
                     for name, count in counts.items():
                         summed[name] = summed.get(name, 0) + count
-    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells, dict(structures))
+    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells, dict(structures), profiles)

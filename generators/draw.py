@@ -15,11 +15,12 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
+from generators import selectors
 from generators.choices import Choices
 from generators.frontends.base import Frontend
 from generators.graph import DTYPES, FLOATING, INTEGRAL, Argument, Array, Constant, DType, Input, Ref, Slice, TensorType
 from generators.handles import Call, Fresh, Handle, Profiles, Rejected
-from generators.values import draw_array
+from generators.values import OWN, draw_array, effective
 
 __all__ = ["ANY_DTYPE", "MAX_ELEMENTS", "Call", "Draw", "Handle", "Profiles", "Rejected", "argument_of", "spread"]
 
@@ -271,9 +272,11 @@ class Draw:
         *,
         reuse: bool = True,
         constant: bool | None = None,
+        profile: str = OWN,
     ) -> Handle:
         """A value of exactly that shape: one at hand sometimes (unless ``elements`` are given or ``reuse`` is off),
-        else a fresh input or constant (``constant`` forces which). Rejects shapes of over MAX_ELEMENTS elements."""
+        else a fresh input or constant (``constant`` forces which). ``profile`` is what the case records of elements
+        that a function draws. Rejects shapes of over MAX_ELEMENTS elements."""
         shape = tuple(shape)
         if isinstance(dtypes, str):
             dtypes = (dtypes,)
@@ -284,23 +287,30 @@ class Draw:
         if math.prod(shape) > MAX_ELEMENTS:
             self.reject("too many elements")
         dtype = self.dtype(dtypes)
-        profile = elements if isinstance(elements, str) else self._profiles.pick(self.choices)
         if callable(elements):
             array = np.asarray(elements(self.choices.generator(), shape, dtype))
-            profile = "typical"
-        else:
-            array = draw_array(self.choices.generator(), shape, dtype, profile)
+            return self._add(array, dtype, profile, constant)
+        if dtype == "bool":
+            mask = self.weighted(selectors.MASKS)
+            array, profile = selectors.mask_elements(self.choices.generator(), shape, mask)
+            return self._add(array, dtype, profile, constant)
+        profile = elements or self._profiles.pick(self.choices)
+        if not elements and dtype != "float32" and self.flag():
+            # There are many other dtypes, each of them rare: what is rare in two ways would be hardly seen.
+            profile = self.choices.pick(self._profiles.names)
+        profile = effective(profile, dtype)
+        array = draw_array(self.choices.generator(), shape, dtype, profile)
         return self._add(array, dtype, profile, constant)
 
     def large(
         self, shape: Sequence[int], dtype: str, elements: Callable[[np.random.Generator, tuple[int, ...], str], Array]
     ) -> Handle:
         """A fresh constant of any size: for the few that are to be large."""
-        return self._add(elements(self.choices.generator(), tuple(shape), dtype), dtype, "typical", True)
+        return self._add(elements(self.choices.generator(), tuple(shape), dtype), dtype, OWN, True)
 
     def given(self, array: Array, dtype: str, *, constant: bool | None = None) -> Handle:
         """A fresh input or constant (``constant`` forces which) with these very elements, which are not copied."""
-        return self._add(array, dtype, "typical", constant)
+        return self._add(array, dtype, OWN, constant)
 
     def like(self, other: Handle, dtypes: str | Sequence[str] | None = None) -> Handle:
         """A value of the other's shape, and of its dtype unless others are given."""
@@ -340,22 +350,23 @@ class Draw:
         unique: bool = False,
         ordered: bool = False,
     ) -> Handle:
-        """A fresh integer tensor with elements from ``low`` to ``high`` inclusive, repeated ones unless ``unique``;
-        ``ordered`` sorts them along the last axis. Rejects an empty range."""
+        """A fresh integer tensor with elements from ``low`` to ``high`` inclusive, of one of the profiles of indices
+        (:data:`generators.selectors.INDICES`); none twice when ``unique``; ``ordered`` sorts them along the last axis.
+        Rejects an empty range."""
         shape = tuple(shape)
         size = math.prod(shape)
         if high < low or (unique and size > high - low + 1):
             self.reject("no indices in range")
+        chosen = self.weighted(selectors.INDICES)
+        if ordered and chosen == "indices descending":
+            chosen = "indices ascending"
 
-        def elements(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-            if unique:
-                flat = rng.permutation(np.arange(low, high + 1))[:size]
-            else:
-                flat = rng.integers(low, high, size, endpoint=True)
-            data = flat.reshape(shape)
-            return np.asarray((np.sort(data, axis=-1) if ordered and data.ndim else data).astype(dtype))
+        def elements(rng: np.random.Generator) -> tuple[Array, str]:
+            make = selectors.distinct_elements if unique else selectors.index_elements
+            data, profile = make(rng, shape, low, high, chosen)
+            return (np.sort(data, axis=-1) if ordered and data.ndim else data), profile
 
-        return self.tensor(shape, dtypes, elements)
+        return selectors.made(self, shape, dtypes, elements)
 
     def literal_array(self, handle: Handle) -> tuple[Any, ...]:
         """The elements of a small value as nested tuples, for passing as a Python literal; the value, when it was

@@ -20,6 +20,11 @@ class Rejected(Exception):
     """A sampler found nothing legal for the values at hand; the generator draws another operator."""
 
 
+class Unconnected(Rejected):
+    """What was drawn uses no result of another node, and is dropped for that (most of such draws are) before it costs
+    anything."""
+
+
 class Handle:
     """A value at hand: its name, type and concrete elements, which are not to be written into."""
 

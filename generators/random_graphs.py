@@ -16,11 +16,12 @@ from generators.choices import Choices
 from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, type_of
+from generators.handles import Unconnected
 from generators.motifs import grow_motif
 from generators.motifs.registry import names as motifs_of
 from generators.motifs.shapes import grow_shape
 from generators.patterns import Avoided, Context
-from generators.structures import ARRANGED, LEAST, arranged, rare_shape, unusual
+from generators.structures import LEAST, arranged, rare_shape, unusual
 from generators.values import WEIGHTS
 
 #: Draws allowed per wanted node before the graph is finished with what it has.
@@ -136,9 +137,9 @@ def begin(
 ) -> Growth:
     """An empty graph to be grown, its value profiles drawn; arguments as for :func:`grow`."""
     weights = weights or Weights.of(frontend)
-    nonfinite = choices.fraction() < 0.12
-    profile_weights = {**WEIGHTS, "special": 3.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
-    if not nonfinite and choices.fraction() < 0.15:
+    nonfinite = choices.fraction() < 0.15
+    profile_weights = {**WEIGHTS, "special": 6.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
+    if not nonfinite and choices.fraction() < 0.25:
         profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
     profiles = Profiles(profile_weights, nonfinite=nonfinite)
     return Growth(frontend, choices, weights, profiles, avoid or Avoided(), settings, announce)
@@ -190,8 +191,8 @@ class Growth:
         draw = Draw(self.frontend, self.choices, target, self.operands, self.profiles, self.names)
         try:
             call = self.frontend.again(draw, self.nodes, self.handles) or self.registry[target].sampler(draw)
-        except Rejected:
-            self.dropped["rejected by the sampler"] += 1
+        except Rejected as error:
+            self.dropped["unconnected" if isinstance(error, Unconnected) else "rejected by the sampler"] += 1
             return
         reason = self._execute(call, draw)
         if reason:
@@ -199,7 +200,7 @@ class Growth:
 
     def motif(self, name: str = "", mutation: str = "") -> None:
         """Grow a motif, the named one or a drawn one (:mod:`generators.motifs`), as far as it gets."""
-        draw = Draw(self.frontend, self.choices, "", self.handles, self.profiles, self.names)
+        draw = Draw(self.frontend, self.choices, "", self.operands, self.profiles, self.names)
         self.motifs += grow_motif(self, draw, name=name, mutation=mutation)
 
     def place(self, call: Call, draw: Draw, *, wanted: bool = True) -> str:
@@ -294,7 +295,7 @@ class Growth:
                 name = value.name
                 if name not in self._consumed or self.choices.fraction() < 0.08 or name in self.shown:
                     outputs.append(name)
-        if self.frontend.name in ARRANGED and (kind := unusual(self.choices, len(self.nodes))):
+        if kind := unusual(self.choices, len(self.nodes), self.frontend.name):
             if kind == "unused input":
                 self._unused_input()
             names = [constant.name for constant in self.constants]

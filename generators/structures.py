@@ -14,9 +14,6 @@ from generators.graph import Graph, Input
 #: Share of the graphs of more than one node that get an unusual output or input. Each is one of many outputs or inputs
 #: to a converter, and goes wrong or does not: few are enough.
 SHARE = 0.12
-#: Frontends whose graphs get them. A model of ONNX's own operators has no name for a value returned twice, a functional
-#: Keras model none for a constant.
-ARRANGED = frozenset({"torch", "tensorflow"})
 #: Which, with their weights.
 UNUSUAL: Mapping[str, float] = {
     "value twice an output": 3.0,
@@ -25,6 +22,8 @@ UNUSUAL: Mapping[str, float] = {
     "outputs out of order": 2.0,
     "unused input": 2.5,
 }
+#: Those that a frontend has no way to say: a functional Keras model knows constants as weights alone.
+WITHOUT: Mapping[str, frozenset[str]] = {"keras": frozenset({"constant as output"})}
 #: Shares of the graphs of at least LEAST nodes that take a rare shape. A chain of 200 nodes costs what twenty usual
 #: graphs do, and joins a pack of four to sixteen: one in 1,500 adds a little over one per cent to a campaign's nodes,
 #: and no batch takes more than a few seconds for it.
@@ -57,17 +56,20 @@ def rare_shape(choices: Choices) -> str:
     return ""
 
 
-def unusual(choices: Choices, nodes: int) -> str:
-    """What is unusual in the outputs or inputs of a graph; mostly nothing. Graphs of a single node are left alone: they
-    are there to tell of their operator, which would be blamed for what a converter makes of the rest."""
+def unusual(choices: Choices, nodes: int, frontend: str) -> str:
+    """What is unusual in the outputs or inputs of a graph of the frontend; mostly nothing. Graphs of a single node are
+    left alone: they are there to tell of their operator, which would be blamed for what a converter makes of the rest.
+    """
     if nodes < 2 or choices.fraction() >= SHARE:
         return ""
-    left = choices.fraction() * sum(UNUSUAL.values())
-    for name, weight in UNUSUAL.items():
+    without = WITHOUT.get(frontend, frozenset())
+    possible = {name: weight for name, weight in UNUSUAL.items() if name not in without}
+    left = choices.fraction() * sum(possible.values())
+    for name, weight in possible.items():
         left -= weight
         if left < 0:
             return name
-    return "unused input"
+    return next(reversed(possible))
 
 
 def arranged(

@@ -47,6 +47,11 @@ def _large(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.asarray(rng.uniform(60, 120, shape) * _pick(rng, _SIGNS, shape))
 
 
+def _mixed_magnitudes(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """What is lost when it is added to something larger."""
+    return np.asarray(10.0 ** rng.uniform(-4, 4, shape) * _pick(rng, _SIGNS, shape))
+
+
 def _tiny(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.asarray(rng.standard_normal(shape) * 1e-5)
 
@@ -81,10 +86,13 @@ _FLOAT_PROFILES: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], A
     "negative": _negative,
     "ties": _ties,
     "special": _special,
+    "mixed_magnitudes": _mixed_magnitudes,
 }
+#: What a case records of elements that a sampler draws in its own way.
+OWN = "own"
 
 #: Names of all profiles, in a fixed order.
-PROFILES = (*_FLOAT_PROFILES, "integer_extremes")
+PROFILES = (*_FLOAT_PROFILES, "wide_integers", "integer_extremes")
 
 #: Profile to weight when an array may be of any profile; half are typical, so that errors are not drowned.
 WEIGHTS: Mapping[str, float] = {
@@ -96,14 +104,45 @@ WEIGHTS: Mapping[str, float] = {
     "fractions": 1.5,
     "negative": 1,
     "ties": 1.2,
+    "mixed_magnitudes": 0.7,
+    "wide_integers": 0.7,
 }
+#: Where exp stops being finite, below the 88 of float32: the large numbers of these dtypes lie around it, half of the
+#: time.
+_OVERFLOW: Mapping[str, float] = {"float16": 11.1, "float64": 709.8}
+#: The last power of two up to which a float holds every whole number.
+_WHOLE: Mapping[str, int] = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53, "complex64": 24}
+
+
+#: Profiles of fractional data, which are all the same to integers.
+_FRACTIONAL = frozenset({"typical", "tiny", "fractions"})
+
+
+@functools.cache
+def effective(profile: str, dtype: str) -> str:
+    """The profile that elements of that dtype really have when they are asked for that one: integers know no fractions
+    and nothing special but the ends of their range, unsigned ones nothing negative."""
+    if dtype not in _RANGES:
+        return profile
+    if profile == "special":
+        return "integer_extremes"
+    signless = profile == "negative" and _RANGES[dtype][0] == 0
+    return "integers" if profile in _FRACTIONAL or signless else profile
+
+
+@functools.cache
+def profiles_of(dtype: str) -> tuple[str, ...]:
+    """The profiles of values that tell elements of that dtype apart; none for booleans, which are masks
+    (:mod:`generators.selectors`)."""
+    return () if dtype == "bool" else tuple(name for name in PROFILES if effective(name, dtype) == name)
 
 
 def draw_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, profile: str) -> Array:
     """An array of the given shape and dtype whose elements follow the profile.
 
     Profiles of fractional data give small integers for integer dtypes; ``integer_extremes`` gives floats at 2^24 and
-    2^53 and their neighbours, where integers stop being exact. KeyError for an unknown profile.
+    2^53 and their neighbours, where integers stop being exact; ``wide_integers`` gives whole numbers beyond those that
+    a float of a narrower dtype holds, and not those whose sums overflow. KeyError for an unknown profile.
     """
     kind = DTYPES[dtype]
     if dtype == "bool":
@@ -113,10 +152,19 @@ def draw_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, pro
     if profile == "integer_extremes":
         data = (_pick(rng, _EXTREMES, shape) + _whole(rng, -2, 2, shape)) * _pick(rng, _SIGNS, shape)
         return _to_float(np.asarray(data), kind)
+    if profile == "wide_integers":
+        return _to_float(_wide(rng, shape, 1 << _WHOLE.get(dtype, 3)), kind)
+    if profile == "large" and dtype in _OVERFLOW and rng.random() < 0.5:
+        return _to_float(_large(rng, shape) * (_OVERFLOW[dtype] / 88.7), kind)
     drawer = _FLOAT_PROFILES[profile]
     if kind.kind == "c":
         return np.asarray(drawer(rng, shape) + 1j * drawer(rng, shape)).astype(kind)
     return _to_float(drawer(rng, shape), kind)
+
+
+def _wide(rng: np.random.Generator, shape: tuple[int, ...], start: int) -> Array:
+    """Whole float64 numbers of either sign whose magnitudes begin at ``start`` or just below."""
+    return np.asarray((start + _whole(rng, -3, 60, shape)) * _pick(rng, _SIGNS, shape))
 
 
 def _to_float(data: Array, kind: np.dtype[Any]) -> Array:
@@ -161,6 +209,8 @@ def _draw_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str,
     if profile in {"integer_extremes", "special"}:
         return _pick(rng, _extremes(dtype), shape)
     low, high = _RANGES[dtype]
+    if profile in ("wide_integers", "mixed_magnitudes"):
+        return _wide_integers(rng, shape, dtype, profile)
     if profile == "large":
         low, high = max(low, -(1 << 20)), min(high, 1 << 20)
     elif profile == "zeros_and_signs":
@@ -172,3 +222,20 @@ def _draw_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str,
     else:
         low, high = max(low, -8), min(high, 9)
     return _whole(rng, low, high, shape).astype(DTYPES[dtype])
+
+
+def _wide_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, profile: str) -> Array:
+    """Numbers of both signs (where there are two) just beyond 2^24 or 2^53, those of narrow dtypes in the upper half of
+    their range; of mixed magnitudes, of any number of bits but the last two."""
+    low, high = _RANGES[dtype]
+    bits = high.bit_length()
+    if profile == "mixed_magnitudes":
+        powers = rng.integers(0, max(bits - 1, 1), shape)
+        data = np.left_shift(np.int64(1), powers) + rng.integers(0, 2, shape)
+    else:
+        power = 24 if 25 < bits < 54 or (bits > 53 and rng.random() < 0.5) else min(53, bits - 1)
+        data = (np.int64(1) << power) + rng.integers(1, max(2, min(60, (1 << power) - 1)), shape)
+    data = np.minimum(data, high) if bits < 63 else data
+    if low < 0:
+        data = data * rng.choice(np.array([-1, 1]), shape)
+    return np.asarray(data.astype(DTYPES[dtype]))

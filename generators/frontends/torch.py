@@ -1,8 +1,10 @@
 """PyTorch: torch functions, tensor methods and ``torch.ops.aten`` overloads on CPU tensors.
 
 Targets: ``torch.<...>`` (any public function), ``torch.Tensor.<method>`` (printed as ``x.method(...)``),
-``operator.getitem`` (printed as ``x[...]``), ``aten.<name>.<overload>`` (``torch.ops.aten...``), ``torch.nn.<Class>``
-(a module with its parameters, see :mod:`generators.frontends.torch_modules`).
+``operator.getitem`` (printed as ``x[...]``) and Python's other operators on tensors (``operator.add`` as ``x + y``),
+``aten.<name>.<overload>`` (``torch.ops.aten...``), ``torch.nn.<Class>`` (a module with its parameters, see
+:mod:`generators.frontends.torch_modules`). Methods that write into their tensor and ``operator.setitem``
+(``x[...] = y``) write into a copy of it, which is their result.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
 from generators.frontends.signatures import Optional, merged, optional_of_function
 from generators.frontends.torch_modules import is_module, module_call, optional_of_module, state_names
-from generators.frontends.torch_source import print_module
+from generators.frontends.torch_source import BINARY_SYMBOLS, UNARY_SYMBOLS, print_module, writes
 from generators.graph import DTYPES, Argument, Array, Case, Graph, Node
 from generators.operators.registry import Registry
 
@@ -207,7 +209,7 @@ def _lengths(target: str) -> dict[int | str, int]:
     if (spatial := _spatial(target)) is not None:
         return spatial
     found: dict[int | str, set[int]] = {}
-    for schema in _schemas(target) if target != "operator.getitem" else ():
+    for schema in _schemas(target) if not target.startswith("operator.") else ():
         for position, argument in enumerate(schema.arguments):
             if str(argument.type) in ("List[int]", "Optional[List[int]]"):
                 for place in (position, argument.name):
@@ -219,7 +221,7 @@ def _lengths(target: str) -> dict[int | str, int]:
 def _optional(target: str) -> Optional:
     """From the signature of a function in Python, from the operator's schemas for one in C++. A subscript takes None
     anywhere (a new axis)."""
-    if target == "operator.getitem":
+    if target in ("operator.getitem", "operator.setitem"):
         return frozenset((1,))
     if is_module(target):
         return optional_of_module(_attribute(target))
@@ -239,10 +241,31 @@ def _optional(target: str) -> Optional:
 
 @functools.cache
 def _resolve(target: str) -> Any:
-    if target == "operator.getitem":
-        return operator.getitem
+    if target == "operator.setitem":
+        return _set_item
+    if target.startswith("operator."):
+        if target in BINARY_SYMBOLS or target in UNARY_SYMBOLS or target == "operator.getitem":
+            return getattr(operator, target.removeprefix("operator."))
+        raise EvaluationError(f"{target} is no operator on tensors")
     found = _attribute(target)
+    if writes(target):
+        return _on_copy(found)
     return module_call(found) if is_module(target) else found
+
+
+def _set_item(x: torch.Tensor, index: Any, value: Any) -> torch.Tensor:
+    result = x.clone()
+    result[index] = value
+    return result
+
+
+def _on_copy(method: Any) -> Any:
+    """The method on a copy of its tensor: the graph's values do not change."""
+
+    def function(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return method(x.clone(), *args, **kwargs)
+
+    return function
 
 
 def _attribute(target: str) -> Any:

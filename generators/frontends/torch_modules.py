@@ -2,8 +2,9 @@
 
 A node of such a target has the tensors (and other arguments) of ``forward`` as its positional arguments, the arguments
 of the constructor as keywords, and one more keyword, ``state``: pairs of a name in the module's ``state_dict`` and the
-constant that it holds. The module is evaluated in evaluation mode without gradients; its results are flattened (an LSTM
-returns a tensor and a pair of them), absent ones left out.
+constant that it holds. The keyword ``parametrization`` names a function of ``torch.nn.utils.parametrizations`` that the
+module is put through, ``weight_norm`` or ``spectral_norm``. The module is evaluated in evaluation mode without
+gradients; its results are flattened (an LSTM returns a tensor and a pair of them), absent ones left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -21,6 +22,9 @@ from generators.graph import GraphError, Node, Ref, references
 
 #: The keyword that holds the parameters and buffers.
 STATE = "state"
+#: The keyword for a function of :mod:`torch.nn.utils.parametrizations`, and which there are.
+PARAMETRIZATION = "parametrization"
+_PARAMETRIZATIONS = frozenset({"weight_norm", "spectral_norm"})
 _TARGET = re.compile(r"torch\.nn\.[A-Z]\w*")
 
 
@@ -48,8 +52,24 @@ def module_call(kind: type[torch.nn.Module]) -> Callable[..., Any]:
 def _made(kind: Any, arguments: tuple[tuple[str, Any], ...], text: str) -> torch.nn.Module:
     """A module without memory for its parameters. Making one takes longer than most of them take to run, and in
     evaluation mode a module keeps nothing but its state, which every call sets. ``text`` tells 1 from True."""
+    given = dict(arguments)
+    parametrization = given.pop(PARAMETRIZATION, "")
     with torch.device("meta"):
-        return kind(**dict(arguments)).eval()
+        module = kind(**given)
+        if parametrization:
+            if parametrization not in _PARAMETRIZATIONS:
+                raise ValueError(f"no parametrization {parametrization!r}")
+            module = getattr(torch.nn.utils.parametrizations, parametrization)(module)
+    module.eval()
+    return cast("torch.nn.Module", module)
+
+
+def state_types(target: str, arguments: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...], torch.dtype]]:
+    """Name, shape and element type of each parameter and buffer that a module made with these arguments has. Raises
+    whatever its constructor raises."""
+    kind = getattr(torch.nn, target.removeprefix("torch.nn."))
+    module = _made(cast("Hashable", kind), tuple(sorted(arguments.items())), repr(arguments))
+    return [(key, tuple(value.shape), value.dtype) for key, value in module.state_dict().items()]
 
 
 def flattened(result: Any) -> Any:
@@ -73,7 +93,7 @@ def optional_of_module(kind: type[torch.nn.Module]) -> Optional:
     for parameter in inspect.signature(kind.__init__).parameters.values():
         if parameter.default is None or "None" in str(parameter.annotation):
             found.add(parameter.name)
-    return frozenset(found)
+    return frozenset((*found, PARAMETRIZATION))
 
 
 def state_of(node: Node) -> tuple[tuple[str, str], ...]:
@@ -102,6 +122,7 @@ def data_names(node: Node) -> tuple[str, ...]:
 
 
 __all__ = [
+    "PARAMETRIZATION",
     "STATE",
     "data_names",
     "flattened",
@@ -110,4 +131,5 @@ __all__ = [
     "optional_of_module",
     "state_names",
     "state_of",
+    "state_types",
 ]

@@ -5,8 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements, subscript
-from generators.frontends.torch_modules import STATE, data_names, is_module, state_names, state_of
+from generators.frontends.torch_modules import PARAMETRIZATION, STATE, data_names, is_module, state_names, state_of
 from generators.graph import Constant, Graph, GraphError, Node
+
+#: Operators of Python by target, as they are written.
+UNARY_SYMBOLS: Mapping[str, str] = {"operator.neg": "-", "operator.invert": "~", "operator.abs": "abs"}
+BINARY_SYMBOLS: Mapping[str, str] = {
+    "operator.add": "+",
+    "operator.sub": "-",
+    "operator.mul": "*",
+    "operator.truediv": "/",
+    "operator.floordiv": "//",
+    "operator.mod": "%",
+    "operator.pow": "**",
+    "operator.matmul": "@",
+    "operator.and_": "&",
+    "operator.or_": "|",
+    "operator.xor": "^",
+    "operator.lshift": "<<",
+    "operator.rshift": ">>",
+    "operator.lt": "<",
+    "operator.le": "<=",
+    "operator.gt": ">",
+    "operator.ge": ">=",
+    "operator.eq": "==",
+    "operator.ne": "!=",
+}
+
+
+def writes(target: str) -> bool:
+    """Whether a target writes into its first argument: ``operator.setitem`` and methods whose names end so."""
+    method = target.removeprefix("torch.Tensor.")
+    return target == "operator.setitem" or (method != target and method.endswith("_") and not method.endswith("__"))
 
 
 def print_module(graph: Graph, name: str) -> str:
@@ -47,6 +77,16 @@ def print_module(graph: Graph, name: str) -> str:
         if node.unpack and len(node.outputs) == 1:
             targets += ","
         prefix = f"{targets} = " if node.outputs else ""
+        if writes(node.target) and len(node.outputs) == 1:
+            # What is written into is a copy, so that a name stands for one value.
+            first, *rest = (argument(value, reference, _dtype) for value in node.args)
+            lines.append(f"        {prefix}{first}.clone()")
+            if node.target == "operator.setitem":
+                lines.append(f"        {targets}[{subscript(node.args[1], reference, _dtype)}] = {rest[1]}")
+            else:
+                rest += [f"{key}={argument(value, reference, _dtype)}" for key, value in node.kwargs]
+                lines.append(f"        {targets}.{node.target.rpartition('.')[2]}({', '.join(rest)})")
+            continue
         lines.append(f"        {prefix}{_call(node, reference)}")
     outputs = ", ".join(reference(output) for output in graph.outputs)
     lines.append(f"        return {outputs or '()'}")
@@ -56,9 +96,14 @@ def print_module(graph: Graph, name: str) -> str:
 def _module(node: Node, attribute: str, held: Mapping[str, Constant]) -> list[str]:
     """Statements that make the module of a node and give it its parameters."""
     constructor = [
-        f"{key}={argument(value, lambda value: value, _dtype)}" for key, value in node.kwargs if key != STATE
+        f"{key}={argument(value, lambda value: value, _dtype)}"
+        for key, value in node.kwargs
+        if key not in (STATE, PARAMETRIZATION)
     ]
-    lines = [f"self.{attribute} = {node.target}({', '.join(constructor)})"]
+    made = f"{node.target}({', '.join(constructor)})"
+    if parametrization := dict(node.kwargs).get(PARAMETRIZATION):
+        made = f"torch.nn.utils.parametrizations.{parametrization}({made})"
+    lines = [f"self.{attribute} = {made}"]
     pairs = state_of(node)
     if pairs:
         lines.append(f"self.{attribute}.load_state_dict({{")
@@ -108,6 +153,12 @@ def _call(node: Node, reference: Callable[[str], str]) -> str:
     kwargs = [f"{key}={argument(value, reference, _dtype)}" for key, value in node.kwargs]
     if node.target == "operator.getitem":
         return f"{args[0]}[{subscript(node.args[1], reference, _dtype)}]"
+    if node.target in UNARY_SYMBOLS:
+        return f"{UNARY_SYMBOLS[node.target]}({args[0]})"
+    if node.target in BINARY_SYMBOLS:
+        # Numbers may be negative.
+        left, right = (f"({item})" if item.startswith("-") else item for item in args)
+        return f"{left} {BINARY_SYMBOLS[node.target]} {right}"
     if node.target.startswith("torch.Tensor."):
         method = node.target.removeprefix("torch.Tensor.")
         return f"{args[0]}.{method}({', '.join([*args[1:], *kwargs])})"

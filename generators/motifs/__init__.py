@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from generators.draw import Draw, Rejected
-from generators.motifs import activations, attention, convolutions, layouts, normalizations
+from generators.motifs import activations, attention, convolutions, exported, keras_models, layouts, normalizations
 from generators.motifs.builder import Builder, Ended, Place
 from generators.motifs.mutations import KINDS
 from generators.motifs.registry import MOTIFS, names, pick
@@ -18,7 +18,9 @@ __all__ = [
     "activations",
     "attention",
     "convolutions",
+    "exported",
     "grow_motif",
+    "keras_models",
     "layouts",
     "names",
     "normalizations",
@@ -34,9 +36,10 @@ def grow_motif(place: Place, draw: Draw, *, name: str = "", mutation: str = "") 
     """Grow a motif, the named one or a drawn one, and say what was grown, for statistics: ``motif layer norm``, or
     ``motif layer norm (cut short)`` when a node of it could not be placed, and ``mutation axis`` if one was made."""
     chosen = MOTIFS[name] if name else pick(draw.choices, draw.frontend.name)
-    if not mutation and draw.flag(MUTATED):
-        mutation = draw.weighted(KINDS)
     builder = Builder(place, draw, mutation)
+    if not mutation and draw.flag(MUTATED):
+        without = builder.words.without
+        builder.mutation = draw.weighted({kind: weight for kind, weight in KINDS.items() if kind not in without})
     cut = ""
     try:
         chosen.grow(builder)

@@ -16,12 +16,12 @@ from generators.draw import MAX_ELEMENTS, Call, Draw, Handle, Rejected, argument
 from generators.graph import FLOATING, Array
 from generators.handles import Fresh
 from generators.motifs import mutations
-from generators.motifs.vocabulary import VOCABULARIES, Operand, Vocabulary, elements_of, subscript
+from generators.motifs.expansions import EXPANSIONS
+from generators.motifs.vocabularies import VOCABULARIES
+from generators.motifs.vocabulary import Operand, Vocabulary, elements_of
 
 #: How often a mutation is made where it can be: not always at the first such operator of a motif.
 _HERE = 0.45
-#: Element types that motifs are grown in, models being mostly of the first.
-DTYPES_OF_MODELS = ("float32", "float32", "float32", "float16", "bfloat16", "float64")
 
 
 class Ended(Exception):
@@ -71,7 +71,7 @@ class Builder:
         largest: int = MAX_ELEMENTS // 4,
     ) -> Handle:
         """A floating value to grow on, no extent of it 0: one at hand or fresh."""
-        dtypes = dtypes or (self.draw.choice(DTYPES_OF_MODELS),)
+        dtypes = dtypes or (self.draw.choice(self.words.dtypes),)
 
         def fits(x: Handle) -> bool:
             return 1 < x.size <= largest and (where is None or where(x))
@@ -106,12 +106,12 @@ class Builder:
         mutated; ``fixed`` that it must be a constant."""
         shape = tuple(shape)
         constant: bool | None = True
-        if self._due("parameter as input", not fixed):
+        if self.due("parameter as input", not fixed):
             constant = False
-        if self._due("parameter shape", apart and len(shape) > 0):
+        if self.due("parameter shape", apart and len(shape) > 0):
             shape = mutations.other_shape(self.draw, shape)
         held = dtype
-        if self._due("parameter dtype", apart):
+        if self.due("parameter dtype", apart):
             held = self.draw.choice([name for name in FLOATING if name != dtype])
         if elements is None and self.draw.flag(0.7):
             elements = "typical"
@@ -138,7 +138,7 @@ class Builder:
             results = self._aside(lambda: mutations.sandwich(self, word, given, attributes))
         else:
             results = self._execute(word, given, attributes)
-        return [self._mutated(result, word, given, attributes) for result in results]
+        return [self.mutated(result, lambda: self._execute(word, given, attributes)[0]) for result in results]
 
     def _changed(
         self, word: str, given: list[Operand], attributes: dict[str, Any], original: Sequence[Operand]
@@ -161,7 +161,7 @@ class Builder:
         self, x: Handle, axis: int, start: int | None = None, stop: int | None = None, step: int | None = None
     ) -> Handle:
         """A slice along one axis."""
-        [result] = self._call(subscript(self.draw, x, axis, start, stop, step))
+        [result] = self.place(self.words.subscript(self.draw, x, axis, start, stop, step))
         return result
 
     def slice(self, x: Handle, axis: int, start: int, stop: int) -> Handle:
@@ -224,7 +224,8 @@ class Builder:
     def _wants(self, kind: str) -> bool:
         return self.mutation == kind and not self.made and not self._mutating
 
-    def _due(self, kind: str, applies: bool) -> bool:
+    def due(self, kind: str, applies: bool = True) -> bool:
+        """Whether a mutation of that kind is to be made here, where it ``applies``: then it counts as made."""
         if applies and self._wants(kind) and self.draw.flag(_HERE):
             self._make(kind)
             return True
@@ -241,27 +242,33 @@ class Builder:
         finally:
             self._mutating = False
 
-    def _mutated(self, result: Handle, word: str, given: list[Operand], attributes: Mapping[str, Any]) -> Handle:
+    def mutated(self, result: Handle, again: Callable[[], Handle]) -> Handle:
+        """The result of a node, or what stands for it when the mutation is one of results and is made here. ``again``
+        computes it once more."""
         mutate = mutations.AFTER.get(self.mutation)
         if mutate is None or not self._wants(self.mutation) or result.dtype not in FLOATING:
             return result
         if not self.draw.flag(_HERE):
             return result
         self._make(self.mutation)
-        changed: Handle = self._aside(lambda: mutate(self, result, lambda: self._execute(word, given, attributes)[0]))
+        changed: Handle = self._aside(lambda: mutate(self, result, again))
         return changed
 
     # -- execution ---------------------------------------------------------------------------------------------
 
     def _execute(self, word: str, operands: Sequence[Operand], attributes: Mapping[str, Any]) -> list[Handle]:
+        if not self.words.knows(word):
+            if word not in EXPANSIONS:
+                raise Ended(f"{self.draw.frontend.name} has no {word}")
+            return [EXPANSIONS[word](self, *operands)]
         try:
             call = self.words.call(self.draw, word, operands, attributes)
         except Rejected as error:
             raise Ended(str(error)) from error
-        return self._call(call)
+        return self.place(call)
 
-    def _call(self, call: Call) -> list[Handle]:
-        """Place a call with those of the values made fresh that it uses."""
+    def place(self, call: Call) -> list[Handle]:
+        """Add a call with those of the values made fresh that it uses, and return its results."""
         used: dict[str, Handle] = {}
         for value in (*call.args, *call.kwargs.values()):
             argument_of(value, used)

@@ -23,8 +23,6 @@ Changed: TypeAlias = "tuple[str, list[Operand], dict[str, Any]] | None"
 Before: TypeAlias = "Callable[[Builder, str, list[Operand], str, dict[str, Any]], Changed]"
 After: TypeAlias = "Callable[[Builder, Handle, Callable[[], Handle]], Handle]"
 
-_SLIPPED = ("neg", "abs", "relu", "tanh", "square", "sigmoid", "exp", "floor", "identity")
-
 
 # -- of operators ------------------------------------------------------------------------------------------------
 
@@ -135,13 +133,13 @@ def as_dtype(
 
 
 def _slipped(m: Builder, x: Handle, again: Callable[[], Handle]) -> Handle:
-    return m.op(m.draw.choice(_SLIPPED), x)
+    return m.op(m.draw.choice(m.words.slipped), x)
 
 
 def _used_elsewhere(m: Builder, x: Handle, again: Callable[[], Handle]) -> Handle:
     """By an operator that the motif knows nothing of; its result is an output unless something else uses it."""
     if m.draw.flag():
-        m.op(m.draw.choice(_SLIPPED), x)
+        m.op(m.draw.choice(m.words.slipped), x)
     else:
         m.op("mul", x, 2.0)
     return x
@@ -164,6 +162,8 @@ def cast_chain(m: Builder, x: Handle, again: Callable[[], Handle] | None = None)
 
 def quantize_pair(m: Builder, x: Handle, again: Callable[[], Handle] | None = None) -> Handle:
     """``(clip(round(x / s) + z) - z) * s``, the zero point being left out half of the time."""
+    if m.words.knows("quantize") and m.draw.flag(0.8):
+        return _linear_pair(m, x)
     scale = m.draw.choice((0.5, 0.25, 0.1, 0.05, 0.0123, 1.0))
     low, high = m.draw.choice(((-128.0, 127.0), (0.0, 255.0), (-8.0, 7.0), (-127.0, 127.0)))
     point = m.draw.choice((0.0, 128.0, 3.0)) if low == 0 or m.draw.flag(0.3) else 0.0
@@ -175,6 +175,23 @@ def quantize_pair(m: Builder, x: Handle, again: Callable[[], Handle] | None = No
     if point:
         y = m.op("sub", y, point)
     return m.op("mul", y, scale)
+
+
+def _linear_pair(m: Builder, x: Handle) -> Handle:
+    """Operators of their own, with a scale and a zero point: the same for both, mostly, and for all of the tensor or
+    each place of an axis."""
+    axis = m.draw.axis(x.rank) if x.rank and m.draw.flag(0.3) else None
+    shape = () if axis is None else (x.shape[axis],)
+    kind = m.draw.choice(("int8", "uint8"))
+    point = m.draw.choice((0, 128, 3) if kind == "uint8" else (0, 0, 5, -7))
+    steps = m.draw.choice((0.5, 0.25, 0.1, 0.0123))
+    scale = m.draw.tensor(shape, x.dtype, filled(steps), constant=True)
+    zero = m.draw.tensor(shape, kind, filled(point), constant=True)
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
+    y = m.op("quantize", x, scale, zero, **attributes)
+    if m.draw.flag(0.15):  # another scale, and nothing cancels
+        scale = m.draw.tensor(shape, x.dtype, filled(steps * m.draw.choice((2.0, 1.001))), constant=True)
+    return m.op("dequantize", y, scale, zero, **attributes)
 
 
 def _double_negation(m: Builder, x: Handle, again: Callable[[], Handle]) -> Handle:
@@ -196,6 +213,8 @@ def neutral(m: Builder, x: Handle, again: Callable[[], Handle] | None = None) ->
     )
     if m.draw.flag(0.6):
         return m.op(word, x, number)
+    if not m.words.constants:
+        return m.op(word, x, number)
     # The same with a tensor: what folds numbers need not fold those, and its shape may make more of the result.
     shape: Sequence[int] = m.draw.choice(((), (1,), (1,) * (x.rank + 1), x.shape))
     other = m.draw.tensor(shape, x.dtype, filled(number), constant=True)
@@ -215,12 +234,17 @@ def _own_difference(m: Builder, x: Handle, again: Callable[[], Handle]) -> Handl
 
 
 def _reshape_pair(m: Builder, x: Handle, again: Callable[[], Handle]) -> Handle:
-    between: Sequence[int] = m.draw.choice(((-1,), (1, *x.shape), (*x.shape, 1), (x.size,), (*x.shape[:1], -1)))
+    if m.words.batch_first:
+        between: Sequence[int] = m.draw.choice(((*x.shape, 1), (*x.shape[:1], -1), (x.shape[0], 1, *x.shape[1:])))
+    else:
+        between = m.draw.choice(((-1,), (1, *x.shape), (*x.shape, 1), (x.size,), (*x.shape[:1], -1)))
     return m.op("reshape", m.op("reshape", x, shape=tuple(between)), shape=x.shape)
 
 
 def _transpose_pair(m: Builder, x: Handle, again: Callable[[], Handle]) -> Handle:
     order = m.draw.permutation(x.rank)
+    if m.words.batch_first:
+        order = (0, *(axis for axis in order if axis))
     back = inverse(order) if m.draw.flag(0.7) else order
     if tuple(x.shape[order[axis]] for axis in back) != x.shape:
         back = inverse(order)

@@ -11,7 +11,7 @@ from generators.motifs.builder import Builder
 
 Grower: TypeAlias = "Callable[[Builder], object]"
 
-FRONTENDS = ("torch", "tensorflow")
+FRONTENDS = ("torch", "tensorflow", "onnx")
 
 
 @dataclass(frozen=True, slots=True)

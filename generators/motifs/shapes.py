@@ -14,6 +14,7 @@ from generators.draw import Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import Frontend
 from generators.graph import FLOATING, Array
 from generators.motifs.builder import Builder, Ended, Place
+from generators.motifs.vocabularies import VOCABULARIES
 from generators.operators.registry import Registry
 from generators.structures import DEPTH, LARGE, WIDTH
 
@@ -85,7 +86,7 @@ def _wide(growth: Growing) -> None:
     alike = [handle for handle in results if handle.type == root.type][:32]
     if len(alike) > 1 and growth.choices.fraction() < 0.5:
         m = Builder(growth, _draw(growth, growth.handles))
-        m.op("concat", *alike, axis=0)
+        m.op("concat", *alike, axis=-1 if m.words.batch_first else 0)
 
 
 def _large(growth: Growing) -> None:
@@ -97,7 +98,8 @@ def _large(growth: Growing) -> None:
         return rng.standard_normal(shape, dtype=np.float32)
 
     # Drawn beside Draw.tensor's limit, which is there for what is computed with in full.
-    way = m.draw.integer(0, 2)
+    # Where constants are no operands, they are tables of layers.
+    way = m.draw.integer(0, 2) if m.words.constants else 0
     shape = (rows, _COLUMNS) if way < 2 else (_COLUMNS, rows)
     table = m.draw.large(shape, "float32", elements)
     # Each way has an input, so that the table is not made one (see ``Growth.finish``).
@@ -122,7 +124,8 @@ def _start(growth: Growing) -> Handle:
     """A value of 2 to 64 elements to begin with; it is added to the graph with the first node that uses it."""
     draw = _draw(growth, ())
     while True:
-        handle = draw.tensor(draw.shape((1, 2, 3), minimum=2, maximum=5), "float32", constant=False)
+        ranks = (2, 3) if VOCABULARIES[growth.frontend.name].batch_first else (1, 2, 3)
+        handle = draw.tensor(draw.shape(ranks, minimum=2, maximum=5), "float32", constant=False)
         if handle.size <= 64:
             break
         draw.forget(handle)

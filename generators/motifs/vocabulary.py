@@ -18,59 +18,66 @@ from generators.graph import DTYPES, DType, Slice
 from generators.handles import Call, Handle
 
 Operand: TypeAlias = "Handle | bool | int | float"
+#: In torch, in TensorFlow and in ONNX; none where the word takes more than one operator.
+Spellings: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]"
 
 _F = "torch.nn.functional."
 
-#: Elementwise functions of one operand, by word: spellings in torch and in TensorFlow.
-UNARY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "abs": (("torch.abs",), ("tf.math.abs",)),
-    "ceil": (("torch.ceil",), ("tf.math.ceil",)),
-    "erf": (("torch.erf",), ("tf.math.erf",)),
-    "exp": (("torch.exp",), ("tf.math.exp",)),
-    "expm1": (("torch.expm1",), ("tf.math.expm1",)),
-    "floor": (("torch.floor",), ("tf.math.floor",)),
-    "identity": (("torch.clone", "torch.Tensor.contiguous", "torch.positive"), ("tf.identity", "tf.stop_gradient")),
-    "log": (("torch.log",), ("tf.math.log",)),
-    "log1p": (("torch.log1p",), ("tf.math.log1p",)),
-    "neg": (("torch.neg",), ("tf.math.negative",)),
-    "reciprocal": (("torch.reciprocal",), ("tf.math.reciprocal",)),
-    "relu": ((_F + "relu",), ("tf.nn.relu",)),
-    "relu6": ((_F + "relu6",), ("tf.nn.relu6",)),
-    "round": (("torch.round",), ("tf.math.round",)),
-    "rsqrt": (("torch.rsqrt",), ("tf.math.rsqrt",)),
-    "sigmoid": (("torch.sigmoid", "torch.special.expit"), ("tf.math.sigmoid",)),
-    "silu": ((_F + "silu",), ("tf.nn.silu",)),
-    "softplus": ((_F + "softplus",), ("tf.nn.softplus",)),
-    "sqrt": (("torch.sqrt",), ("tf.math.sqrt",)),
-    "square": (("torch.square",), ("tf.math.square",)),
-    "tanh": (("torch.tanh",), ("tf.math.tanh",)),
+#: Elementwise functions of one operand, by word.
+UNARY: Mapping[str, Spellings] = {
+    "abs": (("torch.abs",), ("tf.math.abs",), ("onnx.Abs",)),
+    "ceil": (("torch.ceil",), ("tf.math.ceil",), ("onnx.Ceil",)),
+    "erf": (("torch.erf",), ("tf.math.erf",), ("onnx.Erf",)),
+    "exp": (("torch.exp",), ("tf.math.exp",), ("onnx.Exp",)),
+    "expm1": (("torch.expm1",), ("tf.math.expm1",), ()),
+    "floor": (("torch.floor",), ("tf.math.floor",), ("onnx.Floor",)),
+    "identity": (
+        ("torch.clone", "torch.Tensor.contiguous", "torch.positive"),
+        ("tf.identity", "tf.stop_gradient"),
+        ("onnx.Identity",),
+    ),
+    "log": (("torch.log",), ("tf.math.log",), ("onnx.Log",)),
+    "log1p": (("torch.log1p",), ("tf.math.log1p",), ()),
+    "neg": (("torch.neg",), ("tf.math.negative",), ("onnx.Neg",)),
+    "reciprocal": (("torch.reciprocal",), ("tf.math.reciprocal",), ("onnx.Reciprocal",)),
+    "relu": ((_F + "relu",), ("tf.nn.relu",), ("onnx.Relu",)),
+    "relu6": ((_F + "relu6",), ("tf.nn.relu6",), ()),
+    "round": (("torch.round",), ("tf.math.round",), ("onnx.Round",)),
+    "rsqrt": (("torch.rsqrt",), ("tf.math.rsqrt",), ()),
+    "sigmoid": (("torch.sigmoid", "torch.special.expit"), ("tf.math.sigmoid",), ("onnx.Sigmoid",)),
+    "silu": ((_F + "silu",), ("tf.nn.silu",), ()),
+    "softplus": ((_F + "softplus",), ("tf.nn.softplus",), ("onnx.Softplus",)),
+    "sqrt": (("torch.sqrt",), ("tf.math.sqrt",), ("onnx.Sqrt",)),
+    "square": (("torch.square",), ("tf.math.square",), ()),
+    "tanh": (("torch.tanh",), ("tf.math.tanh",), ("onnx.Tanh",)),
 }
 #: Elementwise functions of two operands that broadcast.
-BINARY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "add": (("torch.add",), ("tf.math.add",)),
-    "div": (("torch.div", "torch.true_divide"), ("tf.math.divide", "tf.math.truediv")),
-    "less": (("torch.lt",), ("tf.math.less",)),
-    "maximum": (("torch.maximum",), ("tf.math.maximum",)),
-    "minimum": (("torch.minimum",), ("tf.math.minimum",)),
-    "mul": (("torch.mul",), ("tf.math.multiply",)),
-    "pow": (("torch.pow",), ("tf.math.pow",)),
-    "sub": (("torch.sub",), ("tf.math.subtract",)),
+BINARY: Mapping[str, Spellings] = {
+    "add": (("torch.add",), ("tf.math.add",), ("onnx.Add",)),
+    "div": (("torch.div", "torch.true_divide"), ("tf.math.divide", "tf.math.truediv"), ("onnx.Div",)),
+    "less": (("torch.lt",), ("tf.math.less",), ("onnx.Less",)),
+    "maximum": (("torch.maximum",), ("tf.math.maximum",), ("onnx.Max",)),
+    "minimum": (("torch.minimum",), ("tf.math.minimum",), ("onnx.Min",)),
+    "mul": (("torch.mul",), ("tf.math.multiply",), ("onnx.Mul",)),
+    "pow": (("torch.pow",), ("tf.math.pow",), ("onnx.Pow",)),
+    "sub": (("torch.sub",), ("tf.math.subtract",), ("onnx.Sub",)),
 }
 #: Reductions: over ``axes``, with ``keepdims``.
-REDUCTIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "max": (("torch.amax",), ("tf.reduce_max",)),
-    "mean": (("torch.mean",), ("tf.reduce_mean",)),
-    "min": (("torch.amin",), ("tf.reduce_min",)),
-    "sum": (("torch.sum",), ("tf.reduce_sum",)),
-    "logsumexp": (("torch.logsumexp",), ("tf.reduce_logsumexp",)),
+REDUCTIONS: Mapping[str, Spellings] = {
+    "max": (("torch.amax",), ("tf.reduce_max",), ("onnx.ReduceMax",)),
+    "mean": (("torch.mean",), ("tf.reduce_mean",), ("onnx.ReduceMean",)),
+    "min": (("torch.amin",), ("tf.reduce_min",), ("onnx.ReduceMin",)),
+    "sum": (("torch.sum",), ("tf.reduce_sum",), ("onnx.ReduceSum",)),
+    "logsumexp": (("torch.logsumexp",), ("tf.reduce_logsumexp",), ("onnx.ReduceLogSumExp",)),
 }
 #: Functions along one ``axis`` that keep the shape.
-ALONG: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "softmax": ((_F + "softmax",), ("tf.nn.softmax",)),
-    "log_softmax": ((_F + "log_softmax",), ("tf.nn.log_softmax",)),
-    "cumsum": (("torch.cumsum",), ("tf.math.cumsum",)),
-    "flip": (("torch.flip",), ("tf.reverse",)),
+ALONG: Mapping[str, Spellings] = {
+    "softmax": ((_F + "softmax",), ("tf.nn.softmax",), ("onnx.Softmax",)),
+    "log_softmax": ((_F + "log_softmax",), ("tf.nn.log_softmax",), ("onnx.LogSoftmax",)),
+    "cumsum": (("torch.cumsum",), ("tf.math.cumsum",), ("onnx.CumSum",)),
+    "flip": (("torch.flip",), ("tf.reverse",), ()),
 }
+_TABLES: Sequence[Mapping[str, Spellings]] = (UNARY, BINARY, REDUCTIONS, ALONG)
 _LIST_OF_AXES = frozenset({"flip"})
 COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum"})
 
@@ -82,6 +89,16 @@ class Vocabulary(abc.ABC):
     channels: int
     #: Whether operands of two dtypes are promoted to one.
     promotes = True
+    #: Element types that motifs are grown in, models being mostly of the first.
+    dtypes: Sequence[str] = ("float32", "float32", "float32", "float16", "bfloat16", "float64")
+    #: Operators that mutations slip in.
+    slipped: Sequence[str] = ("neg", "abs", "relu", "tanh", "square", "sigmoid", "exp", "floor", "identity")
+    #: Whether constants may be operands, as other values may.
+    constants = True
+    #: Whether the first dimension is a batch, which stays where it is.
+    batch_first = False
+    #: Kinds of mutations that the frontend has no place for.
+    without: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self._words: dict[str, Callable[..., Call]] = {
@@ -90,21 +107,31 @@ class Vocabulary(abc.ABC):
 
     def call(self, draw: Draw, word: str, operands: Sequence[Operand], attributes: Mapping[str, Any]) -> Call:
         """The call that a word stands for. KeyError for a word that the frontend does not have."""
+        if word in self._words:
+            return self._words[word](draw, *operands, **attributes)
         if word in UNARY:
             return Call(draw.choices.pick(UNARY[word][self.side]), tuple(operands), {})
         if word in BINARY:
             return self._binary(draw, word, *operands)
         if word in REDUCTIONS:
-            return self._reduction(REDUCTIONS[word][self.side][0], operands[0], **attributes)
-        if word in ALONG:
-            axis = attributes["axis"]
-            given = {self.axis_keyword(word): (axis,) if word in _LIST_OF_AXES else axis}
-            return Call(ALONG[word][self.side][0], (operands[0],), given)
-        return self._words[word](draw, *operands, **attributes)
+            return self._reduction(draw, REDUCTIONS[word][self.side][0], operands[0], **attributes)
+        axis = attributes["axis"]
+        given = {self.axis_keyword(word): (axis,) if word in _LIST_OF_AXES else axis}
+        return Call(ALONG[word][self.side][0], (operands[0],), given)
 
     def knows(self, word: str) -> bool:
-        """Whether the frontend has the word."""
-        return any(word in table for table in (UNARY, BINARY, REDUCTIONS, ALONG)) or word in self._words
+        """Whether the frontend has one operator for the word."""
+        return word in self._words or any(table[word][self.side] for table in _TABLES if word in table)
+
+    def subscript(
+        self, draw: Draw, x: Handle, axis: int, start: int | None, stop: int | None, step: int | None
+    ) -> Call:
+        """``x[..., start:stop:step, ...]`` along one axis."""
+        if axis < 0 and draw.flag():
+            index: tuple[Any, ...] = (..., Slice(start, stop, step), *(Slice(),) * (-axis - 1))
+        else:
+            index = (*(Slice(),) * (axis % x.rank), Slice(start, stop, step))
+        return Call("operator.getitem", (x, index), {})
 
     def _binary(self, draw: Draw, word: str, x: Operand, y: Operand) -> Call:
         if not isinstance(x, Handle) and isinstance(y, Handle):
@@ -122,7 +149,7 @@ class Vocabulary(abc.ABC):
         """What the axis argument of a word is called."""
 
     @abc.abstractmethod
-    def _reduction(self, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call: ...
+    def _reduction(self, draw: Draw, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call: ...
 
 
 def scalar(draw: Draw, number: bool | int | float, dtype: str) -> Handle:
@@ -139,7 +166,7 @@ class Torch(Vocabulary):
     def axis_keyword(self, word: str) -> str:
         return "dims" if word == "flip" else "dim"
 
-    def _reduction(self, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call:
+    def _reduction(self, draw: Draw, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call:
         return Call(target, (x,), {"dim": axes[0] if len(axes) == 1 else axes, "keepdim": keepdims})
 
     def word_matmul(self, draw: Draw, x: Handle, y: Handle) -> Call:
@@ -224,7 +251,7 @@ class TensorFlow(Vocabulary):
     def axis_keyword(self, word: str) -> str:
         return "axis"
 
-    def _reduction(self, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call:
+    def _reduction(self, draw: Draw, target: str, x: Operand, *, axes: tuple[int, ...], keepdims: bool) -> Call:
         return Call(target, (x,), {"axis": axes[0] if len(axes) == 1 else axes, "keepdims": keepdims})
 
     def word_matmul(self, draw: Draw, x: Handle, y: Handle) -> Call:
@@ -293,18 +320,6 @@ class TensorFlow(Vocabulary):
 
     def word_resize(self, draw: Draw, x: Handle, *, size: tuple[int, int], method: str) -> Call:
         return Call("tf.image.resize", (x, size), {"method": method})
-
-
-def subscript(draw: Draw, x: Handle, axis: int, start: int | None, stop: int | None, step: int | None) -> Call:
-    """``x[..., start:stop:step, ...]`` along one axis, the same in both frontends."""
-    if axis < 0 and draw.flag():
-        index: tuple[Any, ...] = (..., Slice(start, stop, step), *(Slice(),) * (-axis - 1))
-    else:
-        index = (*(Slice(),) * (axis % x.rank), Slice(start, stop, step))
-    return Call("operator.getitem", (x, index), {})
-
-
-VOCABULARIES: Mapping[str, Callable[[], Vocabulary]] = {"torch": Torch, "tensorflow": TensorFlow}
 
 
 def elements_of(shape: Sequence[int]) -> int:

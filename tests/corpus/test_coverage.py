@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateTable
 from corpus import coverage as tables
 from corpus.coverage import ABSENT, OTHERS, bounds, compress, decompress, pack, unpack
 from corpus.errors import CorpusError
-from corpus.records import Coverage, IssuedBatch, SequenceCount
+from corpus.records import Coverage, IssuedBatch, ProfileCount, SequenceCount
 from corpus.store import Store
 from corpus.tables import Base, LongSequencesRow
 from tests.corpus.builders import campaign, issued, judged, reopened
@@ -33,6 +33,7 @@ COVERAGE = Coverage(
         "onnxruntime unoptimized": {"success": {"tf.add(float32,float32)": 4}},
     },
     {"graph": 4, "motif layer norm": 2, "unused input": 1},
+    {"large": {"float32": {"arithmetic": 3, "elementwise": 1}}, "mask rows": {"bool": {"selection": 2}}},
 )
 
 
@@ -85,6 +86,11 @@ def test_batches_add_up(store: Store) -> None:
         ("onnxruntime unoptimized", "success", "tf.add(float32,float32)"): 12,
     }
     assert report.structures == {"tensorflow": {"graph": 12, "motif layer norm": 6, "unused input": 3}}
+    assert report.profiles == (
+        ProfileCount("tensorflow", "large", "float32", "arithmetic", 9),
+        ProfileCount("tensorflow", "large", "float32", "elementwise", 3),
+        ProfileCount("tensorflow", "mask rows", "bool", "selection", 6),
+    )
     assert {cell.operator for cell in report.cells} == {"tf.add", "tf.abs"}
     assert {(cell.frontend, cell.converter) for cell in report.cells} == {("tensorflow", "tf2onnx")}
 
@@ -247,14 +253,16 @@ def test_an_older_corpus_is_read_as_one_in_which_nothing_was_counted(old: Path) 
         assert len(store.campaigns()) == 1
 
 
-def test_a_corpus_older_than_structures_has_none(tmp_path: Path) -> None:
+def test_a_corpus_older_than_structures_and_profiles_has_none(tmp_path: Path) -> None:
     with Store.open(tmp_path / "corpus", create=True) as store:
         record(store, campaign(store, batches=1), 0)
     with sqlite3.connect(tmp_path / "corpus" / "corpus.sqlite") as connection:
         connection.execute("DROP TABLE coverage_structure")
+        connection.execute("DROP TABLE coverage_profile")
     connection.close()
     with Store.open(tmp_path / "corpus", write=False) as store:
         assert store.coverage().structures == {"tensorflow": {}}
+        assert store.coverage().profiles == ()
         assert store.coverage().drawn == {"tensorflow": {"tf.add": 4, "tf.abs": 2}}
 
 
@@ -285,6 +293,7 @@ def test_a_batch_is_a_statement_per_table(store: Store, monkeypatch: pytest.Monk
     assert sorted(calls) == [
         "coverage_argument",
         "coverage_cell",
+        "coverage_profile",
         "coverage_sequence",
         "coverage_sequence",
         "coverage_structure",

@@ -25,6 +25,11 @@ COVERAGE = Coverage(
         "onnxruntime unoptimized": {"success": {"tf.add(float32,float32)": 3}},
     },
     {"graph": 3, "motif layer norm": 1, "motif layer norm (cut short)": 1, "mutation of the future": 1},
+    {
+        "large": {"float32": {"arithmetic": 3}, "int8": {"arithmetic": 1}},
+        "mask rows": {"bool": {"selection": 2, "arithmetic": 1}},
+        "own": {"float32": {"arithmetic": 4}},
+    },
 )
 REGISTERED = {"tensorflow": ("tf.abs", "tf.add", "tf.tanh"), "torch": None}
 
@@ -76,6 +81,28 @@ def test_structures_that_nothing_had_are_listed_too(corpus: str, capfd: pytest.C
     counted = json.loads(shown(capfd, "--json"))["structures"]
     assert counted["torch"]["unused input"] == 0
     assert counted["tensorflow"]["motif layer norm"] == 2
+
+
+def test_profiles_and_what_stays_at_zero(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [" ".join(line.split()) for line in shown(capfd).splitlines()]
+    assert "tensorflow profiles bool integer float families" in lines
+    assert "large 2 6 1" in lines
+    assert "typical 0" in lines
+    assert "mask rows 6 2" in lines
+    assert "own 8 1" in lines
+    record = json.loads(shown(capfd, "--json"))
+    assert {"frontend": "torch", "profile": "own", "dtype": "float32", "family": "arithmetic", "count": 4} in record[
+        "profiles"
+    ]
+    zero = record["profiles_at_zero"]["tensorflow"]
+    assert ["special", "float32", "arithmetic", 6] in zero
+    assert ["integers", "int8", "arithmetic", 2] in zero
+    # A mask selects in where, and is one more operand in an addition; elements of a sampler's own are of no profile.
+    assert ["mask none", "", "selection", 4] in zero
+    places = {(dtype, family) for _, dtype, family, _ in zero}
+    assert places == {("float32", "arithmetic"), ("int8", "arithmetic"), ("", "selection")}
+    # Fractions are nothing to an integer, and what was met is not at zero.
+    assert not {("large", "float32"), ("fractions", "int8"), ("special", "int8")} & {(row[0], row[1]) for row in zero}
 
 
 def test_of_a_campaign_and_of_a_converter(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:

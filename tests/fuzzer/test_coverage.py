@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from fuzzer.runtimes.interpreter import Interpreter
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.survival import judge_numbers
 from fuzzer.tasks import BatchResult, BatchTask, JudgeTask, Result, Step, Subject, Task
+from generators import selectors, values
 from generators.frontends.base import LoadedModel
 from generators.graph import Argument, Array, DType, Node, Ref, Slice
 from generators.patterns import node_keys
@@ -140,6 +143,34 @@ def test_structures_and_motifs_are_counted(worker: Pipeline) -> None:
     assert "graph with a motif" not in chosen.structures
 
 
+def test_profiles_are_counted_by_dtype_and_family(worker: Pipeline) -> None:
+    """Of operands that were drawn, and only those: all but the results of nodes."""
+    result = worker.batch(BatchTask(SUBJECT, 5, 2, tuple(range(40)), 10, pack=4))
+    assert result.coverage is not None
+    counted = result.coverage.profiles
+    total = sum(count for dtypes in counted.values() for families in dtypes.values() for count in families.values())
+    arguments = result.coverage.arguments.values()
+    drawn = sum(
+        kinds.get(role, 0) for places in arguments for kinds in places.values() for role in ("input", "constant")
+    )
+    # Of a tuple of values, such as the weights of a module, the arguments count one of each class.
+    assert total >= 0.8 * drawn >= 80
+    assert set(counted) <= {*values.PROFILES, values.OWN, *selectors.PROFILES}
+    assert len(counted) >= 12
+    for profile in (name for name in counted if name.startswith("mask")):
+        assert set(counted[profile]) == {"bool"}
+    assert "typical" not in {name for name, dtypes in counted.items() if "int64" in dtypes}
+
+
+def test_a_graph_without_profiles_counts_none() -> None:
+    tally = Tally("graph")
+    tally.case(CASE.graph, (), {})
+    assert tally.record().profiles == {}
+    graph = replace(CASE.graph, nodes=(replace(CASE.graph.nodes[0], target="torch.of_a_later_release"),))
+    tally.case(graph, (), {}, (), {CASE.graph.inputs[0].name: "ties"})
+    assert tally.record().profiles == {"ties": {"float32": {"other": 1}}}
+
+
 def observation(stage: Stage, kind: Kind, settings: str = "", verdict: Verdict = Verdict.BUG) -> Observation:
     component = "rt" if stage in {Stage.INFERENCE, Stage.RUNTIME_LOAD} else "converter"
     return Observation(Signature(stage, component, kind), verdict, settings=settings)
@@ -220,10 +251,17 @@ def test_an_artifact_that_cannot_be_read_is_counted_as_such() -> None:
 
 def test_merging_adds() -> None:
     one = Coverage(
-        "onnx", {"a": 1, "a b": 1}, {"X": 2}, {"a": {"0": {"input": 1}}}, {"": {"started": {"a()": 1}}}, {"graph": 1}
+        "onnx",
+        {"a": 1, "a b": 1},
+        {"X": 2},
+        {"a": {"0": {"input": 1}}},
+        {"": {"started": {"a()": 1}}},
+        {"graph": 1},
+        {"ties": {"int8": {"scatter": 2}}},
     )
     arguments = {"a": {"0": {"input": 1}, "1": {"None": 1}}}
     other = Coverage("onnx", {"a": 2}, {}, arguments, {"r v": {"success": {"a()": 3}}}, {"graph": 3, "no input": 1})
+    other = msgspec.structs.replace(other, profiles={"ties": {"int8": {"scatter": 1, "loss": 1}, "bool": {"loss": 1}}})
     assert merge([None, one]) is one
     assert merge([None]) is None
     assert merge([one, None, other]) == Coverage(
@@ -233,6 +271,7 @@ def test_merging_adds() -> None:
         {"a": {"0": {"input": 2}, "1": {"None": 1}}},
         {"": {"started": {"a()": 1}}, "r v": {"success": {"a()": 3}}},
         {"graph": 4, "no input": 1},
+        {"ties": {"int8": {"scatter": 3, "loss": 1}, "bool": {"loss": 1}}},
     )
     assert one.source == {"a": 1, "a b": 1}
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from generators.draw import Call, Draw, Handle
-from generators.graph import Array
 from generators.operators.keras.common import layer, operand, operator, policy
+from generators.selectors import mask
 
 _FLOATS = ("float32", "float32", "float32", "float32", "float32", "float16", "bfloat16")
 
@@ -24,12 +22,6 @@ def _other(draw: Draw, shape: tuple[int, ...], dtype: str) -> Handle:
         draw.forget(x)
         x = draw.tensor(shape, dtype, "typical")
     return x
-
-
-def _first_true(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-    mask = rng.random(shape) < 0.6
-    mask[..., 0] = True
-    return np.asarray(mask)
 
 
 def _simple(draw: Draw, additive: bool) -> Call:
@@ -72,7 +64,7 @@ def _call_arguments(draw: Draw, query: Handle, steps: int) -> dict[str, Any]:
         kwargs["use_causal_mask"] = True
     elif draw.flag(0.25):
         shape = (query.shape[0], query.shape[1], steps)
-        kwargs["attention_mask"] = draw.tensor(shape, "bool", _first_true, constant=False)
+        kwargs["attention_mask"] = mask(draw, shape, some_in_row=True, constant=False)
     return kwargs
 
 

@@ -15,6 +15,7 @@ from generators.draw import MAX_ELEMENTS, Call, Draw, Elements, Handle, argument
 from generators.frontends.base import EvaluationError
 from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS
 from generators.graph import DTYPES, Array, DType, Node, Symbol, references
+from generators.handles import Unconnected
 from generators.operators.keras import REGISTRY
 from generators.operators.tensorflow.common import LARGEST, moderate, no_nan
 
@@ -93,18 +94,26 @@ def made(path: str, **kwargs: Any) -> tuple[Any, ...]:
 
 
 def layer(draw: Draw, *args: Any, **kwargs: Any) -> Call:
-    """The call of the layer, with weights drawn for those that it has. A layer that cannot be built comes back without
+    """The call of the sampler's layer, as by :func:`built`; mostly dropped when it uses no result of another node."""
+    used: dict[str, Handle] = {}
+    for value in (*args, *kwargs.values()):
+        argument_of(value, used)
+    if draw.unconnected(used.values()) and draw.flag(_UNCONNECTED):
+        raise Unconnected("uses no result of another node")
+    return built(draw, draw.target, *args, **kwargs)
+
+
+def built(draw: Draw, target: str, *args: Any, **kwargs: Any) -> Call:
+    """The call of a layer, with weights drawn for those that it has. A layer that cannot be built comes back without
     weights, for eager mode to refuse."""
     frontend = cast("KerasFrontend", draw.frontend)
     used: dict[str, Handle] = {}
     node = Node(
-        draw.target,
+        target,
         tuple(argument_of(value, used) for value in args),
         tuple((key, argument_of(value, used)) for key, value in kwargs.items()),
         (),
     )
-    if draw.unconnected(used.values()) and draw.flag(_UNCONNECTED):
-        draw.reject("uses no result of another node")
     try:
         wanted = frontend.weights(node, {name: handle.native for name, handle in used.items()})
     except EvaluationError:

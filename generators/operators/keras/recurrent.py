@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from generators.draw import Call, Draw, Handle
-from generators.graph import Array, DType
+from generators.graph import DType
 from generators.operators.keras.common import GATES, layer, made, operand, operator, policy
+from generators.selectors import mask
 
 _STEPS = 4
+#: Masks that start with what is not masked.
+_MASKS = ("mask prefix", "mask all", "mask none")
 _FLOATS = ("float32", "float32", "float32", "float32", "float32", "float32", "float16", "float64")
 
 
@@ -49,13 +50,9 @@ def _inner(draw: Draw, kind: str) -> dict[str, Any]:
 
 
 def _mask(draw: Draw, x: Handle, flags: dict[str, Any]) -> dict[str, Any]:
-    def elements(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-        lengths = rng.integers(1, shape[1], shape[0], endpoint=True)
-        return np.asarray(np.arange(shape[1])[None, :] < lengths[:, None])
-
     if "return_sequences" in flags or not draw.flag(0.25):
         return {}
-    return {"mask": draw.tensor(x.shape[:2], "bool", elements, constant=False)}
+    return {"mask": mask(draw, x.shape[:2], some_in_row=True, only=_MASKS, constant=False)}
 
 
 def _states(draw: Draw, x: Handle, kind: str, units: int, times: int = 1) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def dropout(draw: Draw) -> Call:
         inputs.append(
             scalar(
                 draw,
-                draw.choice((0.0, 0.3, 0.5)),
+                draw.choice((0.0, 0.3, 0.5, 0.9)),
                 draw.choice(("float32", x.dtype)) if x.dtype != "bfloat16" else "float32",
             )
         )

@@ -12,6 +12,7 @@ from generators.draw import Call, Draw, Handle
 from generators.operators.onnx.common import dtypes, given, integers, maybe, scalar, tensor_of, trimmed
 from generators.operators.onnx.registry import REGISTRY
 from generators.operators.registry import Rounding
+from generators.selectors import INDICES, distinct_elements, index_elements, made, mask
 
 EXACT = Rounding.EXACT
 #: Types of indices, depth and values for which ONNX Runtime has a kernel.
@@ -59,10 +60,13 @@ def gather_nd(draw: Draw) -> Call:
     lead = [draw.integer(1, 3) for _ in range(draw.integer(0 if not batch else 1, 2))]
     extents = x.shape[batch : batch + depth]
 
-    def elements(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
-        return np.stack([rng.integers(-extent, extent, shape[:-1]) for extent in extents], -1).astype(dtype)
+    chosen, shape = draw.weighted(INDICES), (*x.shape[:batch], *lead)
 
-    indices = draw.tensor((*x.shape[:batch], *lead, depth), "int64", elements)
+    def elements(rng: np.random.Generator) -> tuple[Any, str]:
+        parts = [index_elements(rng, shape, -extent, extent - 1, chosen) for extent in extents]
+        return np.stack([data for data, _ in parts], -1), parts[0][1]
+
+    indices = made(draw, (*shape, depth), "int64", elements)
     if indices.size // depth * math.prod(x.shape[batch + depth :]) > 4096:
         draw.reject("too many elements")
     return draw.call(x, indices, **given({"batch_dims": batch}, batch))
@@ -76,13 +80,15 @@ def scatter_elements(draw: Draw) -> Call:
     reduction = _reduction(draw, x)
     place = axis % x.rank
 
-    def unique(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
+    def unique(rng: np.random.Generator) -> tuple[Any, str]:
         order = rng.random((*shape[:place], x.shape[place], *shape[place + 1 :])).argsort(axis=place)
         order = np.take(order, range(shape[place]), axis=place)
-        return np.where(rng.random(shape) < 0.3, order - x.shape[place], order).astype(dtype)
+        if draw.flag(0.15):
+            return order - x.shape[place], "indices negative"
+        return np.where(rng.random(shape) < 0.3, order - x.shape[place], order), "indices distinct"
 
     anywhere = _indices(draw, shape, x.shape[axis]) if reduction else None
-    indices = anywhere or draw.tensor(shape, draw.choice(_INDEX), unique)
+    indices = anywhere or made(draw, shape, draw.choice(_INDEX), unique)
     return draw.call(x, indices, draw.tensor(shape, x.dtype), axis=axis, **reduction)
 
 
@@ -95,12 +101,17 @@ def scatter_nd(draw: Draw) -> Call:
     count = draw.integer(1, min(places, 6))
     reduction = _reduction(draw, x)
 
-    def elements(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
-        flat = rng.integers(0, places, count) if reduction else rng.permutation(places)[:count]
-        rows = np.stack(np.unravel_index(flat, extents), -1)
-        return np.where(rng.random(rows.shape) < 0.2, rows - np.array(extents), rows).astype(dtype)
+    chosen = draw.weighted(INDICES)
 
-    indices = draw.tensor((count, depth), "int64", elements)
+    def elements(rng: np.random.Generator) -> tuple[Any, str]:
+        make = index_elements if reduction else distinct_elements
+        flat, profile = make(rng, (count,), 0, places - 1, chosen)
+        rows = np.stack(np.unravel_index(flat, extents), -1)
+        if chosen == "indices negative":
+            return rows - np.array(extents), chosen
+        return np.where(rng.random(rows.shape) < 0.2, rows - np.array(extents), rows), profile
+
+    indices = made(draw, (count, depth), "int64", elements)
     return draw.call(x, indices, draw.tensor((count, *x.shape[depth:]), x.dtype), **reduction)
 
 
@@ -123,7 +134,7 @@ def tensor_scatter(draw: Draw) -> Call:
     high = room - 1 if mode == "circular" else room - length
     inputs: list[Handle] = []
     if draw.flag(0.8):
-        inputs.append(integers(draw, [draw.integer(0, high) for _ in range(x.shape[0])]))
+        inputs.append(draw.indices((x.shape[0],), 0, high))
     return draw.call(x, draw.tensor(shape, x.dtype), *inputs, axis=axis, mode=mode)
 
 
@@ -132,7 +143,7 @@ def compress(draw: Draw) -> Call:
     x = draw.value(dtypes=dtypes(draw), ranks=range(1, 5), minimum=1)
     axis = draw.axis(x.rank) if draw.flag(0.7) else None
     extent = x.size if axis is None else x.shape[axis]
-    condition = draw.tensor((draw.integer(1, extent),), "bool", constant=draw.flag())
+    condition = mask(draw, (draw.integer(1, extent),), constant=draw.flag())
     return draw.call(x, condition, **given({"axis": axis}, axis is not None))
 
 

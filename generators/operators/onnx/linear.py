@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from generators import selectors
 from generators.draw import Call, Draw, Handle
 from generators.graph import FLOATING
 from generators.operators.onnx.common import (
@@ -14,6 +15,7 @@ from generators.operators.onnx.common import (
     floating,
     given,
     maybe,
+    normal,
     positive,
     tensor_of,
     trimmed,
@@ -146,7 +148,7 @@ def attention(draw: Draw) -> Call:
     mask = None
     if draw.flag(0.4):
         shape = draw.choice(((query, key + past), (batch, 1, query, key + past), (batch, heads, query, key + past)))
-        mask = draw.tensor(shape, draw.choice(("bool", kind)), _first_seen)
+        mask = selectors.mask(draw, shape, some_in_row=True) if draw.flag() else draw.tensor(shape, kind, normal())
     inputs.append(mask)
     outputs = 1
     if past:
@@ -161,14 +163,6 @@ def attention(draw: Draw) -> Call:
     if outputs == 4 and not past:
         draw.reject("its optional outputs come with the past")
     return draw.call(*trimmed(inputs), **attributes, **given({"outputs": outputs}, outputs > 1))
-
-
-def _first_seen(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
-    if dtype != "bool":
-        return rng.standard_normal(shape).astype(dtype)
-    mask = rng.random(shape) < 0.7
-    mask[..., 0] = True
-    return mask
 
 
 @REGISTRY.operator("onnx.RotaryEmbedding", family="attention")

@@ -9,6 +9,7 @@ import numpy as np
 from generators.draw import Call, Draw, Handle
 from generators.operators.onnx.common import dtypes, maybe, positive
 from generators.operators.onnx.registry import REGISTRY
+from generators.selectors import INDICES, index_elements, made
 
 
 def _labelled(draw: Draw, kinds: tuple[str, ...]) -> tuple[Handle, Handle, list[Handle], dict[str, Any]]:
@@ -20,15 +21,17 @@ def _labelled(draw: Draw, kinds: tuple[str, ...]) -> tuple[Handle, Handle, list[
     if ignored is not None:
         attributes["ignore_index"] = ignored
 
-    def labels(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
-        data = rng.integers(0, classes, shape)
+    chosen, shape = draw.weighted(INDICES), (batch, *extra)
+
+    def labels(rng: np.random.Generator) -> tuple[Any, str]:
+        data, profile = index_elements(rng, shape, 0, classes - 1, chosen)
         if ignored is not None:
             data = np.where(rng.random(shape) < 0.3, ignored, data)
             data.reshape(-1)[0] = classes - 1
-        return data.astype(dtype)
+        return data, profile
 
     scores = draw.tensor((batch, classes, *extra), kinds)
-    target = draw.tensor((batch, *extra), draw.choice(("int64", "int32")), labels)
+    target = made(draw, shape, draw.choice(("int64", "int32")), labels)
     given = [draw.tensor((classes,), scores.dtype, positive())] if draw.flag(0.4) else []
     return scores, target, given, attributes
 

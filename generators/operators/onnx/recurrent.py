@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from generators.draw import Call, Draw, Handle
-from generators.operators.onnx.common import dtypes, integers, trimmed, weights
+from generators.operators.onnx.common import dtypes, trimmed, weights
 from generators.operators.onnx.registry import REGISTRY
+from generators.selectors import lengths
 
 #: Gates, and activation functions of one direction by default.
 _LAYERS = {"RNN": (1, ("Tanh",)), "GRU": (3, ("Sigmoid", "Tanh")), "LSTM": (4, ("Sigmoid", "Tanh", "Tanh"))}
@@ -28,7 +29,7 @@ def recurrent(draw: Draw) -> Call:
         weights(draw, (directions, gates * hidden, features), kind, scale=0.5),
         weights(draw, (directions, gates * hidden, hidden), kind, scale=0.5),
         weights(draw, (directions, 2 * gates * hidden), kind, scale=0.5) if draw.flag() else None,
-        integers(draw, [draw.integer(1, steps) for _ in range(batch)], "int32") if draw.flag(0.3) else None,
+        lengths(draw, (batch,), 1, steps, dtypes="int32") if draw.flag(0.3) else None,
         weights(draw, (directions, batch, hidden), kind) if draw.flag(0.4) else None,
     ]
     if operator == "LSTM":

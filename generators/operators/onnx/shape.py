@@ -11,6 +11,7 @@ from generators.draw import MAX_ELEMENTS, Call, Draw
 from generators.operators.onnx.common import USUAL, dtypes, given, integers, maybe, scalar, trimmed
 from generators.operators.onnx.registry import REGISTRY
 from generators.operators.registry import Rounding
+from generators.selectors import lengths
 
 EXACT = Rounding.EXACT
 
@@ -212,5 +213,5 @@ def triangle(draw: Draw) -> Call:
 def reverse(draw: Draw) -> Call:
     x = draw.value(dtypes=dtypes(draw), ranks=range(2, 5), minimum=1)
     batch = draw.integer(0, 1)
-    lengths = [draw.integer(1, x.shape[1 - batch]) for _ in range(x.shape[batch])]
-    return draw.call(x, integers(draw, lengths), batch_axis=batch, time_axis=1 - batch)
+    counts = lengths(draw, (x.shape[batch],), 1, x.shape[1 - batch])
+    return draw.call(x, counts, batch_axis=batch, time_axis=1 - batch)

@@ -10,6 +10,7 @@ from generators.operators.tensorflow import activations as activations
 from generators.operators.tensorflow import arithmetic as arithmetic
 from generators.operators.tensorflow import blocks as blocks
 from generators.operators.tensorflow import casts as casts
+from generators.operators.tensorflow import colours as colours
 from generators.operators.tensorflow import comparison as comparison
 from generators.operators.tensorflow import complex_numbers as complex_numbers
 from generators.operators.tensorflow import convolution as convolution
@@ -21,6 +22,7 @@ from generators.operators.tensorflow import indexing as indexing
 from generators.operators.tensorflow import integers as integers
 from generators.operators.tensorflow import linalg as linalg
 from generators.operators.tensorflow import matmul as matmul
+from generators.operators.tensorflow import measures as measures
 from generators.operators.tensorflow import normalization as normalization
 from generators.operators.tensorflow import padding as padding
 from generators.operators.tensorflow import pooling as pooling
@@ -30,4 +32,6 @@ from generators.operators.tensorflow import resize as resize
 from generators.operators.tensorflow import scatter as scatter
 from generators.operators.tensorflow import selection as selection
 from generators.operators.tensorflow import shape as shape
+from generators.operators.tensorflow import solving as solving
 from generators.operators.tensorflow import sorting as sorting
+from generators.operators.tensorflow import spectra as spectra

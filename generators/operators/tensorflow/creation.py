@@ -10,6 +10,7 @@ from generators.graph import FLOATING, DType
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import ANY, INDEX, fitting
+from generators.selectors import lengths
 
 operator = REGISTRY.operator
 
@@ -85,7 +86,7 @@ def one_hot(draw: Draw) -> Call:
 @operator("tf.sequence_mask", family="creation", rounding=Rounding.EXACT, weight=0.5)
 def sequence_mask(draw: Draw) -> Call:
     longest = draw.integer(2, 6)
-    lengths = draw.indices(draw.shape(range(1, 4), minimum=1, maximum=5), 0, longest, dtypes=INDEX)
-    fitting(draw, lengths.size * longest)
+    counts = lengths(draw, draw.shape(range(1, 4), minimum=1, maximum=5), 0, longest + 1, dtypes=INDEX)
+    fitting(draw, counts.size * longest)
     kwargs: dict[str, Any] = {"dtype": DType(draw.dtype(ANY))} if draw.flag(0.7) else {}
-    return draw.call(lengths, longest, **kwargs)
+    return draw.call(counts, longest, **kwargs)

@@ -6,11 +6,14 @@ import math
 from types import EllipsisType
 from typing import Any
 
+import numpy as np
+
 from generators.draw import Call, Draw, Handle
-from generators.graph import FLOATING, Slice
+from generators.graph import FLOATING, Array, Slice
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import ANY, INDEX, constant_of, fitting, moderate
+from generators.selectors import INDICES, distinct_elements, index_elements, made, mask
 
 operator = REGISTRY.operator
 
@@ -35,20 +38,18 @@ def gather(draw: Draw) -> Call:
 def positions(draw: Draw, extents: tuple[int, ...], shape: tuple[int, ...], *, unique: bool = False) -> Handle:
     """Indices of shape ``(*shape, len(extents))``, each row a position in a tensor of those extents; no row twice
     when ``unique``."""
-    import numpy as np
-
-    from generators.graph import DTYPES, Array
-
     size, count = math.prod(extents), math.prod(shape)
     if size == 0 or (unique and count > size):
         draw.reject("not enough positions")
 
-    def elements(rng: np.random.Generator, _: tuple[int, ...], dtype: str) -> Array:
-        flat = rng.permutation(size)[:count] if unique else rng.integers(0, size, count)
-        rows = np.stack(np.unravel_index(flat, extents), axis=-1) if extents else np.zeros((count, 0))
-        return np.asarray(rows.reshape(*shape, len(extents)).astype(DTYPES[dtype]))
+    chosen = draw.weighted(INDICES)
 
-    return draw.tensor((*shape, len(extents)), INDEX, elements)
+    def elements(rng: np.random.Generator) -> tuple[Array, str]:
+        make = distinct_elements if unique else index_elements
+        flat, profile = make(rng, (count,), 0, size - 1, chosen)
+        return (np.stack(np.unravel_index(flat, extents), axis=-1) if extents else np.zeros((count, 0))), profile
+
+    return made(draw, (*shape, len(extents)), INDEX, elements)
 
 
 @operator("tf.gather_nd", family="indexing", rounding=Rounding.EXACT)
@@ -167,9 +168,29 @@ def strided_slice(draw: Draw) -> Call:
         begin, end, strides = [0, *begin], [0, *end], [1, *strides]
         kwargs = {name: mask << 1 for name, mask in kwargs.items()}
         kwargs["new_axis_mask"] = 1
+    if len(begin) < 5 and "new_axis_mask" not in kwargs and draw.flag(0.15):
+        # All axes that are left, in front of those given or behind them; its own bounds count for nothing.
+        place = len(begin) if count < x.rank or draw.flag() else 0
+        begin, end, strides = (
+            [*items[:place], fill, *items[place:]] for items, fill in ((begin, 0), (end, 0), (strides, 1))
+        )
+        kwargs = {name: (mask << 1 if place == 0 else mask) for name, mask in kwargs.items()}
+        kwargs["ellipsis_mask"] = 1 << place
     if all(step == 1 for step in strides) and draw.flag(0.3):
         return draw.call(x, tuple(begin), tuple(end), **kwargs)
     return draw.call(x, tuple(begin), tuple(end), tuple(strides), **kwargs)
+
+
+@operator("tf.boolean_mask", family="indexing", rounding=Rounding.EXACT, weight=0.6)
+def boolean_mask(draw: Draw) -> Call:
+    """The mask is a constant: it decides the shape of the result."""
+    x = draw.value(dtypes=ANY, ranks=range(1, 5), minimum=1)
+    axis = draw.integer(0, x.rank - 1)
+    depth = draw.integer(1, min(2, x.rank - axis))
+    chosen = mask(draw, x.shape[axis : axis + depth], constant=True)
+    if not chosen.array.any():
+        draw.reject("nothing is selected")
+    return draw.call(x, chosen, axis=axis) if axis or draw.flag() else draw.call(x, chosen)
 
 
 @operator("tf.nn.embedding_lookup", family="indexing", weight=0.8)

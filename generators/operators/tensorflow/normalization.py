@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from generators.draw import Call, Draw, Handle, spread
-from generators.graph import DTYPES, FLOATING, Array
+from generators.graph import FLOATING
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import INDEX, NUMERIC, moderate
+from generators.selectors import distribution, probabilities
 
 operator = REGISTRY.operator
 
@@ -100,19 +99,15 @@ def l2_loss(draw: Draw) -> Call:
     return draw.call(_tame(draw, range(1, 5), limit=5.0))
 
 
-def _probabilities(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-    data = rng.uniform(0.05, 1.0, shape)
-    return np.asarray((data / data.sum(axis=-1, keepdims=True)).astype(DTYPES[dtype]))
-
-
 @operator("tf.nn.softmax_cross_entropy_with_logits", family="loss", weight=0.4)
 def softmax_cross_entropy(draw: Draw) -> Call:
     x = _tame(draw, range(2, 5))
     if max(x.shape) == 1:
         draw.reject("the loss of a single class is zero")
-    labels = draw.tensor(x.shape, x.dtype, _probabilities)
     # Of the negative axes, only the last works.
-    return draw.call(labels, x, axis=draw.integer(-1, x.rank - 1)) if draw.flag() else draw.call(labels, x)
+    axis = draw.integer(-1, x.rank - 1) if draw.flag() else None
+    labels = distribution(draw, x.shape, x.dtype, -1 if axis is None else axis)
+    return draw.call(labels, x) if axis is None else draw.call(labels, x, axis=axis)
 
 
 @operator("tf.nn.sparse_softmax_cross_entropy_with_logits", family="loss", weight=0.4)
@@ -124,4 +119,4 @@ def sparse_softmax_cross_entropy(draw: Draw) -> Call:
 @operator("tf.nn.sigmoid_cross_entropy_with_logits", family="loss", weight=0.4)
 def sigmoid_cross_entropy(draw: Draw) -> Call:
     x = _tame(draw, range(5))
-    return draw.call(draw.tensor(x.shape, x.dtype, "fractions"), x)
+    return draw.call(probabilities(draw, x.shape, x.dtype), x)

@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from generators.draw import Call, Draw, Handle
-from generators.graph import DTYPES as KINDS
-from generators.graph import FLOATING, Array
+from generators.graph import FLOATING
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import (
@@ -23,6 +22,7 @@ from generators.operators.tensorflow.common import (
     no_nan,
 )
 from generators.operators.tensorflow.indexing import positions
+from generators.selectors import segments
 
 operator = REGISTRY.operator
 
@@ -79,43 +79,40 @@ def extremes(draw: Draw) -> Call:
     return call
 
 
-def _sorted_ids(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-    """From 0 up, some repeated, some left out."""
-    steps = rng.choice(np.array([0, 0, 1, 1, 2]), shape)
-    steps[:1] = rng.integers(0, 2)
-    return np.asarray(np.cumsum(steps).astype(KINDS[dtype]))
+def _sorted_ids(draw: Draw, x: Handle) -> Handle:
+    """From 0 up, some repeated, some left out; constants, since they decide the shape of the result."""
+    return segments(draw, x.shape[:1], x.shape[0] + 2, dtypes=INDEX, ordered=True, constant=True)
 
 
 @operator("tf.math.segment_sum", "tf.math.segment_mean", family="segment", weight=0.5)
 def segment_sums(draw: Draw) -> Call:
-    """The ids are constants: they decide the shape of the result."""
     dtypes = FLOATING_OR_COMPLEX if draw.target.endswith("mean") else NUMERIC
     x = draw.value(dtypes=dtypes, ranks=range(1, 5), minimum=1, where=lambda x: _sums(draw, x))
     fitting(draw, 2 * x.size)
-    return draw.call(x, draw.tensor(x.shape[:1], INDEX, _sorted_ids, constant=True))
+    return draw.call(x, _sorted_ids(draw, x))
 
 
 @operator("tf.math.segment_prod", family="segment", weight=0.3)
 def segment_prod(draw: Draw) -> Call:
     x = draw.value(dtypes=NUMERIC, ranks=range(1, 5), minimum=1, where=lambda x: draw.nonfinite or moderate(x, 4.0))
     fitting(draw, 2 * x.size)
-    return draw.call(x, draw.tensor(x.shape[:1], INDEX, _sorted_ids, constant=True))
+    return draw.call(x, _sorted_ids(draw, x))
 
 
 @operator("tf.math.segment_max", "tf.math.segment_min", family="segment", rounding=Rounding.EXACT, weight=0.4)
 def segment_extremes(draw: Draw) -> Call:
     x = draw.value(dtypes=REAL, ranks=range(1, 5), minimum=1, where=no_nan)
     fitting(draw, 2 * x.size)
-    return draw.call(x, draw.tensor(x.shape[:1], INDEX, _sorted_ids, constant=True))
+    return draw.call(x, _sorted_ids(draw, x))
 
 
 def _unsorted(draw: Draw, x: Handle) -> Call:
     """Ids of the leading dimensions in any order, negative ones (dropped) and empty segments among them."""
     depth = draw.integer(1, x.rank) if draw.flag(0.25) else 1
-    segments = draw.integer(1, 6)
-    fitting(draw, segments * math.prod(x.shape[depth:]))
-    low = -1 if draw.flag(0.2) else 0
-    return draw.call(x, draw.indices(x.shape[:depth], low, segments - 1, dtypes=INDEX), segments)
+    count = draw.integer(1, 6)
+    fitting(draw, count * math.prod(x.shape[depth:]))
+    ids = segments(draw, x.shape[:depth], count, dtypes=INDEX, negative=True)
+    return draw.call(x, ids, count)
 
 
 @operator(

@@ -10,6 +10,7 @@ from generators.graph import FLOATING
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import ANY, INDEX, constant_of, fitting, index_dtype, small
+from generators.selectors import lengths
 
 operator = REGISTRY.operator
 
@@ -205,8 +206,8 @@ def matrix_transpose(draw: Draw) -> Call:
 def reverse_sequence(draw: Draw) -> Call:
     x = draw.value(dtypes=ANY, ranks=range(2, 6), minimum=1)
     batch, sequence = draw.permutation(x.rank)[:2]
-    lengths = draw.indices((x.shape[batch],), 0, x.shape[sequence], dtypes=INDEX)
-    return draw.call(x, lengths, seq_axis=sequence, batch_axis=batch)
+    counts = lengths(draw, (x.shape[batch],), 0, x.shape[sequence], dtypes=INDEX)
+    return draw.call(x, counts, seq_axis=sequence, batch_axis=batch)
 
 
 @operator("tf.ensure_shape", family="shape", rounding=Rounding.EXACT, weight=0.15)

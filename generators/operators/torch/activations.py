@@ -134,7 +134,7 @@ def normalize(draw: Draw) -> Call:
 @operator(F + "dropout", F + "alpha_dropout", family="activation", rounding=Rounding.EXACT, weight=0.2)
 def dropout(draw: Draw) -> Call:
     # Outside training the identity, which optimizers remove.
-    return draw.call(draw.value(dtypes=FLOATING), p=draw.choice((0.5, 0.1, 0.0)), training=False)
+    return draw.call(draw.value(dtypes=FLOATING), p=draw.choice((0.5, 0.1, 0.0, 1.0)), training=False)
 
 
 @operator("torch.special.expit", "torch.special.log_softmax", family="activation", weight=0.3)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from generators.draw import MAX_ELEMENTS, Call, Draw, Handle
-from generators.graph import FLOATING, Slice
+from generators.graph import FLOATING, Array, Slice
 from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, INDEX, complex_too, product
 from generators.operators.torch.registry import REGISTRY
+from generators.selectors import made
 
 operator = REGISTRY.operator
 EXACT = Rounding.EXACT
@@ -206,6 +207,13 @@ def embedding(draw: Draw) -> Call:
     return draw.call(indices, weight, **options)
 
 
+def _offsets(rng: np.random.Generator, bags: int, size: int) -> tuple[Array, str]:
+    """Where each bag begins, the first one at the first index; bags of nothing among them, the last one too."""
+    starts = np.sort(rng.integers(0, size, bags, endpoint=True))
+    starts[0] = 0
+    return starts, "indices ascending"
+
+
 @operator("torch.nn.functional.embedding_bag", family="indexing", weight=0.6)
 def embedding_bag(draw: Draw) -> Call:
     weight = draw.value(dtypes=("float32", "float64"), ranks=(2,), minimum=1)
@@ -216,11 +224,8 @@ def embedding_bag(draw: Draw) -> Call:
     else:
         indices = draw.indices((draw.integer(1, 8),), 0, rows - 1)
         bags = draw.integer(1, 3)
-        offsets = draw.indices((bags,), 0, indices.size, ordered=True)
-        if offsets.array[0] != 0:  # the first bag begins at the first index
-            draw.forget(offsets)
-            offsets = draw.tensor((bags,), "int64", lambda rng, shape, dtype: np.zeros(shape, np.int64))
-        options["offsets"] = offsets
+        size = indices.size
+        options["offsets"] = made(draw, (bags,), "int64", lambda rng: _offsets(rng, bags, size))
     if options["mode"] == "sum" and draw.flag(0.3):
         options["per_sample_weights"] = draw.tensor(indices.shape, weight.dtype)
     return draw.call(indices, weight, **options)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from generators.draw import MAX_ELEMENTS, Call, Draw, Handle
-from generators.graph import FLOATING, INTEGRAL, Array
+from generators.graph import FLOATING, INTEGRAL
 from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, REAL, complex_too, product
 from generators.operators.torch.registry import REGISTRY
+from generators.selectors import mask
 
 operator = REGISTRY.operator
 F = "torch.nn.functional."
@@ -285,13 +286,6 @@ def similarity(draw: Draw) -> Call:
     return draw.call(x, y, dim=draw.axis(x.rank), eps=eps)
 
 
-def _mask(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-    """Booleans with at least one true in each row: attention to nothing is NaN or zero, as implementations like."""
-    mask = rng.random(shape) < 0.6
-    mask[..., 0] = True
-    return np.asarray(mask)
-
-
 @operator(F + "scaled_dot_product_attention", family="linear", weight=1.0)
 def attention(draw: Draw) -> Call:
     query = draw.value(dtypes=FLOATING, ranks=(2, 3, 4, 4), minimum=1)
@@ -306,7 +300,8 @@ def attention(draw: Draw) -> Call:
     if fraction < 0.3:
         options["is_causal"] = True
     elif fraction < 0.5:
-        options["attn_mask"] = draw.tensor((length, keys), "bool", _mask)
+        # A row of which nothing is left gives zeros.
+        options["attn_mask"] = mask(draw, (length, keys), some_in_row=draw.flag(0.75))
     elif fraction < 0.7:
         options["attn_mask"] = draw.tensor((*batch, length, keys) if draw.flag(0.4) else (length, keys), query.dtype)
     if draw.flag(0.4):

@@ -7,6 +7,7 @@ from typing import Any
 from generators.draw import Call, Draw
 from generators.graph import FLOATING
 from generators.operators.torch.registry import REGISTRY
+from generators.selectors import distribution, probabilities
 
 operator = REGISTRY.operator
 F = "torch.nn.functional."
@@ -35,13 +36,23 @@ def binary(draw: Draw) -> Call:
         options["weight"] = draw.tensor(x.shape[-1:], x.dtype, "fractions")
     if draw.flag(0.3):
         options["pos_weight"] = draw.tensor(x.shape[-1:], x.dtype, "fractions")
-    return draw.call(x, draw.tensor(x.shape, x.dtype, "fractions"), **options)
+    return draw.call(x, probabilities(draw, x.shape, x.dtype), **options)
+
+
+@operator(F + "binary_cross_entropy", family="loss", weight=0.4)
+def binary_of_probabilities(draw: Draw) -> Call:
+    """Predictions of exactly 0 and 1 among them: torch clamps the logarithm at -100."""
+    x = probabilities(draw, draw.shape(minimum=1), draw.dtype(FLOATING))
+    options = _reduction(draw)
+    if draw.flag(0.3):
+        options["weight"] = draw.tensor(x.shape[-1:], x.dtype, "fractions")
+    return draw.call(x, probabilities(draw, x.shape, x.dtype), **options)
 
 
 @operator(F + "kl_div", family="loss", weight=0.4)
 def kl_div(draw: Draw) -> Call:
     x = draw.value(dtypes=FLOATING, ranks=range(1, 5), minimum=1)
-    target = draw.tensor(x.shape, x.dtype, "fractions")
+    target = probabilities(draw, x.shape, x.dtype)
     reduction = draw.choice(("none", "batchmean", "sum", "mean"))
     if draw.flag(0.3):
         return draw.call(x, draw.tensor(x.shape, x.dtype, "negative"), reduction=reduction, log_target=True)
@@ -60,7 +71,7 @@ def classification(draw: Draw) -> Call:
     if cross and draw.flag(0.3):
         options["label_smoothing"] = draw.choice((0.1, 0.3))
     if cross and draw.flag(0.2):  # probabilities instead of classes
-        return draw.call(x, draw.tensor(x.shape, x.dtype, "fractions"), **options)
+        return draw.call(x, distribution(draw, x.shape, x.dtype, axis), **options)
     shape = (*x.shape[:axis], *x.shape[axis + 1 :])
     target = draw.indices(shape, 0, classes - 1)
     if draw.flag(0.3):

@@ -10,6 +10,7 @@ from generators.graph import FLOATING, INTEGRAL, DType
 from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, REAL, axis_or_scalar, complex_too, long_axis, untied
 from generators.operators.torch.registry import REGISTRY
+from generators.selectors import probabilities
 
 operator = REGISTRY.operator
 
@@ -194,7 +195,7 @@ def quantile(draw: Draw) -> Call:
     x = draw.value(dtypes=("float32", "float64"), minimum=1)
     levels: Any = draw.choice((0.5, 0.25, 0.9, 0.0, 1.0))
     if draw.flag(0.3):
-        levels = draw.tensor((draw.integer(1, 3),), x.dtype, "fractions")
+        levels = probabilities(draw, (draw.integer(1, 3),), x.dtype)
     options: dict[str, Any] = {"interpolation": draw.choice(("linear", "lower", "higher", "midpoint", "nearest"))}
     if draw.flag(0.75):
         options |= {"dim": axis_or_scalar(draw, x), "keepdim": draw.flag()}

@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from generators.draw import Call, Draw, Handle
+from generators.draw import MAX_ELEMENTS, Call, Draw, Handle
 from generators.graph import FLOATING, INTEGRAL, Array
 from generators.operators.registry import Rounding
-from generators.operators.torch.common import ANY, complex_too
+from generators.operators.torch.common import ANY, complex_too, product
 from generators.operators.torch.indexing import bounds, index_dtype, smaller
 from generators.operators.torch.registry import REGISTRY
+from generators.selectors import INDICES, made, mask
 
 operator = REGISTRY.operator
 EXACT = Rounding.EXACT
+#: What may be said of the order of indices that do not repeat.
+_ORDERS = ("indices distinct", "indices ascending", "indices descending")
 
 
 def _larger(draw: Draw, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -29,13 +32,17 @@ def _larger(draw: Draw, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _unique_along(draw: Draw, shape: tuple[int, ...], axis: int, n: int, dtype: str) -> Handle:
     """Indices below ``n`` that do not repeat along the axis, whose extent is at most ``n``."""
 
-    def elements(rng: np.random.Generator, wanted: tuple[int, ...], kind: str) -> Array:
-        full = list(wanted)
+    def elements(rng: np.random.Generator) -> tuple[Array, str]:
+        full = list(shape)
         full[axis] = n
         order = rng.random(full).argsort(axis=axis)
-        return np.asarray(np.moveaxis(np.moveaxis(order, axis, 0)[: wanted[axis]], 0, axis).astype(kind))
+        order = np.moveaxis(np.moveaxis(order, axis, 0)[: shape[axis]], 0, axis)
+        profile = draw.weighted({name: INDICES[name] for name in _ORDERS})
+        if profile != "indices distinct":
+            order = np.sort(order, axis=axis)
+        return (np.flip(order, axis) if profile == "indices descending" else order), profile
 
-    return draw.tensor(shape, dtype, elements)
+    return made(draw, shape, dtype, elements)
 
 
 @operator("torch.scatter", family="scatter", rounding=EXACT, weight=1.2)
@@ -123,8 +130,8 @@ def index_fill(draw: Draw) -> Call:
 def index_put(draw: Draw) -> Call:
     x = draw.value(dtypes=ANY, ranks=range(1, 6), minimum=1)
     if draw.flag(0.25):  # a mask over the leading dimensions and one value for all of them
-        mask = draw.tensor(x.shape[: draw.integer(1, x.rank)], "bool")
-        return draw.call(x, (mask,), draw.tensor((), x.dtype), accumulate=draw.flag(0.3))
+        chosen = draw.tensor(x.shape[: draw.integer(1, x.rank)], "bool")
+        return draw.call(x, (chosen,), draw.tensor((), x.dtype), accumulate=draw.flag(0.3))
     accumulate = draw.flag()
     count = draw.integer(1, min(x.rank, 3))
     shape: tuple[int, ...]
@@ -146,16 +153,18 @@ def index_put(draw: Draw) -> Call:
 @operator("torch.masked_fill", "torch.Tensor.masked_fill", family="scatter", rounding=EXACT)
 def masked_fill(draw: Draw) -> Call:
     x = draw.value(dtypes=complex_too(draw, ANY))
-    mask = draw.broadcastable(x, "bool")
+    chosen = draw.broadcastable(x, "bool") if draw.flag() else mask(draw, draw.broadcast_shape(x.shape))
+    if product(np.broadcast_shapes(x.shape, chosen.shape)) > MAX_ELEMENTS:
+        draw.reject("too many elements")
     value = draw.tensor((), x.dtype) if draw.flag(0.2) else draw.scalar(x.dtype)
-    return draw.call(x, mask, value)
+    return draw.call(x, chosen, value)
 
 
 @operator("torch.masked_scatter", family="scatter", rounding=EXACT, weight=0.5)
 def masked_scatter(draw: Draw) -> Call:
     x = draw.value(dtypes=ANY)
-    mask = draw.tensor(tuple(1 if draw.flag(0.15) else n for n in x.shape), "bool")
-    return draw.call(x, mask, draw.tensor((x.size + draw.integer(0, 3),) if draw.flag() else x.shape, x.dtype))
+    chosen = draw.tensor(tuple(1 if draw.flag(0.15) else n for n in x.shape), "bool")
+    return draw.call(x, chosen, draw.tensor((x.size + draw.integer(0, 3),) if draw.flag() else x.shape, x.dtype))
 
 
 @operator("torch.slice_scatter", family="scatter", rounding=EXACT, weight=0.5)
