@@ -369,7 +369,10 @@ class Attempt:
         for (name, kind), members in groups.items():
             first = members[0][1]
             variants = ", ".join(variant for variant, _ in members)
-            signature = Signature(Stage.INFERENCE, name, kind, variants)
+            # Which of those that take turns was there is no part of a defect that the others show.
+            occasional = runtimes()[name].occasional
+            standing = ", ".join(variant for variant, _ in members if variant not in occasional)
+            signature = Signature(Stage.INFERENCE, name, kind, standing or variants)
             seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
         return seen
 

@@ -13,7 +13,8 @@ from generators.graph import Array
 class Runtime(abc.ABC):
     """A subject that executes artifacts of one format.
 
-    Its ``variants`` are the settings under which every artifact is run; each is judged for itself.
+    Its ``variants`` are the settings under which artifacts are run; each is judged for itself. Those named in
+    ``occasional`` take turns, one to a batch; all others run every artifact.
     """
 
     name: ClassVar[str]
@@ -24,6 +25,8 @@ class Runtime(abc.ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     #: Name of the variant (``unoptimized``) to its settings.
     variants: ClassVar[Mapping[str, Settings]] = {}
+    #: Names of the variants that take turns.
+    occasional: ClassVar[tuple[str, ...]] = ()
 
     def availability(self) -> Availability:
         """Versions, or why it cannot be used here and the command that installs it."""

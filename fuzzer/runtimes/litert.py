@@ -45,7 +45,8 @@ class Session:
 
 
 class LiteRT(Runtime):
-    """One thread; with the XNNPACK delegate, with built-in kernels alone, with the reference kernels."""
+    """With the XNNPACK delegate, with built-in kernels alone, with the reference kernels, each with one thread; in turn
+    the first two with two threads."""
 
     name = "litert"
     format = Format.TFLITE
@@ -53,12 +54,16 @@ class LiteRT(Runtime):
     packages = ("ai_edge_litert",)
     options: ClassVar[tuple[Option, ...]] = (
         Option("kernels", ("xnnpack", "builtin", "reference"), (), "kernels that operators are resolved to"),
+        Option("threads", (1, 2), (), "threads of the interpreter"),
     )
     variants: ClassVar[Mapping[str, Settings]] = {
         "xnnpack": {"kernels": "xnnpack"},
         "builtin": {"kernels": "builtin"},
         "reference": {"kernels": "reference"},
+        "xnnpack-threads": {"kernels": "xnnpack", "threads": 2},
+        "builtin-threads": {"kernels": "builtin", "threads": 2},
     }
+    occasional = ("xnnpack-threads", "builtin-threads")
 
     def warm_up(self) -> None:
         import ai_edge_litert.interpreter  # noqa: F401
@@ -69,7 +74,9 @@ class LiteRT(Runtime):
         resolver = getattr(OpResolverType, _RESOLVERS[str(settings.get("kernels", "xnnpack"))])
         with recognising(REFUSALS):
             interpreter = Interpreter(
-                model_content=artifact.data, num_threads=1, experimental_op_resolver_type=resolver
+                model_content=artifact.data,
+                num_threads=int(settings.get("threads", 1)),
+                experimental_op_resolver_type=resolver,
             )
             # The runner is dropped at once: while it exists, the interpreter refuses to allocate.
             inputs, outputs = _indices(interpreter)
@@ -87,7 +94,14 @@ class LiteRT(Runtime):
             return [_tensor(interpreter, shapes[session.outputs[name]]) for name in artifact.outputs]
 
     def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
-        return _SCRIPT.replace("RESOLVER", _RESOLVERS[str(settings.get("kernels", "xnnpack"))])
+        resolver = _RESOLVERS[str(settings.get("kernels", "xnnpack"))]
+        given, imported = "", ""
+        if int(settings.get("threads", 1)) > 1:
+            given += f", num_threads={settings['threads']}"
+        if resolver != "BUILTIN":
+            given += f", experimental_op_resolver_type=OpResolverType.{resolver}"
+            imported = ", OpResolverType"
+        return _SCRIPT.replace("GIVEN", given).replace("IMPORTED", imported)
 
 
 _RESOLVERS = {"xnnpack": "BUILTIN", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
@@ -119,9 +133,9 @@ def _tensor(interpreter: Any, detail: Mapping[str, Any]) -> Array:
 
 
 _SCRIPT = """\
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import InterpreterIMPORTED
 
-interpreter = Interpreter(model_content=artifact, num_threads=1, experimental_op_resolver_type=OpResolverType.RESOLVER)
+interpreter = Interpreter(model_content=artifactGIVEN)
 runner = interpreter.get_signature_runner()
 inputs = {name: detail['index'] for name, detail in runner.get_input_details().items()}
 outputs = {name: detail['index'] for name, detail in runner.get_output_details().items()}
