@@ -19,8 +19,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from corpus.errors import CorpusError
-from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, Outcome, SequenceCount
-from corpus.tables import ArgumentRow, BatchRow, CellRow, LongSequencesRow, NameRow, ScopeRow, SequenceRow, StructureRow
+from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, OptionCount, Outcome, SequenceCount
+from corpus.tables import (
+    ArgumentRow,
+    BatchRow,
+    CellRow,
+    LongSequencesRow,
+    NameRow,
+    OptionRow,
+    ScopeRow,
+    SequenceRow,
+    StructureRow,
+)
 
 #: Bits of an operator's number.
 BITS = 12
@@ -89,6 +99,13 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
         {"scope_id": scope, "name": name, "count": count} for name, count in sorted(coverage.structures.items())
     ]
     _upsert(session, StructureRow, structures)
+    options = [
+        {"scope_id": scope, "option": option, "setting": setting, "outcome": outcome, "count": count}
+        for option, settings in coverage.options.items()
+        for setting, outcomes in settings.items()
+        for outcome, count in outcomes.items()
+    ]
+    _upsert(session, OptionRow, options)
 
 
 def _keys_of(frontend: str) -> str:
@@ -175,7 +192,7 @@ def decompress(data: bytes) -> NDArray[np.int64]:
 
 
 def _upsert(
-    session: Session, kind: type[ArgumentRow | CellRow | SequenceRow | StructureRow], rows: list[dict[str, Any]]
+    session: Session, kind: type[ArgumentRow | CellRow | OptionRow | SequenceRow | StructureRow], rows: list[dict[str, Any]]
 ) -> None:
     """Add the counts of the rows to those that are there, in one statement."""
     if not rows:
@@ -229,6 +246,7 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
     cells: list[CellCount] = []
     arguments: list[ArgumentCount] = []
     structures: dict[str, dict[str, int]] = {}
+    options: list[OptionCount] = []
     for frontend, chosen in _grouped(scopes, lambda scope: scope.frontend):
         converters[frontend] = tuple(sorted({scope.converter for scope in scopes if scope.frontend == frontend}))
         names = _names(session, frontend)
@@ -239,9 +257,10 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
         for name in converters[frontend]:
             own = [scope.id for scope in scopes if (scope.frontend, scope.converter) == (frontend, name)]
             cells += _cells(session, frontend, name, own)
+            options += _options(session, frontend, name, own)
     for format, chosen in _grouped(scopes, lambda scope: scope.format):
         sequences += _sequences(session, 1, format, chosen)
-    return CoverageReport(converters, tuple(sequences), operators, tuple(cells), tuple(arguments), structures)
+    return CoverageReport(converters, tuple(sequences), operators, tuple(cells), tuple(arguments), structures, tuple(options))
 
 
 def _structures(session: Session, scopes: Sequence[int]) -> dict[str, int]:
@@ -340,6 +359,20 @@ def _cells(session: Session, frontend: str, converter: str, scopes: Sequence[int
     )
     for variant, outcome, key, count in session.execute(query):
         yield CellCount(frontend, converter, variant, outcome, names[key], int(count))
+
+
+def _options(session: Session, frontend: str, converter: str, scopes: Sequence[int]) -> Iterator[OptionCount]:
+    if not inspect(session.connection()).has_table(OptionRow.__tablename__):
+        return  # a corpus of a version that did not count them, opened for reading alone
+    place = (OptionRow.option, OptionRow.setting, OptionRow.outcome)
+    query = (
+        select(*place, func.sum(OptionRow.count))
+        .where(OptionRow.scope_id.in_(scopes))
+        .group_by(*place)
+        .order_by(*place)
+    )
+    for option, setting, outcome, count in session.execute(query):
+        yield OptionCount(frontend, converter, option, setting, outcome, int(count))
 
 
 def _arguments(

@@ -116,6 +116,10 @@ class UnsupportedCount(msgspec.Struct, frozen=True):
     count: int = 1
 
 
+#: The name under which runtime variants are counted among options.
+VARIANT = "runtime"
+
+
 class Coverage(msgspec.Struct, frozen=True):
     """What the cases of a batch exercised, counted.
 
@@ -123,6 +127,8 @@ class Coverage(msgspec.Struct, frozen=True):
     data flow, their names joined by a space. ``arguments`` counts nodes by operator, place of the argument and class.
     ``cells`` counts cases by runtime variant, :class:`Outcome` and node key, variants and outcomes being as in a
     funnel; what happened to a case is counted for the key of each of its nodes, whichever of them is to blame.
+    ``options`` counts cases by option of the converter, its setting and :class:`Outcome` (the gravest of all variants),
+    and under :data:`VARIANT` by runtime variant and outcome.
     ``structures`` counts cases by what they are built of: motifs and mutations that were grown in them, unusual outputs
     and inputs, rare shapes; ``graph`` counts all of them.
     """
@@ -133,6 +139,7 @@ class Coverage(msgspec.Struct, frozen=True):
     arguments: dict[str, dict[str, dict[str, int]]] = {}
     cells: dict[str, dict[str, dict[str, int]]] = {}
     structures: dict[str, int] = {}
+    options: dict[str, dict[str, dict[str, int]]] = {}
 
 
 class JudgedBatch(msgspec.Struct, frozen=True):
@@ -219,6 +226,7 @@ class Finish(msgspec.Struct, frozen=True):
     message: str = ""
     numbers: dict[str, float] | None = None
     settings: tuple[str, ...] | None = None
+    converter_settings: dict[str, bool | int | float | str] | None = None
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -318,6 +326,18 @@ class ArgumentCount(msgspec.Struct, frozen=True):
     count: int
 
 
+class OptionCount(msgspec.Struct, frozen=True):
+    """Cases of a converter that were converted with an option set so and came to an outcome; for the option
+    :data:`VARIANT`, those that came to it under that runtime variant."""
+
+    frontend: str
+    converter: str
+    option: str
+    setting: str
+    outcome: str
+    count: int
+
+
 class CoverageReport(msgspec.Struct, frozen=True):
     """What has been counted so far. ``drawn`` counts nodes by frontend and operator, ``structures`` cases by frontend
     and what they are built of, ``converters`` names the converters of each frontend that anything was counted for."""
@@ -328,3 +348,4 @@ class CoverageReport(msgspec.Struct, frozen=True):
     cells: tuple[CellCount, ...]
     arguments: tuple[ArgumentCount, ...]
     structures: dict[str, dict[str, int]] = {}
+    options: tuple[OptionCount, ...] = ()

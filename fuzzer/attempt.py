@@ -24,6 +24,7 @@ from oracles.compare import finite
 from oracles.judge import judge
 from oracles.noise import NoiseAnalysis
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
+from oracles.quantization import BASELINE, ErrorBounds, dissent, judge_kernels, judge_quantized
 
 #: Kinds of mismatch in the order in which they hide each other.
 _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
@@ -186,6 +187,7 @@ class Attempt:
                 per_variant.append((runtime.name, variant, refusal))
         if self.converter.source is self.converter.target:
             per_variant = _dissent(per_variant)
+        bounds = self._error_bounds(artifact, feeds, numbers, blob)
         self._announce(Step("judge", "", numbers))
         found: list[Judgement] = []
         start = 0
@@ -197,7 +199,8 @@ class Attempt:
                 for name, variant, result in per_variant
             ]
             with self.spent.during("judging"):
-                found.append((item.number, item.case, self._verdicts(item, outputs)))
+                part = bounds and bounds.part(start, stop)
+                found.append((item.number, item.case, self._verdicts(item, outputs, part)))
             start += len(item.expected)
         self._hear_witness(prepared, artifact, found)
         counts = [seen for _, _, all_seen in found for seen in all_seen if seen.signature.kind is Kind.COUNT]
@@ -205,6 +208,17 @@ class Attempt:
             # With an output missing or added, those behind it are shifted: only single cases can be judged.
             raise Refused(counts[0], bug=True)
         return found
+
+    def _error_bounds(
+        self, artifact: Artifact, feeds: Sequence[Array], numbers: tuple[int, ...], blob: bytes
+    ) -> ErrorBounds | None:
+        """What the outputs of a quantized artifact may differ by; the step is that of a runtime, which computes it."""
+        if not self.variants:
+            return None
+        if self.converter.quantizes(self.settings):
+            self._announce(Step("run", self.variants[0][0].name, numbers, blob, BASELINE))
+        with self.spent.during("judging"):
+            return self.converter.error_bounds(artifact, feeds, self.settings)
 
     def _convert(self, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> Artifact:
         converter = self.converter
@@ -336,10 +350,13 @@ class Attempt:
 
     # -- verdicts ------------------------------------------------------------------------------------------------
 
-    def _verdicts(self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]]) -> list[Observation]:
+    def _verdicts(
+        self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]], bounds: ErrorBounds | None
+    ) -> list[Observation]:
         """One observation per component that is at fault.
 
         When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
+        Of a quantized model, also each variant that does not agree with the reference kernels.
         """
         seen: list[Observation] = []
         wrong: list[tuple[str, str, Observation]] = []
@@ -349,13 +366,16 @@ class Attempt:
                 seen.extend(result.observations)
                 continue
             ran += 1
-            worst = self._worst(item, result, name, variant)
+            worst = self._worst(item, result, name, variant, bounds)
             if worst is None:
                 continue
             if worst.verdict is Verdict.INCONCLUSIVE:
                 seen.append(worst)
             else:
                 wrong.append((name, variant, worst))
+        if bounds is not None:
+            accused = {(name, variant) for name, variant, _ in wrong}
+            seen += self._dissenting(item, [one for one in outputs if one[:2] not in accused], bounds)
         if not wrong:
             return seen
         if len(wrong) == ran:
@@ -376,9 +396,42 @@ class Attempt:
             seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
         return seen
 
-    def _worst(self, item: Prepared, actual: list[Array], name: str, variant: str) -> Observation | None:
+    def _dissenting(
+        self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]], bounds: ErrorBounds
+    ) -> list[Observation]:
+        """Each variant that is near enough to the float model, but further from the reference kernels, which are so,
+        too, than kernels may be from each other."""
+        ran = [(name, variant, result) for name, variant, result in outputs if not isinstance(result, Refused)]
+        references = [(name, result) for name, variant, result in ran if variant == BASELINE]
+        seen = []
+        for name, variant, result in ran:
+            for reference in (other for runtime, other in references if runtime == name and variant != BASELINE):
+                judged = judge_kernels(
+                    self.frontend, item.case, reference, result, bounds, seed=item.number, analyses=item.analyses
+                )
+                if judged:
+                    signature = Signature(Stage.INFERENCE, name, judged[0].mismatch.kind, dissent(variant))
+                    seen.append(
+                        Observation(
+                            signature,
+                            Verdict.BUG,
+                            f"{judged[0].mismatch}, expected what the {BASELINE} kernels give",
+                            tuple(one.mismatch.output for one in judged),
+                            variant,
+                            judged[0].numbers,
+                        )
+                    )
+        return seen
+
+    def _worst(
+        self, item: Prepared, actual: list[Array], name: str, variant: str, bounds: ErrorBounds | None
+    ) -> Observation | None:
         """The gravest verdict on the outputs of one variant; None when all pass."""
-        judged = judge(self.frontend, item.case, item.expected, actual, seed=item.number, analyses=item.analyses)
+        given = (self.frontend, item.case, item.expected, actual)
+        if bounds is None:
+            judged = judge(*given, seed=item.number, analyses=item.analyses)
+        else:
+            judged = judge_quantized(*given, bounds, seed=item.number, analyses=item.analyses)
         bugs = [result for result in judged if result.verdict is Verdict.BUG]
         chosen = bugs or [result for result in judged if result.verdict is Verdict.INCONCLUSIVE]
         if not chosen:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from corpus.records import Coverage, Outcome
+from corpus.records import VARIANT, Coverage, Outcome
 from fuzzer.data_flow import Flow, flow_of, flows_of
-from fuzzer.formats import Artifact
+from fuzzer.formats import Artifact, Setting, Settings
 from generators.argument_classes import argument_class
 from generators.graph import Argument, Graph, Node, Ref, Slice
 from generators.structures import structures_of
@@ -18,13 +18,26 @@ from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
 
 #: Stands for the operators of an artifact that cannot be read.
 UNREADABLE = "(unreadable)"
+#: Outcomes from the best to the gravest, of which that of a case under several runtime variants is told.
+_GRAVITY = (
+    Outcome.SUCCESS,
+    Outcome.UNSUPPORTED,
+    Outcome.INCONCLUSIVE,
+    Outcome.RUN_FAILED,
+    Outcome.LOAD_FAILED,
+    Outcome.MISMATCH,
+    Outcome.INVALID,
+    Outcome.CONVERTER_FAILED,
+)
 
 
 class Tally:
-    """Counts while a batch is judged. ``format`` is that of the converter's artifacts."""
+    """Counts while a batch is judged. ``format`` is that of the converter's artifacts, ``settings`` are its options."""
 
-    def __init__(self, format: str) -> None:
+    def __init__(self, format: str, settings: Settings) -> None:
         self._format = str(format)
+        self._settings = {name: setting_text(value) for name, value in settings.items()}
+        self._options: Counter[tuple[str, str, str]] = Counter()
         self._source: Counter[str] = Counter()
         self._artifact: Counter[str] = Counter()
         self._arguments: Counter[tuple[str, str, str]] = Counter()
@@ -43,6 +56,10 @@ class Tally:
         _count(self._source, flow_of(graph))
         self._count_arguments(graph)
         keys = tuple(keys)
+        gravest = max(outcomes.values(), key=_GRAVITY.index, default=Outcome.SUCCESS)
+        for name, text in self._settings.items():
+            self._options.update({(name, text, Outcome.STARTED.value): 1, (name, text, gravest.value): 1})
+        self._options.update((VARIANT, variant, outcome.value) for variant, outcome in outcomes.items() if variant)
         for variant, outcome in (("", Outcome.STARTED), *outcomes.items()):
             self._cells.setdefault((variant, outcome.value), Counter()).update(keys)
 
@@ -65,8 +82,11 @@ class Tally:
         cells: dict[str, dict[str, dict[str, int]]] = {}
         for (variant, outcome), counts in self._cells.items():
             cells.setdefault(variant, {})[outcome] = dict(counts)
+        options: dict[str, dict[str, dict[str, int]]] = {}
+        for (option, setting, outcome), count in self._options.items():
+            options.setdefault(option, {}).setdefault(setting, {})[outcome] = count
         structures = dict(self._structures)
-        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells, structures)
+        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells, structures, options)
 
     def _count_arguments(self, graph: Graph, outer: Mapping[str, str] | None = None) -> None:
         roles = dict(outer or {})
@@ -77,6 +97,11 @@ class Tally:
             for body in node.bodies():
                 self._count_arguments(body, roles)
             roles.update((value.name, "node") for value in node.outputs)
+
+
+def setting_text(value: Setting) -> str:
+    """A setting as it is counted and shown: ``on`` and ``off`` for flags, a name or a number as it is."""
+    return ("off", "on")[value] if isinstance(value, bool) else str(value) or "none"
 
 
 def outcomes_of(seen: Iterable[Observation], variants: Sequence[tuple[str, str]]) -> dict[str, Outcome]:
@@ -161,15 +186,16 @@ def merge(parts: Iterable[Coverage | None]) -> Coverage | None:
     artifact: Counter[str] = Counter()
     arguments: dict[str, dict[str, dict[str, int]]] = {}
     cells: dict[str, dict[str, dict[str, int]]] = {}
+    options: dict[str, dict[str, dict[str, int]]] = {}
     structures: Counter[str] = Counter()
     for part in present:
         structures.update(part.structures)
         source.update(part.source)
         artifact.update(part.artifact)
-        for total, own in ((arguments, part.arguments), (cells, part.cells)):
+        for total, own in ((arguments, part.arguments), (cells, part.cells), (options, part.options)):
             for first, inner in own.items():
                 for second, counts in inner.items():
                     summed = total.setdefault(first, {}).setdefault(second, {})
                     for name, count in counts.items():
                         summed[name] = summed.get(name, 0) + count
-    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells, dict(structures))
+    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells, dict(structures), options)

@@ -39,7 +39,7 @@ class OnnxReference(Runtime):
             raise ValueError("complex numbers as pairs are not put together here")
         return outputs
 
-    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         feeding = "{value.name: feeds[int(value.name.removeprefix('input_'))] for value in model.graph.input}"
         return (
             "import onnx\nfrom onnx.reference import ReferenceEvaluator\n\n"

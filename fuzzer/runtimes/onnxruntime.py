@@ -103,7 +103,7 @@ class OnnxRuntime(Runtime):
             outputs[index] = _from_pairs(outputs[index])
         return outputs
 
-    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         level = str(settings.get("optimization", "enable_all")).upper()
         provider = str(settings.get("provider", "CPUExecutionProvider"))
         awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
