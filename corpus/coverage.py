@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from corpus.errors import CorpusError
-from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, OptionCount, Outcome, SequenceCount
+from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, OptionCount, Outcome, RefusalCount, SequenceCount
 from corpus.tables import (
     ArgumentRow,
     BatchRow,
@@ -27,6 +27,7 @@ from corpus.tables import (
     LongSequencesRow,
     NameRow,
     OptionRow,
+    RefusalRow,
     ScopeRow,
     SequenceRow,
     StructureRow,
@@ -42,6 +43,7 @@ SHORT, LONGEST = 2, 5
 #: The class of an argument that is left to its default.
 ABSENT = "absent"
 
+_Counted: TypeAlias = "ArgumentRow | CellRow | OptionRow | RefusalRow | SequenceRow | StructureRow"
 _SIDES = ("source", "artifact")
 #: Bytes of the sequences of one batch: eight for each, and hundreds of sequences for each node would be very many.
 _MOST_BYTES = 1 << 28
@@ -87,6 +89,7 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
     ]
     _upsert(session, ArgumentRow, arguments)
     names = {key for outcomes in coverage.cells.values() for counts in outcomes.values() for key in counts}
+    names |= {key for refusals in coverage.refusals.values() for key in refusals}
     keys = _numbers(session, _keys_of(batch.frontend), names)
     cells = [
         {"scope_id": scope, "variant": variant, "outcome": outcome, "key": keys[key], "count": count}
@@ -106,6 +109,13 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
         for outcome, count in outcomes.items()
     ]
     _upsert(session, OptionRow, options)
+    refusals = [
+        {"scope_id": scope, "component": component, "key": keys[key], "what": what, "count": count}
+        for component, found in coverage.refusals.items()
+        for key, said in found.items()
+        for what, count in said.items()
+    ]
+    _upsert(session, RefusalRow, refusals)
 
 
 def _keys_of(frontend: str) -> str:
@@ -192,7 +202,7 @@ def decompress(data: bytes) -> NDArray[np.int64]:
 
 
 def _upsert(
-    session: Session, kind: type[ArgumentRow | CellRow | OptionRow | SequenceRow | StructureRow], rows: list[dict[str, Any]]
+    session: Session, kind: type[_Counted], rows: list[dict[str, Any]]
 ) -> None:
     """Add the counts of the rows to those that are there, in one statement."""
     if not rows:
@@ -247,6 +257,7 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
     arguments: list[ArgumentCount] = []
     structures: dict[str, dict[str, int]] = {}
     options: list[OptionCount] = []
+    refusals: list[RefusalCount] = []
     for frontend, chosen in _grouped(scopes, lambda scope: scope.frontend):
         converters[frontend] = tuple(sorted({scope.converter for scope in scopes if scope.frontend == frontend}))
         names = _names(session, frontend)
@@ -258,9 +269,19 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
             own = [scope.id for scope in scopes if (scope.frontend, scope.converter) == (frontend, name)]
             cells += _cells(session, frontend, name, own)
             options += _options(session, frontend, name, own)
+            refusals += _refusals(session, frontend, name, own)
     for format, chosen in _grouped(scopes, lambda scope: scope.format):
         sequences += _sequences(session, 1, format, chosen)
-    return CoverageReport(converters, tuple(sequences), operators, tuple(cells), tuple(arguments), structures, tuple(options))
+    return CoverageReport(
+        converters,
+        tuple(sequences),
+        operators,
+        tuple(cells),
+        tuple(arguments),
+        structures,
+        tuple(options),
+        tuple(refusals),
+    )
 
 
 def _structures(session: Session, scopes: Sequence[int]) -> dict[str, int]:
@@ -373,6 +394,16 @@ def _options(session: Session, frontend: str, converter: str, scopes: Sequence[i
     )
     for option, setting, outcome, count in session.execute(query):
         yield OptionCount(frontend, converter, option, setting, outcome, int(count))
+
+
+def _refusals(session: Session, frontend: str, converter: str, scopes: Sequence[int]) -> Iterator[RefusalCount]:
+    if not inspect(session.connection()).has_table(RefusalRow.__tablename__):
+        return
+    names = _names(session, _keys_of(frontend))
+    place = (RefusalRow.component, RefusalRow.key, RefusalRow.what)
+    query = select(*place, func.sum(RefusalRow.count)).where(RefusalRow.scope_id.in_(scopes))
+    for component, key, what, count in session.execute(query.group_by(*place).order_by(*place)):
+        yield RefusalCount(frontend, converter, component, names[key], what, int(count))
 
 
 def _arguments(

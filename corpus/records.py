@@ -128,7 +128,8 @@ class Coverage(msgspec.Struct, frozen=True):
     ``cells`` counts cases by runtime variant, :class:`Outcome` and node key, variants and outcomes being as in a
     funnel; what happened to a case is counted for the key of each of its nodes, whichever of them is to blame.
     ``options`` counts cases by option of the converter, its setting and :class:`Outcome` (the gravest of all variants),
-    and under :data:`VARIANT` by runtime variant and outcome.
+    and under :data:`VARIANT` by runtime variant and outcome. ``refusals`` counts cases by the subject that does not
+    support them, the key of the nodes that this is about (the only ones, or those that it names) and what it says.
     ``structures`` counts cases by what they are built of: motifs and mutations that were grown in them, unusual outputs
     and inputs, rare shapes; ``graph`` counts all of them.
     """
@@ -140,6 +141,7 @@ class Coverage(msgspec.Struct, frozen=True):
     cells: dict[str, dict[str, dict[str, int]]] = {}
     structures: dict[str, int] = {}
     options: dict[str, dict[str, dict[str, int]]] = {}
+    refusals: dict[str, dict[str, dict[str, int]]] = {}
 
 
 class JudgedBatch(msgspec.Struct, frozen=True):
@@ -338,6 +340,18 @@ class OptionCount(msgspec.Struct, frozen=True):
     count: int
 
 
+class RefusalCount(msgspec.Struct, frozen=True):
+    """Cases of a converter with nodes of a ``key`` that a subject, the converter or a runtime, said it does not support;
+    ``what`` it said."""
+
+    frontend: str
+    converter: str
+    component: str
+    key: str
+    what: str
+    count: int
+
+
 class CoverageReport(msgspec.Struct, frozen=True):
     """What has been counted so far. ``drawn`` counts nodes by frontend and operator, ``structures`` cases by frontend
     and what they are built of, ``converters`` names the converters of each frontend that anything was counted for."""
@@ -349,3 +363,4 @@ class CoverageReport(msgspec.Struct, frozen=True):
     arguments: tuple[ArgumentCount, ...]
     structures: dict[str, dict[str, int]] = {}
     options: tuple[OptionCount, ...] = ()
+    refusals: tuple[RefusalCount, ...] = ()

@@ -315,6 +315,20 @@ class OptionRow(Base):
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
 
 
+class RefusalRow(Base):
+    """Cases with nodes of a key that is not supported; see :class:`corpus.records.RefusalCount`."""
+
+    __tablename__ = "coverage_refusal"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    component: Mapped[str] = mapped_column(Word, primary_key=True)
+    key: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    what: Mapped[str] = mapped_column(ExactText, primary_key=True)
+    count: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
 class StructureRow(Base):
     """Cases by what they are built of; see :class:`corpus.records.Coverage`."""
 

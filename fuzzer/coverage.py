@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from corpus.records import VARIANT, Coverage, Outcome
 from fuzzer.data_flow import Flow, flow_of, flows_of
 from fuzzer.formats import Artifact, Setting, Settings
+from fuzzer.quarantine import named
 from generators.argument_classes import argument_class
 from generators.graph import Argument, Graph, Node, Ref, Slice
+from generators.patterns import target_of
 from generators.structures import structures_of
 from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
 
@@ -38,6 +40,7 @@ class Tally:
         self._format = str(format)
         self._settings = {name: setting_text(value) for name, value in settings.items()}
         self._options: Counter[tuple[str, str, str]] = Counter()
+        self._refusals: Counter[tuple[str, str, str]] = Counter()
         self._source: Counter[str] = Counter()
         self._artifact: Counter[str] = Counter()
         self._arguments: Counter[tuple[str, str, str]] = Counter()
@@ -45,10 +48,16 @@ class Tally:
         self._structures: Counter[str] = Counter()
 
     def case(
-        self, graph: Graph, keys: Iterable[str], outcomes: Mapping[str, Outcome], motifs: Iterable[str] = ()
+        self,
+        graph: Graph,
+        keys: Iterable[str],
+        outcomes: Mapping[str, Outcome],
+        motifs: Iterable[str] = (),
+        seen: Iterable[Observation] = (),
     ) -> None:
         """Count a case that was put to the subject. ``keys`` are those of its nodes, each once, ``motifs`` the names of
-        the motifs and mutations that were grown in it (:attr:`generators.random_graphs.Grown.motifs`)."""
+        the motifs and mutations that were grown in it (:attr:`generators.random_graphs.Grown.motifs`), ``seen`` what
+        was observed of it."""
         motifs = set(motifs)
         self._structures.update(("graph", *structures_of(graph), *motifs))
         if any(name.startswith("motif ") for name in motifs):
@@ -56,6 +65,13 @@ class Tally:
         _count(self._source, flow_of(graph))
         self._count_arguments(graph)
         keys = tuple(keys)
+        # Variants of a runtime say the same.
+        unsupported = dict.fromkeys(one.signature for one in seen if one.signature.kind is Kind.UNSUPPORTED)
+        for one in unsupported:
+            culprits = set(named(keys, f": {one.detail}")) if len(keys) > 1 else {target_of(key) for key in keys}
+            self._refusals.update(
+                (one.component, key, one.detail or "no reason given") for key in keys if target_of(key) in culprits
+            )
         gravest = max(outcomes.values(), key=_GRAVITY.index, default=Outcome.SUCCESS)
         for name, text in self._settings.items():
             self._options.update({(name, text, Outcome.STARTED.value): 1, (name, text, gravest.value): 1})
@@ -76,17 +92,20 @@ class Tally:
 
     def record(self) -> Coverage:
         """What has been counted."""
-        arguments: dict[str, dict[str, dict[str, int]]] = {}
-        for (operator, place, kind), count in self._arguments.items():
-            arguments.setdefault(operator, {}).setdefault(place, {})[kind] = count
+        arguments = _nested(self._arguments)
         cells: dict[str, dict[str, dict[str, int]]] = {}
         for (variant, outcome), counts in self._cells.items():
             cells.setdefault(variant, {})[outcome] = dict(counts)
-        options: dict[str, dict[str, dict[str, int]]] = {}
-        for (option, setting, outcome), count in self._options.items():
-            options.setdefault(option, {}).setdefault(setting, {})[outcome] = count
-        structures = dict(self._structures)
-        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells, structures, options)
+        return Coverage(
+            self._format,
+            dict(self._source),
+            dict(self._artifact),
+            arguments,
+            cells,
+            dict(self._structures),
+            _nested(self._options),
+            _nested(self._refusals),
+        )
 
     def _count_arguments(self, graph: Graph, outer: Mapping[str, str] | None = None) -> None:
         roles = dict(outer or {})
@@ -97,6 +116,13 @@ class Tally:
             for body in node.bodies():
                 self._count_arguments(body, roles)
             roles.update((value.name, "node") for value in node.outputs)
+
+
+def _nested(counts: Mapping[tuple[str, str, str], int]) -> dict[str, dict[str, dict[str, int]]]:
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for (first, second, third), count in counts.items():
+        found.setdefault(first, {}).setdefault(second, {})[third] = count
+    return found
 
 
 def setting_text(value: Setting) -> str:
@@ -187,15 +213,25 @@ def merge(parts: Iterable[Coverage | None]) -> Coverage | None:
     arguments: dict[str, dict[str, dict[str, int]]] = {}
     cells: dict[str, dict[str, dict[str, int]]] = {}
     options: dict[str, dict[str, dict[str, int]]] = {}
+    refusals: dict[str, dict[str, dict[str, int]]] = {}
     structures: Counter[str] = Counter()
     for part in present:
         structures.update(part.structures)
         source.update(part.source)
         artifact.update(part.artifact)
-        for total, own in ((arguments, part.arguments), (cells, part.cells), (options, part.options)):
+        nested = (
+            (arguments, part.arguments),
+            (cells, part.cells),
+            (options, part.options),
+            (refusals, part.refusals),
+        )
+        for total, own in nested:
             for first, inner in own.items():
                 for second, counts in inner.items():
                     summed = total.setdefault(first, {}).setdefault(second, {})
                     for name, count in counts.items():
                         summed[name] = summed.get(name, 0) + count
-    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells, dict(structures), options)
+    structures_of_all = dict(structures)
+    return Coverage(
+        present[0].format, dict(source), dict(artifact), arguments, cells, structures_of_all, options, refusals
+    )

@@ -197,7 +197,7 @@ class Pipeline:
             for variant, outcome in outcomes.items():
                 self.spent.count(outcome, variant)
         if self._tally and number >= 0:
-            self._tally.case(case.graph, keys, outcomes, self._motifs.get(number, ()))
+            self._tally.case(case.graph, keys, outcomes, self._motifs.get(number, ()), seen)
             accused, proven = self._patterns(case, any(item.signature.kind not in MISMATCH for item in seen))
         return CaseResult(
             number,

@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from fuzzer.formats import Option, Settings
 from fuzzer.onnx_artifacts import input_names
 from generators.frontends.base import LoadedModel
@@ -32,7 +30,8 @@ def set_quantization(converter: Any, model: LoadedModel, settings: Settings) -> 
     """Set what the settings ask for on a ``tf.lite.TFLiteConverter``.
 
     The representative data set is the case's own feeds, once: what the quantized model then computes lies within the
-    ranges that it was calibrated for, so that no difference is due to saturation.
+    ranges that it was calibrated for, so that no difference is due to saturation. Infinities and NaN in it are left at
+    zero: no range holds them, and nobody calibrates with them.
     """
     import tensorflow as tf
 
@@ -45,15 +44,18 @@ def set_quantization(converter: Any, model: LoadedModel, settings: Settings) -> 
     if way in _CALIBRATED:
 
         def feeds() -> Iterator[dict[str, Any]]:
-            # The calibrator writes what it is given into memory that it allocated for the dense layout.
-            yield {
-                name: np.ascontiguousarray(argument).reshape(argument.shape)
-                for name, argument in zip(input_names(model.graph), model.arguments, strict=True)
-            }
+            names = input_names(model.graph)
+            yield {name: _finite(argument) for name, argument in zip(names, model.arguments, strict=True)}
 
         converter.representative_dataset = feeds
     if way == "int8_io":
         converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def _finite(argument: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.where(tf.math.is_finite(argument), argument, 0) if argument.dtype.is_floating else argument
 
 
 def quantization_script(settings: Settings) -> str:
@@ -66,7 +68,8 @@ def quantization_script(settings: Settings) -> str:
         lines += "converter.target_spec.supported_types = [tf.float16]\n"
     if way in _CALIBRATED:
         lines += textwrap.dedent("""\
-            feed = {f'input_{index}': x for index, x in enumerate(inputs)}
+            finite = [tf.where(tf.math.is_finite(x), x, 0) if x.dtype.is_floating else x for x in inputs]
+            feed = {f'input_{index}': x for index, x in enumerate(finite)}
             converter.representative_dataset = lambda: iter([feed])
             """)
     if way == "int8_io":
