@@ -19,7 +19,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from corpus.errors import CorpusError
-from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, OptionCount, Outcome, RefusalCount, SequenceCount
+from corpus.records import (
+    ArgumentCount,
+    CellCount,
+    Coverage,
+    CoverageReport,
+    OptionCount,
+    Outcome,
+    RefusalCount,
+    SequenceCount,
+)
 from corpus.tables import (
     ArgumentRow,
     BatchRow,
@@ -201,9 +210,7 @@ def decompress(data: bytes) -> NDArray[np.int64]:
     return np.ascontiguousarray(planes.T).view("<i8").reshape(-1)
 
 
-def _upsert(
-    session: Session, kind: type[_Counted], rows: list[dict[str, Any]]
-) -> None:
+def _upsert(session: Session, kind: type[_Counted], rows: list[dict[str, Any]]) -> None:
     """Add the counts of the rows to those that are there, in one statement."""
     if not rows:
         return

@@ -341,8 +341,8 @@ class OptionCount(msgspec.Struct, frozen=True):
 
 
 class RefusalCount(msgspec.Struct, frozen=True):
-    """Cases of a converter with nodes of a ``key`` that a subject, the converter or a runtime, said it does not support;
-    ``what`` it said."""
+    """Cases of a converter with nodes of a ``key`` that a subject, the converter or a runtime, said it does not
+    support; ``what`` it said."""
 
     frontend: str
     converter: str

@@ -221,7 +221,8 @@ def coverage(
 @app.command()
 def matrix(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file. Default: standard output.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write to this file. Default: standard output."),
     ] = None,
     kind: Annotated[
         str,

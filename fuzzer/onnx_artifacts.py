@@ -79,13 +79,13 @@ def contradiction(declared: tuple[str, Sequence[int | None] | None], wanted: Ten
     return "" if same else text
 
 
-def positional_artifact(
-    model: onnx.ModelProto, graph: Graph, *, files: Mapping[str, bytes] | None = None
-) -> Artifact:
+def positional_artifact(model: onnx.ModelProto, graph: Graph, *, files: Mapping[str, bytes] | None = None) -> Artifact:
     """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them."""
     found: list[str | None] = [*_required(model)]
     count = len(graph.inputs)
-    return _artifact(model, graph, (found + [None] * count)[:count], [value.name for value in model.graph.output], files)
+    return _artifact(
+        model, graph, (found + [None] * count)[:count], [value.name for value in model.graph.output], files
+    )
 
 
 def named_artifact(

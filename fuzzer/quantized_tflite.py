@@ -1,4 +1,5 @@
-"""Reading a quantized TFLite model for the oracles: its tensors, as the reference kernels compute them, and operators."""
+"""Reading a quantized TFLite model for the oracles: its operators, and its tensors as the reference kernels compute
+them."""
 
 from __future__ import annotations
 

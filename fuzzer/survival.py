@@ -116,9 +116,7 @@ def _end_of(number: int, death: WorkerDied, converter: Converter, counted: Setti
         funnel={"": {Outcome.STARTED.value: 1}, variant: {outcome.value: 1}}
         if variant
         else {"": {Outcome.STARTED.value: 1, outcome.value: 1}},
-        coverage=_coverage_of(death, seen, converter, counted)
-        if counted is not None and death.step.case
-        else None,
+        coverage=_coverage_of(death, seen, converter, counted) if counted is not None and death.step.case else None,
     )
 
 

@@ -1,9 +1,9 @@
 """What the operators of a converted model do to the errors of their operands.
 
-A rule gives a bound on the error of a result from the operands' values as they were computed (so with their errors) and
-the bounds on their errors. For a function f of one number that is monotone, it is the larger of \\|f(x + e) − f(x)\\| and
-\\|f(x − e) − f(x)\\|; for others a Lipschitz constant times e; for sums of products Σ\\|w\\| e_x + K e_w (\\|x\\| + e_x), K
-being the number of products in a sum. Names are those of TFLite's builtin operators.
+A rule gives a bound on the error of a result from the operands' values as they were computed (so with their errors)
+and the bounds on those errors. For a function f of one number that is monotone, it is the larger of
+\\|f(x + e) − f(x)\\| and \\|f(x − e) − f(x)\\|; for others a Lipschitz constant times e; for sums of K products
+Σ\\|w\\| e_x + K e_w (\\|x\\| + e_x). Names are those of TFLite's builtin operators.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from generators.graph import Array
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of a converted model. ``values`` are the real numbers that it stands for as they were computed, in
-    float64, or integers and booleans as they are (None when that is not known). ``step`` is its scale, or the scales along the dimension they belong to in a
-    shape that broadcasts, None when it is not quantized; ``zero`` its zero point. ``half`` tells a float16 constant."""
+    """A tensor of a converted model.
+
+    ``values`` are the real numbers that it stands for as they were computed, in float64, or integers and booleans as
+    they are (None when that is not known). ``step`` is its scale, or the scales along the dimension they belong to in
+    a shape that broadcasts, None when it is not quantized; ``zero`` its zero point. ``half`` tells a float16 constant.
+    """
 
     values: Array | None
     constant: bool = False
@@ -49,16 +52,55 @@ _NONE = np.asarray(0.0)
 
 #: Results are elements of the operands; other operands are shapes, axes and indices.
 _MOVES = frozenset(
-    "RESHAPE TRANSPOSE SQUEEZE EXPAND_DIMS SLICE STRIDED_SLICE GATHER GATHER_ND CONCATENATION PACK UNPACK SPLIT SPLIT_V"
-    " PAD PADV2 MIRROR_PAD TILE BROADCAST_TO BROADCAST_ARGS REVERSE_V2 SPACE_TO_DEPTH DEPTH_TO_SPACE SPACE_TO_BATCH_ND"
-    " BATCH_TO_SPACE_ND REVERSE_SEQUENCE MATRIX_DIAG MATRIX_SET_DIAG DYNAMIC_UPDATE_SLICE MAX_POOL_2D REDUCE_MAX"
-    " REDUCE_MIN MAXIMUM MINIMUM RESIZE_NEAREST_NEIGHBOR FILL EMBEDDING_LOOKUP RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1"
-    .split()
+    [
+        "RESHAPE",
+        "TRANSPOSE",
+        "SQUEEZE",
+        "EXPAND_DIMS",
+        "SLICE",
+        "STRIDED_SLICE",
+        "GATHER",
+        "GATHER_ND",
+        "CONCATENATION",
+        "PACK",
+        "UNPACK",
+        "SPLIT",
+        "SPLIT_V",
+        "PAD",
+        "PADV2",
+        "MIRROR_PAD",
+        "TILE",
+        "BROADCAST_TO",
+        "BROADCAST_ARGS",
+        "REVERSE_V2",
+        "SPACE_TO_DEPTH",
+        "DEPTH_TO_SPACE",
+        "SPACE_TO_BATCH_ND",
+        "BATCH_TO_SPACE_ND",
+        "REVERSE_SEQUENCE",
+        "MATRIX_DIAG",
+        "MATRIX_SET_DIAG",
+        "DYNAMIC_UPDATE_SLICE",
+        "MAX_POOL_2D",
+        "REDUCE_MAX",
+        "REDUCE_MIN",
+        "MAXIMUM",
+        "MINIMUM",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "FILL",
+        "EMBEDDING_LOOKUP",
+        "RELU",
+        "RELU6",
+        "RELU_N1_TO_1",
+        "RELU_0_TO_1",
+    ]
 )
 #: Results differ by no more than the operands do in the maximum norm, but are computed.
-_NONEXPANSIVE = frozenset("AVERAGE_POOL_2D MEAN RESIZE_BILINEAR ABS NEG SIN COS QUANTIZE DEQUANTIZE".split())
+_NONEXPANSIVE = frozenset(
+    ["AVERAGE_POOL_2D", "MEAN", "RESIZE_BILINEAR", "ABS", "NEG", "SIN", "COS", "QUANTIZE", "DEQUANTIZE"]
+)
 #: Results that do not depend on the elements of the first operand.
-_TYPES = frozenset("SHAPE RANK ZEROS_LIKE".split())
+_TYPES = frozenset(["SHAPE", "RANK", "ZEROS_LIKE"])
 
 _MONOTONE: dict[str, Callable[[Array], Array]] = {
     "LOGISTIC": lambda x: 1 / (1 + np.exp(-x)),
@@ -73,9 +115,10 @@ _MONOTONE: dict[str, Callable[[Array], Array]] = {
     "ROUND": np.rint,
     "SIGN": np.sign,
 }
-#: Bounds of the derivative: of x Φ(x) at x = √2, of its approximation by tanh a little more, of x relu6(x + 3) / 6 at 3.
+#: Bounds of the derivative: of x Φ(x) at x = √2 (of its approximation by tanh a little more), of x relu6(x + 3) / 6
+#: at 3.
 _LIPSCHITZ = {"GELU": 1.14, "HARD_SWISH": 1.5}
-_COMPARISONS = frozenset("EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL".split())
+_COMPARISONS = frozenset(["EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"])
 #: Axis of the output channels of the weights, at place 1.
 _CHANNELS = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "CONV_3D": 4, "TRANSPOSE_CONV": 0}
 
@@ -114,17 +157,20 @@ def _moved(operands: Operands, errors: Errors, result: Tensor) -> Array:
         if operand is not None and operand.values is not None and operand.values.dtype.kind in "iub" and error.any():
             return _INFINITE
     first = operands[0]
-    if len(errors) == 1 and first is not None and first.values is not None and result.values is not None:
-        if first.values.shape == result.values.shape:
-            return errors[0]
+    if len(errors) == 1 and first is not None and _shape(first) == _shape(result) is not None:
+        return errors[0]
     return _largest(errors)
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...] | None:
+    return None if tensor.values is None else tensor.values.shape
 
 
 def _monotone(function: Callable[[Array], Array]) -> Rule:
     def rule(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
         x, e = _value(operands[0]), errors[0]
         middle = function(x)
-        return np.maximum(np.abs(function(x + e) - middle), np.abs(function(x - e) - middle))
+        return np.asarray(np.maximum(np.abs(function(x + e) - middle), np.abs(function(x - e) - middle)))
 
     return rule
 
@@ -142,7 +188,7 @@ def _sum(operation: Operation, operands: Operands, errors: Errors, result: Tenso
 
 def _product(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
     (a, b), (ea, eb) = (_value(one) for one in operands), errors
-    return np.abs(a) * eb + np.abs(b) * ea + ea * eb
+    return np.asarray(np.abs(a) * eb + np.abs(b) * ea + ea * eb)
 
 
 def _quotient(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
@@ -153,12 +199,12 @@ def _quotient(operation: Operation, operands: Operands, errors: Errors, result: 
 
 def _square(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
     x, e = _value(operands[0]), errors[0]
-    return 2 * np.abs(x) * e + e * e
+    return np.asarray(2 * np.abs(x) * e + e * e)
 
 
 def _squared_difference(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
     difference, e = _value(operands[0]) - _value(operands[1]), errors[0] + errors[1]
-    return 2 * np.abs(difference) * e + e * e
+    return np.asarray(2 * np.abs(difference) * e + e * e)
 
 
 def _leaky(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
@@ -167,7 +213,7 @@ def _leaky(operation: Operation, operands: Operands, errors: Errors, result: Ten
 
 def _prelu(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
     (x, alpha), (e, ea) = (_value(one) for one in operands), errors
-    return np.maximum(1.0, np.abs(alpha) + ea) * e + np.abs(x) * ea
+    return np.asarray(np.maximum(1.0, np.abs(alpha) + ea) * e + np.abs(x) * ea)
 
 
 def _softmax(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
@@ -222,7 +268,8 @@ def _selected(operation: Operation, operands: Operands, errors: Errors, result: 
 def _cast(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
     if _value(result).dtype.kind == "f":
         return errors[0]
-    return _monotone(np.trunc)(operation, operands, errors, result)
+    # An integer is right or wrong: no bound holds where another may come out.
+    return np.where(_monotone(np.trunc)(operation, operands, errors, result) > 0, np.inf, 0.0)
 
 
 def _value(tensor: Tensor | None) -> Array:

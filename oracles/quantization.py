@@ -187,10 +187,10 @@ def judge_quantized(
 ) -> list[Judged]:
     """Judge the outputs of a quantized model against those of eager mode; nothing for outputs that pass.
 
-    Arguments are those of :func:`oracles.judge.judge`. Structure, and outputs that nothing quantized contributes to, are
-    judged as there. A value is a bug when it differs by more than the bound of quantization, the customary tolerance
-    and twice the bound of rounding noise together; inconclusive where no bound holds, or where the graph computes
-    anything that is not finite, which no range can hold.
+    Arguments are those of :func:`oracles.judge.judge`. Structure, and outputs that nothing quantized contributes to,
+    are judged as there. A value is a bug when it differs by more than the bound of quantization, the customary
+    tolerance and twice the bound of rounding noise together; inconclusive where no bound holds, or where the graph
+    computes anything that is not finite, which no range can hold.
     """
     analyses = {} if analyses is None else analyses
     mismatches = compare(expected, actual)
@@ -202,7 +202,9 @@ def judge_quantized(
     found: list[Judged] = []
     if len(suspects) < len(mismatches):
         excused = {item.output for item in suspects}
-        left = [want if place in excused else got for place, (want, got) in enumerate(zip(expected, actual, strict=False))]
+        left = [
+            want if place in excused else got for place, (want, got) in enumerate(zip(expected, actual, strict=False))
+        ]
         found = judge(frontend, case, expected, [*left, *actual[len(left) :]], seed=seed, analyses=analyses)
     reasons = f"no bound on the error of quantization holds: {'; '.join(error_bounds.reasons) or 'not finite'}"
     beyond: dict[int, tuple[Mismatch, Array]] = {}

@@ -68,7 +68,9 @@ class TorchOnnxDynamo(Converter):
         Option("opset", (20, 18, 19, 21, 22, 23), (5, 4, 1, 1, 1, 2), "ONNX opset asked for"),
         Option("optimize", (True, False), (3, 1), "run onnxscript's optimizer on the result"),
         Option("external_data", (False, True), (4, 1), "tensors in a file beside the model"),
-        Option("keep_initializers_as_inputs", (False, True), (9, 1), "list the model's tensors as inputs with defaults"),
+        Option(
+            "keep_initializers_as_inputs", (False, True), (9, 1), "list the model's tensors as inputs with defaults"
+        ),
     )
     stages: ClassVar[Mapping[str, Stage]] = {
         # Decomposition re-enters torch.export; it belongs to the second of the exporter's three steps.

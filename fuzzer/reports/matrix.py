@@ -132,9 +132,7 @@ def _accused(
     return found
 
 
-def _cell(
-    place: _Place, counts: Mapping[tuple[str, str], int], messages: list[str], findings: list[str]
-) -> MatrixCell:
+def _cell(place: _Place, counts: Mapping[tuple[str, str], int], messages: list[str], findings: list[str]) -> MatrixCell:
     frontend, key, converter, runtime = place
     cases = counts.get(("", Outcome.STARTED), 0)
     succeeded = counts.get((runtime, Outcome.SUCCESS), 0)

@@ -111,7 +111,9 @@ class OnnxRuntime(Runtime):
         if int(settings.get("threads", 1)) > 1:
             lines.append(f"options.intra_op_num_threads = {settings['threads']}\n")
         options = ["options = onnxruntime.SessionOptions()\n", *lines] if lines else []
-        session = _SESSION.replace("PROVIDER", provider).replace("artifact,", "artifact, options," if lines else "artifact,")
+        session = _SESSION.replace("PROVIDER", provider).replace(
+            "artifact,", "artifact, options," if lines else "artifact,"
+        )
         return "import onnxruntime\n\n" + "".join(options) + session + (_AWKWARD if awkward else _PLAIN)
 
 

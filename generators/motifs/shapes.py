@@ -49,7 +49,9 @@ class Growing(Place, Protocol):
 def grow_shape(growth: Growing, shape: str) -> None:
     """Grow a graph of that shape (:data:`generators.structures.RARE`), as far as it gets: what a converter is known to
     fail on is left out of shapes, too. KeyError for another name."""
-    grow = {"deep chain": _chain, "wide graph": _wide, "large constant": _large, "constant of kilobytes": _kilobytes}[shape]
+    grow = {"deep chain": _chain, "wide graph": _wide, "large constant": _large, "constant of kilobytes": _kilobytes}[
+        shape
+    ]
     with suppress(Ended, Rejected):
         grow(growth)
 
