@@ -356,7 +356,8 @@ class Attempt:
         """One observation per component that is at fault.
 
         When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
-        Of a quantized model, also each variant that does not agree with the reference kernels.
+        Of a quantized model, what agrees with the reference kernels is the converter's fault, too, and a variant that
+        does not agree with them is the runtime's.
         """
         seen: list[Observation] = []
         wrong: list[tuple[str, str, Observation]] = []
@@ -373,12 +374,18 @@ class Attempt:
                 seen.append(worst)
             else:
                 wrong.append((name, variant, worst))
+        converted = len(wrong) == ran
         if bounds is not None:
+            dissenting = self._dissenting(item, outputs, bounds)
+            agreeing = [one for one in wrong if one[:2] not in dissenting]
             accused = {(name, variant) for name, variant, _ in wrong}
-            seen += self._dissenting(item, [one for one in outputs if one[:2] not in accused], bounds)
+            seen += [observation for place, observation in dissenting.items() if place not in accused]
+            if agreeing:
+                # The others are no better, only nearer to the bound.
+                wrong, converted = agreeing, True
         if not wrong:
             return seen
-        if len(wrong) == ran:
+        if converted:
             first = min((seen for _, _, seen in wrong), key=lambda seen: _SEVERITY.index(seen.signature.kind))
             signature = Signature(Stage.CONVERT, self.converter.name, first.signature.kind)
             variants = ", ".join(f"{name} {variant}" for name, variant, _ in wrong)
@@ -398,12 +405,11 @@ class Attempt:
 
     def _dissenting(
         self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]], bounds: ErrorBounds
-    ) -> list[Observation]:
-        """Each variant that is near enough to the float model, but further from the reference kernels, which are so,
-        too, than kernels may be from each other."""
+    ) -> dict[tuple[str, str], Observation]:
+        """Each variant that is further from the reference kernels than kernels may be from each other."""
         ran = [(name, variant, result) for name, variant, result in outputs if not isinstance(result, Refused)]
         references = [(name, result) for name, variant, result in ran if variant == BASELINE]
-        seen = []
+        seen: dict[tuple[str, str], Observation] = {}
         for name, variant, result in ran:
             for reference in (other for runtime, other in references if runtime == name and variant != BASELINE):
                 judged = judge_kernels(
@@ -411,15 +417,10 @@ class Attempt:
                 )
                 if judged:
                     signature = Signature(Stage.INFERENCE, name, judged[0].mismatch.kind, dissent(variant))
-                    seen.append(
-                        Observation(
-                            signature,
-                            Verdict.BUG,
-                            f"{judged[0].mismatch}, expected what the {BASELINE} kernels give",
-                            tuple(one.mismatch.output for one in judged),
-                            variant,
-                            judged[0].numbers,
-                        )
+                    message = f"{judged[0].mismatch}, expected what the {BASELINE} kernels give"
+                    where = tuple(one.mismatch.output for one in judged)
+                    seen[name, variant] = Observation(
+                        signature, Verdict.BUG, message, where, variant, judged[0].numbers
                     )
         return seen
 

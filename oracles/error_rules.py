@@ -238,12 +238,17 @@ def _products(operation: Operation, operands: Operands, errors: Errors, result: 
     """Sums of products with weights."""
     place = 2 if operation.kind == "TRANSPOSE_CONV" else 0
     x, w = np.abs(_value(operands[place])), np.abs(_value(operands[1]))
-    ex, ew = _largest(errors[place : place + 1]), _largest(errors[1:2])
+    ex = _largest(errors[place : place + 1])
+    # By output channel, which is the last dimension of a result.
     axes = tuple(axis for axis in range(w.ndim) if axis != _CHANNELS[operation.kind])
     sums = w.sum(axis=axes)
+    ew = np.broadcast_to(errors[1], w.shape).max(axis=axes, initial=0.0)
     terms = w.size / max(sums.size, 1)
     bias = 3 if operation.kind == "TRANSPOSE_CONV" else 2
-    error = sums.max(initial=0.0) * ex + terms * ew * (x.max(initial=0.0) + ex)
+    # Σ|x|: in a layer of its row, in a convolution at most that of as many terms as large as the largest.
+    dense = operation.kind == "FULLY_CONNECTED" and x.ndim and x.shape[-1] == w.shape[-1]
+    total = x.sum(axis=-1).max(initial=0.0) if dense else terms * x.max(initial=0.0)
+    error = sums * ex + ew * (total + terms * ex)
     return np.asarray(error + _largest(errors[bias:]))
 
 

@@ -6,10 +6,11 @@ Three things make errors, each known from what the model records:
 * A constant that is stored quantized is within half a step of what it was, a step being the scale recorded for it
   (of its channel, where there are several); one stored as float16 within half a unit in the last place.
 * A result that is stored quantized is within half a step of what the kernel computed. The range of its integers is
-  moved by up to half a step to make zero exact, at the ends of the range as much is cut off, and the fixed-point
-  multiplications of integer kernels are promised to be off by one at most (TensorFlow Lite 8-bit quantization
+  moved by up to half a step to make zero exact, at the ends of the range as much is cut off: one step for an operator
+  that quantizes real numbers. The fixed-point multiplications of integer kernels are promised to be off by one at
+  most: two steps for all others (TensorFlow Lite 8-bit quantization
   specification, https://ai.google.dev/edge/litert/models/quantization_spec; Jacob et al., Quantization and Training
-  of Neural Networks for Efficient Integer-Arithmetic-Only Inference, CVPR 2018, sections 2.2 to 2.4): two steps. An
+  of Neural Networks for Efficient Integer-Arithmetic-Only Inference, CVPR 2018, sections 2.2 to 2.4). An
   operator that only moves elements adds nothing where both sides have the same scale and zero point.
 * A hybrid kernel (float operands, weights stored as int8) quantizes its operand as it runs, to 255 steps over its range
   or 127 over its magnitude; the larger of the two steps is the magnitude divided by 127.
@@ -43,7 +44,8 @@ from oracles.noise import FEW, NoiseAnalysis, bounds
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
 
-#: Steps of its result's scale that an operator may be off: from real numbers, and from another kernel.
+#: Steps of its result's scale that an operator may be off: from real numbers, and from another kernel (as much from
+#: real numbers that it quantizes).
 _RESULT_STEPS, _KERNEL_STEPS = 2.0, 1.0
 #: Parts of its magnitude that an operand may be off when a hybrid kernel quantizes it.
 _HYBRID_STEP = 1 / 127
@@ -111,7 +113,8 @@ def carry(
                 error, moves = error_of(operation, operands, given, result, place)
                 error = np.nan_to_num(error, nan=np.inf, posinf=np.inf)
                 if result.step is not None and not (moves and all(_alike(one, result) for one in operands if one)):
-                    steps = _KERNEL_STEPS if against is Against.KERNELS else _RESULT_STEPS
+                    first = operation.kind == "QUANTIZE" and operands[0] is not None and operands[0].step is None
+                    steps = _KERNEL_STEPS if against is Against.KERNELS or first else _RESULT_STEPS
                     error = error + steps * np.max(result.step)
             if not np.isfinite(error).all():
                 unknown.setdefault(operation.kind)
@@ -232,7 +235,7 @@ def _beyond(
     """Outputs that are beyond the bound of quantization: what the noise of rounding leaves of that."""
     try:
         analysis = _analysis(frontend, case, suspects, seed, analyses)
-        finite = all(map(finite_array, frontend.run(case.graph, case.feeds).values()))
+        finite = _computes_finite(frontend, case)
     except EvaluationError as error:
         problem = f"eager mode refuses the graph on a second run: {error}"
         yield from (Judged(item, Verdict.INCONCLUSIVE, problem) for item, _ in suspects.values())
@@ -261,7 +264,8 @@ def judge_kernels(
     analyses: dict[tuple[int, ...], NoiseAnalysis] | None = None,
 ) -> list[Judged]:
     """Hold the outputs of one quantized model on some kernels against those on the reference kernels: a bug for each
-    output of real numbers that differs by more than the bound. Structure is not looked at."""
+    output of real numbers that differs by more than the bound. Structure is not looked at, nor is a case in which the
+    graph computes what is not finite: what integer a NaN becomes is nobody's promise."""
     analyses = {} if analyses is None else analyses
     suspects: dict[int, tuple[Mismatch, Array]] = {}
     for output, (want, got, error) in enumerate(zip(reference, actual, error_bounds.kernels, strict=False)):
@@ -275,6 +279,8 @@ def judge_kernels(
         return []
     try:
         analysis = _analysis(frontend, case, suspects, seed, analyses)
+        if not _computes_finite(frontend, case):
+            return []
     except EvaluationError:
         return []
     found = []
@@ -287,6 +293,11 @@ def judge_kernels(
         if wrong.any():
             found.append(_shown(item, want, got, wrong, limit))
     return found
+
+
+def _computes_finite(frontend: Frontend, case: Case) -> bool:
+    values = frontend.run(case.graph, case.feeds).values()
+    return all(map(finite_array, (*case.feeds.values(), *values)))
 
 
 def customary(want: Array, bound: Array) -> Array:
