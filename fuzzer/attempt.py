@@ -13,6 +13,7 @@ from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, Format, InvalidModel, Unsupported
+from fuzzer.kernel_verdicts import held_together
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.runtimes.onnx_reference import OnnxReference
 from fuzzer.tasks import Step, Subject
@@ -24,7 +25,7 @@ from oracles.compare import finite
 from oracles.judge import judge
 from oracles.noise import NoiseAnalysis
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
-from oracles.quantization import BASELINE, ErrorBounds, dissent, judge_kernels, judge_quantized
+from oracles.quantization import BASELINE, ErrorBounds, judge_quantized
 
 #: Kinds of mismatch in the order in which they hide each other.
 _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
@@ -356,8 +357,7 @@ class Attempt:
         """One observation per component that is at fault.
 
         When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
-        Of a quantized model, what agrees with the reference kernels is the converter's fault, too, and a variant that
-        does not agree with them is the runtime's.
+        Of a quantized model, see :func:`fuzzer.kernel_verdicts.held_together`.
         """
         seen: list[Observation] = []
         wrong: list[tuple[str, str, Observation]] = []
@@ -376,13 +376,10 @@ class Attempt:
                 wrong.append((name, variant, worst))
         converted = len(wrong) == ran
         if bounds is not None:
-            dissenting = self._dissenting(item, outputs, bounds)
-            agreeing = [one for one in wrong if one[:2] not in dissenting]
-            accused = {(name, variant) for name, variant, _ in wrong}
-            seen += [observation for place, observation in dissenting.items() if place not in accused]
-            if agreeing:
-                # The others are no better, only nearer to the bound.
-                wrong, converted = agreeing, True
+            results = {one[:2]: one[2] for one in outputs if not isinstance(one[2], Refused)}
+            found, wrong, agree = held_together(self.frontend, item, results, wrong, bounds)
+            seen += found
+            converted = converted or agree
         if not wrong:
             return seen
         if converted:
@@ -401,27 +398,6 @@ class Attempt:
             standing = ", ".join(variant for variant, _ in members if variant not in occasional)
             signature = Signature(Stage.INFERENCE, name, kind, standing or variants)
             seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
-        return seen
-
-    def _dissenting(
-        self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]], bounds: ErrorBounds
-    ) -> dict[tuple[str, str], Observation]:
-        """Each variant that is further from the reference kernels than kernels may be from each other."""
-        ran = [(name, variant, result) for name, variant, result in outputs if not isinstance(result, Refused)]
-        references = [(name, result) for name, variant, result in ran if variant == BASELINE]
-        seen: dict[tuple[str, str], Observation] = {}
-        for name, variant, result in ran:
-            for reference in (other for runtime, other in references if runtime == name and variant != BASELINE):
-                judged = judge_kernels(
-                    self.frontend, item.case, reference, result, bounds, seed=item.number, analyses=item.analyses
-                )
-                if judged:
-                    signature = Signature(Stage.INFERENCE, name, judged[0].mismatch.kind, dissent(variant))
-                    message = f"{judged[0].mismatch}, expected what the {BASELINE} kernels give"
-                    where = tuple(one.mismatch.output for one in judged)
-                    seen[name, variant] = Observation(
-                        signature, Verdict.BUG, message, where, variant, judged[0].numbers
-                    )
         return seen
 
     def _worst(

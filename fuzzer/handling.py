@@ -26,7 +26,7 @@ from oracles.bucket import bucket_key, title
 from oracles.forking import Zygote
 from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_options
 from oracles.outcome import Kind, Observation, Stage, Verdict, symptom_of
-from oracles.quantization import BASELINE, against
+from oracles.quantization import against
 from oracles.reproducer import render, starts_itself, verify
 
 
@@ -233,9 +233,9 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     packages = [*converter.requires, *(runtime.requires if runtime else ())]
     convert_script = converter.script(subject.settings)
     quantized = {"quantized": True} if converter.quantizes(subject.settings) else {}
-    if runtime and quantized and against(seen.signature.detail):
-        # What is expected of some kernels is what the reference kernels make of the same model.
-        reference = runtime.script(runtime.variants[BASELINE], dtypes, quantized=True)
+    if runtime and quantized and (other := against(seen.signature.detail)):
+        # What is expected of some kernels is what others make of the same model.
+        reference = runtime.script(runtime.variants[other], dtypes, quantized=True)
         convert_script = f"{convert_script}\n{reference}expected = actual\n"
     return render(
         case,

@@ -57,14 +57,28 @@ _NOISE = 2.0
 BASELINE = "reference"
 
 
-def dissent(variant: str) -> str:
-    """The detail of the signature of a runtime variant that does not agree with the reference kernels."""
-    return f"{variant} against {BASELINE}"
+def dissent(variant: str, other: str) -> str:
+    """The detail of the signature of a runtime variant that does not agree with another."""
+    return f"{variant} against {other}"
 
 
-def against(detail: str) -> bool:
-    """Whether that is the detail of such a signature."""
-    return detail.endswith(f" against {BASELINE}")
+def against(detail: str) -> str:
+    """The other variant of such a signature's detail; empty for any other detail."""
+    return detail.partition(" against ")[2]
+
+
+def farther(expected: Sequence[Array], one: Sequence[Array], other: Sequence[Array]) -> bool:
+    """Whether ``one`` is farther from what is expected than ``other``, where either is farthest."""
+
+    def farthest(actual: Sequence[Array]) -> float:
+        pairs = zip(expected, actual, strict=False)
+        return max((float(differences(want, got).max(initial=0.0)) for want, got in pairs if _alike_arrays(want, got)))
+
+    return farthest(one) > farthest(other)
+
+
+def _alike_arrays(left: Array, right: Array) -> bool:
+    return left.dtype == right.dtype and left.shape == right.shape
 
 
 class Against(Enum):

@@ -28,8 +28,10 @@ from tests.fuzzer.graphs import given
 
 WAYS = ("dynamic", "float16", "int8", "int8_io")
 #: Operators that the quantizer knows and that lose nothing to it beyond what is bounded.
-PLAIN = ("tf.add", "tf.subtract", "tf.multiply", "tf.math.sigmoid", "tf.math.tanh", "tf.nn.softmax", "tf.reshape",
-         "tf.transpose", "tf.concat", "tf.nn.relu", "tf.math.reduce_mean", "tf.linalg.matmul", "tf.nn.conv2d")  # fmt: skip
+PLAIN = (
+    *("tf.add", "tf.subtract", "tf.multiply", "tf.math.sigmoid", "tf.math.tanh", "tf.nn.softmax", "tf.reshape"),
+    *("tf.transpose", "tf.concat", "tf.nn.relu", "tf.math.reduce_mean", "tf.linalg.matmul", "tf.nn.conv2d"),
+)
 
 
 def dense() -> Case:
@@ -132,7 +134,9 @@ def test_random_graphs_of_plain_operators_have_no_findings(way: str) -> None:
         (one.number, seen.kind, seen.detail, seen.message)
         for one in result.results
         for seen in one.seen
-        if one.number not in known and seen.verdict == "bug" and seen.kind in ("value", "nonfinite", "dtype", "shape", "count", "invalid")
+        if one.number not in known
+        and seen.verdict == "bug"
+        and seen.kind in ("value", "nonfinite", "dtype", "shape", "count", "invalid")
     ]
     assert found == []
     assert len(passed) >= 8
@@ -200,39 +204,57 @@ def test_planted_parameters_are_found(way: str, change: Callable[[Any], None], m
     assert found[0].numbers["error"] > found[0].numbers["bound"] > 0
 
 
-def test_a_kernel_that_is_off_by_too_many_steps_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Its results are within what quantization may do to the float model, so only the other kernels tell. The input may
-    be off by a step, 2 / 255, the output by half of that."""
-    original = LiteRT.run
-    step = 2 / 255
-
-    def run(self: LiteRT, session: Any, artifact: Artifact, feeds: list[Array]) -> list[Array]:
-        results = original(self, session, artifact, feeds)
-        if session.kernels == "xnnpack":
-            results[0] = results[0] + np.float32(1.75 * step)
-        return results
-
-    load = LiteRT.load
+@pytest.fixture
+def shifted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[list[Seen], Case]]:
+    """What is seen of a layer when some kernels are off by more than the others may be, and by less than quantization
+    may be off from the float model."""
+    load, run = LiteRT.load, LiteRT.run
 
     def loaded(self: LiteRT, artifact: Artifact, settings: Settings) -> Any:
         session = load(self, artifact, settings)
-        session.kernels = settings.get("kernels")  # type: ignore[attr-defined]
+        session.kernels = "" if settings.get("preserve") else settings["kernels"]  # type: ignore[attr-defined]
         return session
 
-    monkeypatch.setattr(LiteRT, "run", run)
-    monkeypatch.setattr(LiteRT, "load", loaded)
-    node = Node("tf.nn.relu", (Ref("x"),), (), (Value("y", TensorType("float32", (40,))),))
-    x = np.linspace(-1, 1, 40, dtype=np.float32)
-    case = Case(Graph("tensorflow", (given("x", "float32", 40),), (), (node,), ("y",)), {"x": x})
-    found = bugs(judged("int8", case))
-    details = {one.detail for one in found}
-    assert details == {"xnnpack against reference", "xnnpack-threads against reference"}
+    def seen(kernels: str) -> tuple[list[Seen], Case]:
+        case = dense()
+        model = frontend("tensorflow").load(case)
+        feeds = [case.feeds[value.name] for value in case.graph.inputs]
+        bounds = quantized_tflite.error_bounds(converters()["tflite"].convert(model, {"quantization": "int8"}), feeds)
+        offset = (1.1 * bounds.kernels[2]).astype(np.float32)
+        assert (offset < 0.85 * bounds.floats[2]).all()
+
+        def wrong(self: LiteRT, session: Any, artifact: Artifact, feeds: list[Array]) -> list[Array]:
+            results = run(self, session, artifact, feeds)
+            if session.kernels == kernels:
+                results[2] = results[2] + offset
+            return results
+
+        monkeypatch.setattr(LiteRT, "load", loaded)
+        monkeypatch.setattr(LiteRT, "run", wrong)
+        return bugs(judged("int8", case)), case
+
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("kernels", "details"),
+    [
+        ("xnnpack", {"xnnpack against reference", "xnnpack-threads against reference"}),
+        # It is the one that is farther from the float model.
+        ("reference", {"reference against xnnpack"}),
+    ],
+)
+def test_kernels_that_are_off_by_too_much_are_found(
+    shifted: Callable[[str], tuple[list[Seen], Case]], kernels: str, details: set[str]
+) -> None:
+    found, case = shifted(kernels)
+    assert {one.detail for one in found} == details
     assert all((one.stage, one.component, one.kind) == ("inference", "litert", "value") for one in found)
     # Its reproducer holds the two kernels against each other. They agree, once the planted fault is gone.
-    seen = found[0].observation()
     source = frontend("tensorflow").source(case.graph)
-    script = script_of(case, seen, source, subject("int8"), converters()["tflite"])
+    script = script_of(case, found[0].observation(), source, subject("int8"), converters()["tflite"])
     assert "BUILTIN_REF" in script
+    # Large constants are looked up by the script.
     done = verify(script, 1)
     assert done.statuses == (0,), done.outputs[0][-2000:]
 
