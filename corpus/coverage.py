@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,26 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from corpus.errors import CorpusError
-from corpus.records import ArgumentCount, CellCount, Coverage, CoverageReport, Outcome, ProfileCount, SequenceCount
+from corpus.records import (
+    ArgumentCount,
+    CellCount,
+    Coverage,
+    CoverageReport,
+    OptionCount,
+    Outcome,
+    ProfileCount,
+    RefusalCount,
+    SequenceCount,
+)
 from corpus.tables import (
     ArgumentRow,
     BatchRow,
     CellRow,
     LongSequencesRow,
     NameRow,
+    OptionRow,
     ProfileRow,
+    RefusalRow,
     ScopeRow,
     SequenceRow,
     StructureRow,
@@ -42,6 +54,7 @@ SHORT, LONGEST = 2, 5
 #: The class of an argument that is left to its default.
 ABSENT = "absent"
 
+_Counted: TypeAlias = "ArgumentRow | CellRow | OptionRow | ProfileRow | RefusalRow | SequenceRow | StructureRow"
 _SIDES = ("source", "artifact")
 #: Bytes of the sequences of one batch: eight for each, and hundreds of sequences for each node would be very many.
 _MOST_BYTES = 1 << 28
@@ -87,6 +100,7 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
     ]
     _upsert(session, ArgumentRow, arguments)
     names = {key for outcomes in coverage.cells.values() for counts in outcomes.values() for key in counts}
+    names |= {key for refusals in coverage.refusals.values() for key in refusals}
     keys = _numbers(session, _keys_of(batch.frontend), names)
     cells = [
         {"scope_id": scope, "variant": variant, "outcome": outcome, "key": keys[key], "count": count}
@@ -106,6 +120,20 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
         for family, count in families.items()
     ]
     _upsert(session, ProfileRow, profiles)
+    options = [
+        {"scope_id": scope, "option": option, "setting": setting, "outcome": outcome, "count": count}
+        for option, settings in coverage.options.items()
+        for setting, outcomes in settings.items()
+        for outcome, count in outcomes.items()
+    ]
+    _upsert(session, OptionRow, options)
+    refusals = [
+        {"scope_id": scope, "component": component, "key": keys[key], "what": what, "count": count}
+        for component, found in coverage.refusals.items()
+        for key, said in found.items()
+        for what, count in said.items()
+    ]
+    _upsert(session, RefusalRow, refusals)
 
 
 def _keys_of(frontend: str) -> str:
@@ -191,11 +219,7 @@ def decompress(data: bytes) -> NDArray[np.int64]:
     return np.ascontiguousarray(planes.T).view("<i8").reshape(-1)
 
 
-def _upsert(
-    session: Session,
-    kind: type[ArgumentRow | CellRow | ProfileRow | SequenceRow | StructureRow],
-    rows: list[dict[str, Any]],
-) -> None:
+def _upsert(session: Session, kind: type[_Counted], rows: list[dict[str, Any]]) -> None:
     """Add the counts of the rows to those that are there, in one statement."""
     if not rows:
         return
@@ -249,6 +273,8 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
     arguments: list[ArgumentCount] = []
     structures: dict[str, dict[str, int]] = {}
     profiles: list[ProfileCount] = []
+    options: list[OptionCount] = []
+    refusals: list[RefusalCount] = []
     for frontend, chosen in _grouped(scopes, lambda scope: scope.frontend):
         converters[frontend] = tuple(sorted({scope.converter for scope in scopes if scope.frontend == frontend}))
         names = _names(session, frontend)
@@ -260,10 +286,20 @@ def report(session: Session, campaign: str | None, converter: str | None) -> Cov
         for name in converters[frontend]:
             own = [scope.id for scope in scopes if (scope.frontend, scope.converter) == (frontend, name)]
             cells += _cells(session, frontend, name, own)
+            options += _options(session, frontend, name, own)
+            refusals += _refusals(session, frontend, name, own)
     for format, chosen in _grouped(scopes, lambda scope: scope.format):
         sequences += _sequences(session, 1, format, chosen)
     return CoverageReport(
-        converters, tuple(sequences), operators, tuple(cells), tuple(arguments), structures, tuple(profiles)
+        converters,
+        tuple(sequences),
+        operators,
+        tuple(cells),
+        tuple(arguments),
+        structures,
+        tuple(profiles),
+        tuple(options),
+        tuple(refusals),
     )
 
 
@@ -378,6 +414,30 @@ def _cells(session: Session, frontend: str, converter: str, scopes: Sequence[int
     )
     for variant, outcome, key, count in session.execute(query):
         yield CellCount(frontend, converter, variant, outcome, names[key], int(count))
+
+
+def _options(session: Session, frontend: str, converter: str, scopes: Sequence[int]) -> Iterator[OptionCount]:
+    if not inspect(session.connection()).has_table(OptionRow.__tablename__):
+        return  # a corpus of a version that did not count them, opened for reading alone
+    place = (OptionRow.option, OptionRow.setting, OptionRow.outcome)
+    query = (
+        select(*place, func.sum(OptionRow.count))
+        .where(OptionRow.scope_id.in_(scopes))
+        .group_by(*place)
+        .order_by(*place)
+    )
+    for option, setting, outcome, count in session.execute(query):
+        yield OptionCount(frontend, converter, option, setting, outcome, int(count))
+
+
+def _refusals(session: Session, frontend: str, converter: str, scopes: Sequence[int]) -> Iterator[RefusalCount]:
+    if not inspect(session.connection()).has_table(RefusalRow.__tablename__):
+        return
+    names = _names(session, _keys_of(frontend))
+    place = (RefusalRow.component, RefusalRow.key, RefusalRow.what)
+    query = select(*place, func.sum(RefusalRow.count)).where(RefusalRow.scope_id.in_(scopes))
+    for component, key, what, count in session.execute(query.group_by(*place).order_by(*place)):
+        yield RefusalCount(frontend, converter, component, names[key], what, int(count))
 
 
 def _arguments(

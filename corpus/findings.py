@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
 from corpus.errors import CorpusError
 from corpus.records import PENDING, Bucket, Finding, FindingState, Finish, NewFinding
-from corpus.tables import BatchRow, BucketRow, CampaignRow, FindingRow
+from corpus.tables import BatchRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow
 from generators.graph import digest_of
 from oracles.outcome import Kind, Signature, Stage, Symptom
 
 #: Hexadecimal digits of a finding's id: with a million findings, two share one with a probability of 1 in 500.
 ID_DIGITS = 12
 
+Setting: TypeAlias = "bool | int | float | str"
 Row = TypeVar("Row", CampaignRow, FindingRow)
 
 
@@ -97,6 +98,8 @@ def finish(session: Session, finding: str, end: Finish, minimized: str, reproduc
             row.numbers = end.numbers
         if end.settings is not None:
             row.settings = list(end.settings)
+        if end.converter_settings is not None:
+            session.merge(FindingSettingsRow(finding_id=row.id, settings=end.converter_settings))
         if end.bucket:
             _put_into_bucket(session, row, end.bucket)
         session.flush()
@@ -183,6 +186,17 @@ def _rank(bucket: Bucket) -> tuple[bool, bool, int]:
     return (shown.state is not FindingState.VERIFIED, bool(shown.needs_special), -bucket.count)
 
 
+def _needed_settings(session: Session, row: FindingRow) -> dict[str, Setting]:
+    """The settings that the finding was found to need; none where nothing is known of that, as in a corpus of an older
+    version that is only read."""
+    known = session.info.setdefault("finding_settings", None)
+    if known is None:
+        known = inspect(session.connection()).has_table(FindingSettingsRow.__tablename__)
+        session.info["finding_settings"] = known
+    needed = session.get(FindingSettingsRow, row.id) if known else None
+    return dict(needed.settings) if needed is not None else {}
+
+
 def _finding(session: Session, row: FindingRow) -> Finding:
     batch = session.get_one(BatchRow, (row.campaign_id, row.batch_number))
     return Finding(
@@ -194,7 +208,7 @@ def _finding(session: Session, row: FindingRow) -> Finding:
         symptom=Symptom(row.symptom),
         frontend=batch.frontend,
         converter=batch.converter,
-        converter_settings=dict(batch.issued.get("settings", {})),
+        converter_settings=_needed_settings(session, row) or dict(batch.issued.get("settings", {})),
         settings=tuple(row.settings),
         message=row.message,
         numbers=row.numbers,

@@ -116,6 +116,10 @@ class UnsupportedCount(msgspec.Struct, frozen=True):
     count: int = 1
 
 
+#: The name under which runtime variants are counted among options.
+VARIANT = "runtime"
+
+
 class Coverage(msgspec.Struct, frozen=True):
     """What the cases of a batch exercised, counted.
 
@@ -123,6 +127,9 @@ class Coverage(msgspec.Struct, frozen=True):
     data flow, their names joined by a space. ``arguments`` counts nodes by operator, place of the argument and class.
     ``cells`` counts cases by runtime variant, :class:`Outcome` and node key, variants and outcomes being as in a
     funnel; what happened to a case is counted for the key of each of its nodes, whichever of them is to blame.
+    ``options`` counts cases by option of the converter, its setting and :class:`Outcome` (the gravest of all variants),
+    and under :data:`VARIANT` by runtime variant and outcome. ``refusals`` counts cases by the subject that does not
+    support them, the key of the nodes that this is about (the only ones, or those that it names) and what it says.
     ``structures`` counts cases by what they are built of: motifs and mutations that were grown in them, unusual outputs
     and inputs, rare shapes; ``graph`` counts all of them. ``profiles`` counts operands of nodes that are inputs or
     constants of their graph, by the profile that they were drawn from, their element type and the family of the
@@ -136,6 +143,8 @@ class Coverage(msgspec.Struct, frozen=True):
     cells: dict[str, dict[str, dict[str, int]]] = {}
     structures: dict[str, int] = {}
     profiles: dict[str, dict[str, dict[str, int]]] = {}
+    options: dict[str, dict[str, dict[str, int]]] = {}
+    refusals: dict[str, dict[str, dict[str, int]]] = {}
 
 
 class JudgedBatch(msgspec.Struct, frozen=True):
@@ -222,6 +231,7 @@ class Finish(msgspec.Struct, frozen=True):
     message: str = ""
     numbers: dict[str, float] | None = None
     settings: tuple[str, ...] | None = None
+    converter_settings: dict[str, bool | int | float | str] | None = None
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -332,6 +342,30 @@ class ProfileCount(msgspec.Struct, frozen=True):
     count: int
 
 
+class OptionCount(msgspec.Struct, frozen=True):
+    """Cases of a converter that were converted with an option set so and came to an outcome; for the option
+    :data:`VARIANT`, those that came to it under that runtime variant."""
+
+    frontend: str
+    converter: str
+    option: str
+    setting: str
+    outcome: str
+    count: int
+
+
+class RefusalCount(msgspec.Struct, frozen=True):
+    """Cases of a converter with nodes of a ``key`` that a subject, the converter or a runtime, said it does not
+    support; ``what`` it said."""
+
+    frontend: str
+    converter: str
+    component: str
+    key: str
+    what: str
+    count: int
+
+
 class CoverageReport(msgspec.Struct, frozen=True):
     """What has been counted so far. ``drawn`` counts nodes by frontend and operator, ``structures`` cases by frontend
     and what they are built of, ``converters`` names the converters of each frontend that anything was counted for."""
@@ -343,3 +377,5 @@ class CoverageReport(msgspec.Struct, frozen=True):
     arguments: tuple[ArgumentCount, ...]
     structures: dict[str, dict[str, int]] = {}
     profiles: tuple[ProfileCount, ...] = ()
+    options: tuple[OptionCount, ...] = ()
+    refusals: tuple[RefusalCount, ...] = ()

@@ -166,6 +166,15 @@ class FindingRow(Base):
     )
 
 
+class FindingSettingsRow(Base):
+    """Settings of the converter that a minimized finding needs, where they are fewer than its batch's."""
+
+    __tablename__ = "finding_settings"
+
+    finding_id: Mapped[str] = mapped_column(Word, ForeignKey("finding.id"), primary_key=True)
+    settings: Mapped[Any] = mapped_column(Json)
+
+
 class OutcomeRow(Base):
     """The funnel of a campaign, summed over its judged batches."""
 
@@ -300,6 +309,35 @@ class ProfileRow(Base):
     profile: Mapped[str] = mapped_column(Word, primary_key=True)
     dtype: Mapped[str] = mapped_column(Word, primary_key=True)
     family: Mapped[str] = mapped_column(Word, primary_key=True)
+    count: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
+class OptionRow(Base):
+    """Cases by a setting of their converter, or a runtime variant, and outcome; see
+    :class:`corpus.records.OptionCount`."""
+
+    __tablename__ = "coverage_option"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    option: Mapped[str] = mapped_column(ExactText, primary_key=True)
+    setting: Mapped[str] = mapped_column(ExactText, primary_key=True)
+    outcome: Mapped[str] = mapped_column(Word, primary_key=True)
+    count: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
+class RefusalRow(Base):
+    """Cases with nodes of a key that is not supported; see :class:`corpus.records.RefusalCount`."""
+
+    __tablename__ = "coverage_refusal"
+
+    scope_id: Mapped[int] = mapped_column(ForeignKey("coverage_scope.id"), primary_key=True)
+    component: Mapped[str] = mapped_column(Word, primary_key=True)
+    key: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    what: Mapped[str] = mapped_column(ExactText, primary_key=True)
     count: Mapped[int]
 
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012

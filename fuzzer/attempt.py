@@ -13,6 +13,7 @@ from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, Format, InvalidModel, Unsupported
+from fuzzer.kernel_verdicts import held_together
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.runtimes.onnx_reference import OnnxReference
 from fuzzer.tasks import Step, Subject
@@ -24,6 +25,7 @@ from oracles.compare import finite
 from oracles.judge import judge
 from oracles.noise import Analyst
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
+from oracles.quantization import BASELINE, ErrorBounds, judge_quantized
 
 #: Kinds of mismatch in the order in which they hide each other.
 _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
@@ -186,6 +188,7 @@ class Attempt:
                 per_variant.append((runtime.name, variant, refusal))
         if self.converter.source is self.converter.target:
             per_variant = _dissent(per_variant)
+        bounds = self._error_bounds(artifact, feeds, numbers, blob)
         self._announce(Step("judge", "", numbers))
         found: list[Judgement] = []
         start = 0
@@ -197,7 +200,8 @@ class Attempt:
                 for name, variant, result in per_variant
             ]
             with self.spent.during("judging"):
-                found.append((item.number, item.case, self._verdicts(item, outputs)))
+                part = bounds and bounds.part(start, stop)
+                found.append((item.number, item.case, self._verdicts(item, outputs, part)))
             start += len(item.expected)
         self._hear_witness(prepared, artifact, found)
         counts = [seen for _, _, all_seen in found for seen in all_seen if seen.signature.kind is Kind.COUNT]
@@ -205,6 +209,17 @@ class Attempt:
             # With an output missing or added, those behind it are shifted: only single cases can be judged.
             raise Refused(counts[0], bug=True)
         return found
+
+    def _error_bounds(
+        self, artifact: Artifact, feeds: Sequence[Array], numbers: tuple[int, ...], blob: bytes
+    ) -> ErrorBounds | None:
+        """What the outputs of a quantized artifact may differ by; the step is that of a runtime, which computes it."""
+        if not self.variants:
+            return None
+        if self.converter.quantizes(self.settings):
+            self._announce(Step("run", self.variants[0][0].name, numbers, blob, BASELINE))
+        with self.spent.during("judging"):
+            return self.converter.error_bounds(artifact, feeds, self.settings)
 
     def _convert(self, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> Artifact:
         converter = self.converter
@@ -336,10 +351,13 @@ class Attempt:
 
     # -- verdicts ------------------------------------------------------------------------------------------------
 
-    def _verdicts(self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]]) -> list[Observation]:
+    def _verdicts(
+        self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]], bounds: ErrorBounds | None
+    ) -> list[Observation]:
         """One observation per component that is at fault.
 
         When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
+        Of a quantized model, see :func:`fuzzer.kernel_verdicts.held_together`.
         """
         seen: list[Observation] = []
         wrong: list[tuple[str, str, Observation]] = []
@@ -349,16 +367,22 @@ class Attempt:
                 seen.extend(result.observations)
                 continue
             ran += 1
-            worst = self._worst(item, result, name, variant)
+            worst = self._worst(item, result, name, variant, bounds)
             if worst is None:
                 continue
             if worst.verdict is Verdict.INCONCLUSIVE:
                 seen.append(worst)
             else:
                 wrong.append((name, variant, worst))
+        converted = len(wrong) == ran
+        if bounds is not None:
+            results = {one[:2]: one[2] for one in outputs if not isinstance(one[2], Refused)}
+            found, wrong, agree = held_together(self.frontend, item, results, wrong, bounds)
+            seen += found
+            converted = converted or agree
         if not wrong:
             return seen
-        if len(wrong) == ran:
+        if converted:
             first = min((seen for _, _, seen in wrong), key=lambda seen: _SEVERITY.index(seen.signature.kind))
             signature = Signature(Stage.CONVERT, self.converter.name, first.signature.kind)
             variants = ", ".join(f"{name} {variant}" for name, variant, _ in wrong)
@@ -369,13 +393,22 @@ class Attempt:
         for (name, kind), members in groups.items():
             first = members[0][1]
             variants = ", ".join(variant for variant, _ in members)
-            signature = Signature(Stage.INFERENCE, name, kind, variants)
+            # Which of those that take turns was there is no part of a defect that the others show.
+            occasional = runtimes()[name].occasional
+            standing = ", ".join(variant for variant, _ in members if variant not in occasional)
+            signature = Signature(Stage.INFERENCE, name, kind, standing or variants)
             seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
         return seen
 
-    def _worst(self, item: Prepared, actual: list[Array], name: str, variant: str) -> Observation | None:
+    def _worst(
+        self, item: Prepared, actual: list[Array], name: str, variant: str, bounds: ErrorBounds | None
+    ) -> Observation | None:
         """The gravest verdict on the outputs of one variant; None when all pass."""
-        judged = judge(self.frontend, item.case, item.expected, actual, analyst=item.analyst)
+        given = (self.frontend, item.case, item.expected, actual)
+        if bounds is None:
+            judged = judge(*given, analyst=item.analyst)
+        else:
+            judged = judge_quantized(*given, bounds, analyst=item.analyst)
         bugs = [result for result in judged if result.verdict is Verdict.BUG]
         chosen = bugs or [result for result in judged if result.verdict is Verdict.INCONCLUSIVE]
         if not chosen:

@@ -14,6 +14,7 @@ import typer
 
 from fuzzer import cli_commands as commands
 from fuzzer import cli_harvest as harvest_commands
+from fuzzer import cli_matrix as matrix_commands
 from fuzzer.errors import UsageError
 
 #: Exit statuses.
@@ -215,6 +216,28 @@ def coverage(
 ) -> None:
     """Show what has been exercised: sequences of operators, operators and dtypes by outcome, classes of arguments."""
     commands.coverage(corpus, database, as_json, campaign, converter)
+
+
+@app.command()
+def matrix(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write to this file. Default: standard output."),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="FORMAT", help="html, markdown or json. Default: as the suffix of --output says."
+        ),
+    ] = "",
+    campaign: Annotated[str, typer.Option(help="Only this campaign.")] = "",
+    converter: Annotated[str, typer.Option(help="Only batches for this converter.")] = "",
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    debug: Debug = False,
+) -> None:
+    """Write the support matrix: operators and element types by converter and runtime, as far as was tested."""
+    matrix_commands.matrix(corpus, database, campaign, converter, kind, output)
 
 
 @app.command()

@@ -229,18 +229,18 @@ def coverage(corpus: Path, database: str, as_json: bool, prefix: str, converter:
                 raise UsageError(f"nothing was counted for a converter {converter!r}", f"for: {', '.join(counted)}")
             where = f"campaign {chosen}" if chosen else f"the corpus {corpus}"
             raise UsageError(f"{where} has no judged batch with coverage", "`convfuzz fuzz` or `convfuzz resume` first")
-    registered = {name: _registered(name) for name in report.converters}
+    known = {name: registered(name) for name in report.converters}
     if as_json:
-        record = cli_coverage.as_record(report, registered)
+        record = cli_coverage.as_record(report, known)
         print(to_json({"campaigns": [campaign.id for campaign in campaigns], **record}))
         return
     one = f"campaign {campaigns[0].id}"
     of = one if len(campaigns) == 1 else f"{len(campaigns)} campaigns"
     through = f", through {converter}" if converter else ""
-    _console().print(cli_coverage.rendered(report, registered, [f"coverage of {of}{through}"]))
+    _console().print(cli_coverage.rendered(report, known, [f"coverage of {of}{through}"]))
 
 
-def _registered(name: str) -> tuple[str, ...] | None:
+def registered(name: str) -> tuple[str, ...] | None:
     """The targets of a frontend; None when its framework is not installed."""
     from generators.frontends.base import frontend
 

@@ -12,9 +12,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from corpus.records import ArgumentCount, CellCount, CoverageReport, Outcome, ProfileCount
+from corpus.records import VARIANT, ArgumentCount, CellCount, CoverageReport, Outcome, ProfileCount
 from fuzzer.cli_profiles import by_frontend, never_from, profile_table
 from fuzzer.cli_text import clean
+from fuzzer.converters.base import Converter, converters
+from fuzzer.coverage import setting_text
+from fuzzer.runtimes.base import runtimes
 from generators.motifs import CUT, KINDS, names
 from generators.structures import NAMES
 
@@ -38,6 +41,7 @@ def as_record(report: CoverageReport, registered: Mapping[str, Sequence[str] | N
         "profiles_at_zero": {
             name: [list(cell) for cell in never_from(counts)] for name, counts in by_frontend(report.profiles).items()
         },
+        "options": options(report),
         "cells": report.cells,
         "never_succeeded": {
             converter: list(never_succeeded(cells)) for converter, cells in _by_converter(report.cells).items()
@@ -58,6 +62,32 @@ def structures(counted: Mapping[str, int], frontend: str) -> dict[str, int]:
     motifs = [f"motif {name}" for name in names(frontend)]
     known = dict.fromkeys(("graph", "graph with a motif", *NAMES, *motifs, *kinds), 0)
     return {**known, **counted}
+
+
+def options(report: CoverageReport) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
+    """Cases by converter, option, setting and outcome, those of runtime variants under the option "runtime": all that
+    is ever drawn, also what no case had (nothing is counted there), then what another version drew."""
+    counted: dict[str, dict[str, dict[str, dict[str, int]]]] = {}
+    installed = converters()
+    for name in dict.fromkeys(row.converter for row in report.options):
+        counted[name] = _drawn(installed[name]) if name in installed else {}
+    for row in report.options:
+        counted[row.converter].setdefault(row.option, {}).setdefault(row.setting, {})[row.outcome] = row.count
+    return counted
+
+
+def _drawn(converter: Converter) -> dict[str, dict[str, dict[str, int]]]:
+    """Every setting of every option, and every runtime variant, that batches of a converter may have."""
+    drawn: dict[str, dict[str, dict[str, int]]] = {
+        option.name: {setting_text(value): {} for value in option.drawn} for option in converter.options
+    }
+    variants = [
+        f"{runtime.name} {variant}"
+        for runtime in runtimes().values()
+        if runtime.format is converter.target and runtime.availability().available
+        for variant in runtime.variants
+    ]
+    return {**drawn, VARIANT: {variant: {} for variant in variants}}
 
 
 def never_succeeded(cells: Sequence[CellCount]) -> dict[str, int]:
@@ -85,6 +115,8 @@ def rendered(
         parts.append(_structure_table(report.structures))
     for frontend, rows in by_frontend(report.profiles).items():
         parts += _profiles(frontend, rows)
+    if report.options:
+        parts.append(_option_table(options(report)))
     parts.append(_cell_table(report.cells))
     for converter, cells in _by_converter(report.cells).items():
         names = [f"{name} ({count})" for name, count in never_succeeded(cells).items()]
@@ -147,6 +179,23 @@ def _structure_table(report: Mapping[str, Mapping[str, int]]) -> Table:
             text = f"{counts[name] + cut:,}" if name in counts else ""
             row.append(f"{text} ({cut:,} cut short)" if cut else text)
         table.add_row(Text(clean(name)), *row)
+    return table
+
+
+def _option_table(counted: Mapping[str, Mapping[str, Mapping[str, Mapping[str, int]]]]) -> Table:
+    """How many cases each setting had, and what they came to."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("option\n  setting", no_wrap=True)
+    table.add_column("cases", justify="right")
+    table.add_column("came to", overflow="fold")
+    for converter, found in counted.items():
+        for option, settings in found.items():
+            table.add_row(Text(clean(f"{converter}  {option}")), "", "")
+            for setting, outcomes in settings.items():
+                count = outcomes.get(Outcome.STARTED, sum(outcomes.values()))
+                met = (f"{outcomes[step]:,} {step}" for step in Outcome if step in outcomes)
+                words = ", ".join(word for word in met if not word.endswith(Outcome.STARTED))
+                table.add_row(Text(clean(f"  {setting}")), f"{count:,}", words)
     return table
 
 

@@ -8,24 +8,40 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from corpus.records import Coverage, Outcome
+from corpus.records import VARIANT, Coverage, Outcome
 from fuzzer.data_flow import Flow, flow_of, flows_of
-from fuzzer.formats import Artifact
+from fuzzer.formats import Artifact, Setting, Settings
+from fuzzer.quarantine import named
 from generators.argument_classes import argument_class
 from generators.frontends.base import frontend
 from generators.graph import Argument, Graph, Node, Ref, Slice
+from generators.patterns import target_of
 from generators.structures import structures_of
 from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
 
 #: Stands for the operators of an artifact that cannot be read.
 UNREADABLE = "(unreadable)"
+#: Outcomes from the best to the gravest, of which that of a case under several runtime variants is told.
+_GRAVITY = (
+    Outcome.SUCCESS,
+    Outcome.UNSUPPORTED,
+    Outcome.INCONCLUSIVE,
+    Outcome.RUN_FAILED,
+    Outcome.LOAD_FAILED,
+    Outcome.MISMATCH,
+    Outcome.INVALID,
+    Outcome.CONVERTER_FAILED,
+)
 
 
 class Tally:
-    """Counts while a batch is judged. ``format`` is that of the converter's artifacts."""
+    """Counts while a batch is judged. ``format`` is that of the converter's artifacts, ``settings`` are its options."""
 
-    def __init__(self, format: str) -> None:
+    def __init__(self, format: str, settings: Settings) -> None:
         self._format = str(format)
+        self._settings = {name: setting_text(value) for name, value in settings.items()}
+        self._options: Counter[tuple[str, str, str]] = Counter()
+        self._refusals: Counter[tuple[str, str, str]] = Counter()
         self._source: Counter[str] = Counter()
         self._artifact: Counter[str] = Counter()
         self._arguments: Counter[tuple[str, str, str]] = Counter()
@@ -40,10 +56,12 @@ class Tally:
         outcomes: Mapping[str, Outcome],
         motifs: Iterable[str] = (),
         profiles: Mapping[str, str] | None = None,
+        seen: Iterable[Observation] = (),
     ) -> None:
         """Count a case that was put to the subject. ``keys`` are those of its nodes, each once, ``motifs`` the names of
         the motifs and mutations that were grown in it (:attr:`generators.random_graphs.Grown.motifs`), ``profiles``
-        those that its inputs and constants were drawn from (:attr:`generators.graph.Case.profiles`)."""
+        those that its inputs and constants were drawn from (:attr:`generators.graph.Case.profiles`), ``seen`` what was
+        observed of it."""
         motifs = set(motifs)
         self._structures.update(("graph", *structures_of(graph), *motifs))
         if any(name.startswith("motif ") for name in motifs):
@@ -53,6 +71,17 @@ class Tally:
         if profiles:
             self._profiles.update(profiles_of(graph, profiles))
         keys = tuple(keys)
+        # Variants of a runtime say the same.
+        unsupported = dict.fromkeys(one.signature for one in seen if one.signature.kind is Kind.UNSUPPORTED)
+        for one in unsupported:
+            culprits = set(named(keys, f": {one.detail}")) if len(keys) > 1 else {target_of(key) for key in keys}
+            self._refusals.update(
+                (one.component, key, one.detail or "no reason given") for key in keys if target_of(key) in culprits
+            )
+        gravest = max(outcomes.values(), key=_GRAVITY.index, default=Outcome.SUCCESS)
+        for name, text in self._settings.items():
+            self._options.update({(name, text, Outcome.STARTED.value): 1, (name, text, gravest.value): 1})
+        self._options.update((VARIANT, variant, outcome.value) for variant, outcome in outcomes.items() if variant)
         for variant, outcome in (("", Outcome.STARTED), *outcomes.items()):
             self._cells.setdefault((variant, outcome.value), Counter()).update(keys)
 
@@ -69,17 +98,21 @@ class Tally:
 
     def record(self) -> Coverage:
         """What has been counted."""
-        arguments: dict[str, dict[str, dict[str, int]]] = {}
-        for (operator, place, kind), count in self._arguments.items():
-            arguments.setdefault(operator, {}).setdefault(place, {})[kind] = count
+        arguments = _nested(self._arguments)
         cells: dict[str, dict[str, dict[str, int]]] = {}
         for (variant, outcome), counts in self._cells.items():
             cells.setdefault(variant, {})[outcome] = dict(counts)
-        profiles: dict[str, dict[str, dict[str, int]]] = {}
-        for (profile, dtype, family), count in self._profiles.items():
-            profiles.setdefault(profile, {}).setdefault(dtype, {})[family] = count
-        structures = dict(self._structures)
-        return Coverage(self._format, dict(self._source), dict(self._artifact), arguments, cells, structures, profiles)
+        return Coverage(
+            self._format,
+            dict(self._source),
+            dict(self._artifact),
+            arguments,
+            cells,
+            dict(self._structures),
+            _nested(self._profiles),
+            _nested(self._options),
+            _nested(self._refusals),
+        )
 
     def _count_arguments(self, graph: Graph, outer: Mapping[str, str] | None = None) -> None:
         roles = dict(outer or {})
@@ -104,6 +137,18 @@ def profiles_of(graph: Graph, profiles: Mapping[str, str]) -> Iterator[tuple[str
             family = registry[node.target].family if node.target in registry else "other"
             for name in names:
                 yield profiles[name], types[name], family
+
+
+def _nested(counts: Mapping[tuple[str, str, str], int]) -> dict[str, dict[str, dict[str, int]]]:
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for (first, second, third), count in counts.items():
+        found.setdefault(first, {}).setdefault(second, {})[third] = count
+    return found
+
+
+def setting_text(value: Setting) -> str:
+    """A setting as it is counted and shown: ``on`` and ``off`` for flags, a name or a number as it is."""
+    return ("off", "on")[value] if isinstance(value, bool) else str(value) or "none"
 
 
 def outcomes_of(seen: Iterable[Observation], variants: Sequence[tuple[str, str]]) -> dict[str, Outcome]:
@@ -188,16 +233,35 @@ def merge(parts: Iterable[Coverage | None]) -> Coverage | None:
     artifact: Counter[str] = Counter()
     arguments: dict[str, dict[str, dict[str, int]]] = {}
     cells: dict[str, dict[str, dict[str, int]]] = {}
+    options: dict[str, dict[str, dict[str, int]]] = {}
+    refusals: dict[str, dict[str, dict[str, int]]] = {}
     structures: Counter[str] = Counter()
     profiles: dict[str, dict[str, dict[str, int]]] = {}
     for part in present:
         structures.update(part.structures)
         source.update(part.source)
         artifact.update(part.artifact)
-        for total, own in ((arguments, part.arguments), (cells, part.cells), (profiles, part.profiles)):
+        nested = (
+            (arguments, part.arguments),
+            (cells, part.cells),
+            (profiles, part.profiles),
+            (options, part.options),
+            (refusals, part.refusals),
+        )
+        for total, own in nested:
             for first, inner in own.items():
                 for second, counts in inner.items():
                     summed = total.setdefault(first, {}).setdefault(second, {})
                     for name, count in counts.items():
                         summed[name] = summed.get(name, 0) + count
-    return Coverage(present[0].format, dict(source), dict(artifact), arguments, cells, dict(structures), profiles)
+    return Coverage(
+        present[0].format,
+        dict(source),
+        dict(artifact),
+        arguments,
+        cells,
+        dict(structures),
+        profiles,
+        options,
+        refusals,
+    )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeAlias
 
 from packaging.requirements import Requirement
@@ -34,13 +37,33 @@ class Artifact:
     artifact, in the order of the graph's inputs; None for one that the converter removed as unused); ``outputs``
     are names in the artifact in the order of the graph's outputs. ``complex_outputs`` are the indices of those that
     hold complex numbers as pairs of reals along a last dimension of 2, as torch.onnx writes them; a runtime gives them
-    back as complex arrays."""
+    back as complex arrays. ``files`` are what the serialised file refers to (external data of ONNX), by the path beside
+    it: see :meth:`in_directory`."""
 
     format: Format
     data: bytes
     inputs: tuple[str | None, ...]
     outputs: tuple[str, ...]
     complex_outputs: tuple[int, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    @contextmanager
+    def in_directory(self) -> Iterator[Path]:
+        """The path of the serialised file in a directory of its own, with its other files, while inside. InvalidModel
+        when a file's path leads out of the directory, or is that of another."""
+        with tempfile.TemporaryDirectory(prefix="convfuzz-") as name:
+            directory = Path(name).resolve()
+            taken = {directory / f"model.{self.format}": self.data}
+            for place, data in self.files.items():
+                path = directory / place
+                # What a model calls a file may come from anybody: neither ``..`` nor ``/etc/passwd``.
+                if "\0" in place or not path.resolve().is_relative_to(directory) or path in (directory, *taken):
+                    raise InvalidModel(f"a file of the model is called {place!r}, which is no path beside it")
+                taken[path] = data
+            for path, data in taken.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+            yield next(iter(taken))
 
 
 @dataclass(frozen=True)
@@ -61,6 +84,17 @@ class Option:
             if point < 0:
                 return value
         return self.values[-1]
+
+    @property
+    def drawn(self) -> tuple[Setting, ...]:
+        """The values that are ever drawn: those of a weight above zero."""
+        weights = self.weights or (1.0,) * len(self.values)
+        return tuple(value for value, weight in zip(self.values, weights, strict=True) if weight > 0)
+
+    def order(self, choices: Choices) -> list[Setting]:
+        """The values that are ever drawn in random order."""
+        left = list(self.drawn)
+        return [left.pop(choices.integer(0, len(left) - 1)) for _ in range(len(left))]
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from corpus.records import Batch, Finding, FindingState, Finish, NewFinding
 from corpus.store import Store
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
-from fuzzer.formats import Settings
-from fuzzer.planning import subject_of
+from fuzzer.formats import Setting, Settings
+from fuzzer.planning import default_settings, subject_of
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.supervisor import Worker
 from fuzzer.survival import RemoteTester
@@ -22,8 +24,9 @@ from generators.graph import Case
 from generators.serial import dumps, loads
 from oracles.bucket import bucket_key, title
 from oracles.forking import Zygote
-from oracles.minimize import Budget, Minimized, Unreproducible, minimize
-from oracles.outcome import Kind, Observation, Stage, symptom_of
+from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_options
+from oracles.outcome import Kind, Observation, Stage, Verdict, symptom_of
+from oracles.quantization import against
 from oracles.reproducer import render, starts_itself, verify
 
 #: What CPU time outside workers is spent on: what reproducers do, and what they import to do it.
@@ -102,8 +105,32 @@ class Handler:
             nodes=len(result.case.graph.nodes),
             conversions=conversions + result.conversions,
         )
+        subject, result = self._reset(subject, converter, result, tester, worker)
         say(f"verifying {finding.id}")
         return Handled(self._finish(finding, subject, converter, result, worker, tester.parts), others)
+
+    def _reset(
+        self, subject: Subject, converter: Converter, result: Minimized, tester: RemoteTester, worker: Worker
+    ) -> tuple[Subject, Minimized]:
+        """The subject with as many options at their defaults as the minimized case allows, and what is seen then."""
+        seen: dict[str, Observation] = {}
+
+        def still_fails(settings: Mapping[str, Setting]) -> bool:
+            other = RemoteTester(worker, msgspec.structs.replace(subject, settings=dict(settings)), converter)
+            [trial] = other.test([result.case])
+            tester.parts.update(other.parts)
+            shown = [one for one in trial.observations if one.verdict is Verdict.BUG]
+            alike = [one for one in shown if one.signature == result.observation.signature]
+            if alike and not self._interrupted():
+                seen[repr(settings)] = alike[0]
+                return True
+            return False
+
+        settings = reset_options(subject.settings, default_settings(converter), still_fails)
+        if settings == subject.settings:
+            return subject, result
+        observation = seen[repr(settings)]
+        return msgspec.structs.replace(subject, settings=settings), replace(result, observation=observation)
 
     def _interrupted(self) -> bool:
         return self._stopping() or time.monotonic() > self._until()
@@ -137,6 +164,7 @@ class Handler:
             message=seen.message,
             numbers=seen.numbers,
             settings=variants_of(seen),
+            converter_settings=subject.settings,
         )
         known = self._store.bucket(key)
         if known is not None and known.representative.state is FindingState.VERIFIED:
@@ -176,6 +204,7 @@ class Handler:
                 message=finish.message,
                 numbers=finish.numbers,
                 settings=finish.settings,
+                converter_settings=finish.converter_settings,
             ),
         )
 
@@ -205,14 +234,20 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     types = case.graph.types()
     dtypes = {types[name].dtype for name in (*case.feeds, *case.graph.outputs)}
     packages = [*converter.requires, *(runtime.requires if runtime else ())]
+    convert_script = converter.script(subject.settings)
+    quantized = {"quantized": True} if converter.quantizes(subject.settings) else {}
+    if runtime and quantized and (other := against(seen.signature.detail)):
+        # What is expected of some kernels is what others make of the same model.
+        reference = runtime.script(runtime.variants[other], dtypes, quantized=True)
+        convert_script = f"{convert_script}\n{reference}expected = actual\n"
     return render(
         case,
         seen,
         frontend_source=source,
         frontend=subject.frontend,
         converter_name=converter.name,
-        convert_script=converter.script(subject.settings),
-        runtime_script=runtime.script(settings, dtypes) if runtime else None,
+        convert_script=convert_script,
+        runtime_script=runtime.script(settings, dtypes, **quantized) if runtime else None,
         versions=packages,
         title=title(case, seen),
     )

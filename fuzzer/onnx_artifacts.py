@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 import onnx
 from onnx import TensorProto
@@ -77,15 +79,22 @@ def contradiction(declared: tuple[str, Sequence[int | None] | None], wanted: Ten
     return "" if same else text
 
 
-def positional_artifact(model: onnx.ModelProto, graph: Graph) -> Artifact:
+def positional_artifact(model: onnx.ModelProto, graph: Graph, *, files: Mapping[str, bytes] | None = None) -> Artifact:
     """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them."""
     found: list[str | None] = [*_required(model)]
     count = len(graph.inputs)
-    return _artifact(model, graph, (found + [None] * count)[:count], [value.name for value in model.graph.output])
+    return _artifact(
+        model, graph, (found + [None] * count)[:count], [value.name for value in model.graph.output], files
+    )
 
 
 def named_artifact(
-    model: onnx.ModelProto, graph: Graph, inputs: Sequence[str], outputs: Sequence[str] | None = None
+    model: onnx.ModelProto,
+    graph: Graph,
+    inputs: Sequence[str],
+    outputs: Sequence[str] | None = None,
+    *,
+    files: Mapping[str, bytes] | None = None,
 ) -> Artifact:
     """The artifact of a converter that keeps the names of inputs and outputs, but drops inputs that are not used.
 
@@ -96,7 +105,7 @@ def named_artifact(
     found = [value.name for value in model.graph.output]
     if outputs is not None:
         found = [*(name for name in outputs if name in found), *(name for name in found if name not in outputs)]
-    return _artifact(model, graph, [name if name in required else None for name in inputs], found)
+    return _artifact(model, graph, [name if name in required else None for name in inputs], found, files)
 
 
 def _required(model: onnx.ModelProto) -> list[str]:
@@ -105,7 +114,13 @@ def _required(model: onnx.ModelProto) -> list[str]:
     return [value.name for value in model.graph.input if value.name not in initializers]
 
 
-def _artifact(model: onnx.ModelProto, graph: Graph, inputs: Sequence[str | None], outputs: Sequence[str]) -> Artifact:
+def _artifact(
+    model: onnx.ModelProto,
+    graph: Graph,
+    inputs: Sequence[str | None],
+    outputs: Sequence[str],
+    files: Mapping[str, bytes] | None,
+) -> Artifact:
     # Outputs that are too few or too many are for validation to complain about.
     types = graph.types()
     declared = {value.name: value.type.tensor_type.elem_type for value in model.graph.output}
@@ -114,17 +129,21 @@ def _artifact(model: onnx.ModelProto, graph: Graph, inputs: Sequence[str | None]
         part = PARTS.get(types[value].dtype)
         if part and declared[name] == onnx.helper.np_dtype_to_tensor_dtype(DTYPES[part]):
             pairs.append(index)
-    return Artifact(Format.ONNX, model.SerializeToString(), tuple(inputs), tuple(outputs), tuple(pairs))
+    return Artifact(Format.ONNX, model.SerializeToString(), tuple(inputs), tuple(outputs), tuple(pairs), files or {})
 
 
 def validate_onnx(artifact: Artifact, graph: Graph) -> None:
     """Run ``onnx.checker`` with type and shape inference, then hold number and declared types of inputs and outputs
     against those of the graph. InvalidModel with the first complaint."""
     model = onnx.ModelProto.FromString(artifact.data)
+    for place in external_files(model):
+        if place not in artifact.files:
+            raise InvalidModel(f"external data is at {place!r}, where the converter has written nothing")
     strange = sorted(set(_required(model)) - set(artifact.inputs))
     if strange:
         raise InvalidModel(f"the model asks for {len(strange)} input(s) that the graph does not have")
-    complaints = _checked(artifact.data, model) or worded_rules(model)
+    with artifact.in_directory() if artifact.files else nullcontext(artifact.data) as file:
+        complaints = _checked(file, model) or worded_rules(complete(artifact))
     if complaints:
         raise InvalidModel(*complaints)
     if len(artifact.outputs) != len(graph.outputs):
@@ -150,7 +169,28 @@ def _holds_parts(value: onnx.ValueInfoProto, wanted: TensorType) -> bool:
     return bool(part) and declared_type(value)[0] == part
 
 
-def _checked(data: bytes, model: onnx.ModelProto) -> list[str]:
+def external_files(model: onnx.ModelProto) -> list[str]:
+    """The paths of the files that hold data of the model's tensors, each once, in order."""
+    tensors = onnx.external_data_helper._get_all_tensors(model)
+    places = (
+        entry.value
+        for tensor in tensors
+        if tensor.data_location == TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    )
+    return list(dict.fromkeys(places))
+
+
+def complete(artifact: Artifact) -> onnx.ModelProto:
+    """The model with all its data in it."""
+    if not artifact.files:
+        return onnx.ModelProto.FromString(artifact.data)
+    with artifact.in_directory() as path:
+        return onnx.load(path)
+
+
+def _checked(data: bytes | Path, model: onnx.ModelProto) -> list[str]:
     """What ``onnx.checker`` complains of, type and shape inference included unless it miscounts."""
     refusals = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError)
     try:

@@ -73,13 +73,13 @@ class Pipeline:
         pack = max(task.pack or len(task.cases), 1)
         results: list[CaseResult] = []
         sent = time.monotonic()
-        self._tally = Tally(self.converter.target)
+        self._tally = Tally(self.converter.target, self.attempt.settings)
         for start in range(0, len(task.cases), pack):
             if start and partial is not None and time.monotonic() - sent > _PARTIAL_SECONDS:
                 sent = time.monotonic()
                 partial(self._finish(results))
                 results = []
-                self._tally, self.spent = Tally(self.converter.target), Spent()
+                self._tally, self.spent = Tally(self.converter.target, self.attempt.settings), Spent()
                 self.attempt.spent = self.spent
             cases: list[tuple[int, Case, Mapping[str, Array] | None]] = []
             self._motifs.clear()
@@ -198,7 +198,8 @@ class Pipeline:
             for variant, outcome in outcomes.items():
                 self.spent.count(outcome, variant)
         if self._tally and number >= 0:
-            self._tally.case(case.graph, keys, outcomes, self._motifs.get(number, ()), case.profiles)
+            motifs = self._motifs.get(number, ())
+            self._tally.case(case.graph, keys, outcomes, motifs, case.profiles, seen)
             accused, proven = self._patterns(case, any(item.signature.kind not in MISMATCH for item in seen))
         return CaseResult(
             number,

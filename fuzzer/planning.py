@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from corpus.records import IssuedBatch
 from fuzzer.converters.base import Converter, converters
+from fuzzer.formats import Setting
 from fuzzer.learning import Learnt
 from fuzzer.routes import Route
 from fuzzer.runtimes.base import runtimes
@@ -14,8 +15,7 @@ from generators.choices import SeededChoices
 
 #: Keys that keep the draws of batches and cases apart from those of other purposes of the same seed.
 _SETTINGS_STREAM = -1
-#: Share of the batches that use a converter's default settings, which most people do.
-_DEFAULT_SHARE = 0.5
+_ORDER_STREAM = -3
 #: Sizes of graphs relative to the wanted one: small ones are cheap to minimize.
 _SIZES = (1.0, 0.2, 1.0, 0.5)
 #: Every other batch of a converter probes operators of which nothing is known yet, as long as there are some, one
@@ -73,7 +73,7 @@ class Plan:
         """The batch of that index, given what has been learnt of its converter."""
         converter, frontend, variants = self.subjects[index % len(self.subjects)]
         turn = index // len(self.subjects)
-        settings = sample_settings(converter, SeededChoices(self._seed, index, _SETTINGS_STREAM))
+        settings = self._settings(index)
         nodes = max(1, round(self._nodes * _SIZES[turn % len(_SIZES)]))
         operators = self._operators
         probing = False
@@ -94,22 +94,40 @@ class Plan:
             settings,
             cases,
             nodes,
-            variants,
+            _variants_of_turn(variants, turn),
             avoid,
             operators,
             min(pack, cases),
             self._harvest if frontend == "torch" else "",
         )
 
+    def _settings(self, index: int) -> dict[str, Setting]:
+        """Of two consecutive batches of a converter, drawn which, one has the default settings, which most people use.
+        The other's are drawn: each value of an option once, in an order of its own, before any is drawn by weight."""
+        turn, place = divmod(index, len(self.subjects))
+        converter = self.subjects[place][0]
+        choices = SeededChoices(self._seed, turn // 2 * len(self.subjects) + place, _SETTINGS_STREAM)
+        if (turn % 2 == 0) == (choices.fraction() < 0.5):
+            return default_settings(converter)
+        settings: dict[str, Setting] = {}
+        for number, option in enumerate(converter.options):
+            order = option.order(SeededChoices(self._seed, place, number, _ORDER_STREAM))
+            drawn = option.sample(choices)
+            settings[option.name] = order[turn // 2] if turn // 2 < len(order) else drawn
+        return settings
 
-def sample_settings(converter: Converter, choices: SeededChoices) -> dict[str, bool | int | float | str]:
-    """The converter's default settings half of the time, else each option drawn by its weights."""
-    if choices.fraction() < _DEFAULT_SHARE:
-        return default_settings(converter)
-    return {option.name: option.sample(choices) for option in converter.options}
+
+def _variants_of_turn(variants: tuple[tuple[str, str], ...], turn: int) -> tuple[tuple[str, str], ...]:
+    """The runtime variants of a batch: of those that a runtime calls occasional, one, each in its turn. Rounds begin
+    one further each time, so that none goes with every second turn."""
+    chosen = set()
+    for name in dict.fromkeys(name for name, _ in variants):
+        if occasional := runtimes()[name].occasional:
+            chosen.add((name, occasional[(turn + turn // len(occasional)) % len(occasional)]))
+    return tuple(pair for pair in variants if pair in chosen or pair[1] not in runtimes()[pair[0]].occasional)
 
 
-def default_settings(converter: Converter) -> dict[str, bool | int | float | str]:
+def default_settings(converter: Converter) -> dict[str, Setting]:
     """The first value of each option."""
     return {option.name: option.values[0] for option in converter.options}
 

@@ -11,6 +11,7 @@ from corpus.records import Coverage, Outcome
 from fuzzer.converters.base import Converter
 from fuzzer.coverage import Tally, outcomes_of
 from fuzzer.coverage import merge as merge_coverage
+from fuzzer.formats import Settings
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
 from generators.graph import Array, Case
@@ -97,15 +98,16 @@ def judge_numbers(
                 suspected.add(number)
                 waiting.append((number,))
             else:
-                keep(_end_of(number, death, converter, counted=counted))
+                keep(_end_of(number, death, converter, asked.subject.settings if counted else None))
             continue
         assert isinstance(result, BatchResult)
         keep(result)
     return merge(gathered)
 
 
-def _end_of(number: int, death: WorkerDied, converter: Converter, *, counted: bool) -> BatchResult:
-    """The result of a case whose subject ended the worker; with its coverage, if that is ``counted``."""
+def _end_of(number: int, death: WorkerDied, converter: Converter, counted: Settings | None) -> BatchResult:
+    """The result of a case whose subject ended the worker; with its coverage, if it is to be ``counted`` under settings
+    of the converter."""
     seen = Observation(signature_of(death, converter), Verdict.BUG, explain(death), settings=death.step.settings)
     variant = f"{death.step.component} {death.step.settings}" if death.step.settings else ""
     outcome = {
@@ -119,7 +121,7 @@ def _end_of(number: int, death: WorkerDied, converter: Converter, *, counted: bo
         funnel={"": {Outcome.STARTED.value: 1}, variant: {outcome.value: 1}}
         if variant
         else {"": {Outcome.STARTED.value: 1, outcome.value: 1}},
-        coverage=_coverage_of(death, seen, converter) if counted and death.step.case else None,
+        coverage=_coverage_of(death, seen, converter, counted) if counted is not None and death.step.case else None,
     )
 
 
@@ -131,9 +133,9 @@ def _described(blob: bytes) -> dict[str, Any]:
     return {"keys": node_keys(graph), "nodes": len(graph.nodes), "suspects": suspects(graph)}
 
 
-def _coverage_of(death: WorkerDied, seen: Observation, converter: Converter) -> Coverage:
+def _coverage_of(death: WorkerDied, seen: Observation, converter: Converter, settings: Settings) -> Coverage:
     graph = loads(death.step.case).graph
-    tally = Tally(converter.target)
+    tally = Tally(converter.target, settings)
     tally.case(graph, node_keys(graph), outcomes_of([seen], ()))
     return tally.record()
 

@@ -27,13 +27,21 @@ WITHOUT: Mapping[str, frozenset[str]] = {"keras": frozenset({"constant as output
 #: Shares of the graphs of at least LEAST nodes that take a rare shape. A chain of 200 nodes costs what twenty usual
 #: graphs do, and joins a pack of four to sixteen: one in 1,500 adds a little over one per cent to a campaign's nodes,
 #: and no batch takes more than a few seconds for it.
-RARE: Mapping[str, float] = {"deep chain": 1 / 1500, "wide graph": 1 / 1500, "large constant": 1 / 500}
+RARE: Mapping[str, float] = {
+    "deep chain": 1 / 1500,
+    "wide graph": 1 / 1500,
+    "large constant": 1 / 500,
+    "constant of kilobytes": 1 / 300,
+}
 LEAST = 5
 #: Nodes of a deep chain (the longest path) and of a wide graph (uses of one value).
 DEPTH, WIDTH = 200, 100
 #: Bytes of a large constant: just above 2 MiB, beyond every limit on folding and inlining that converters set in
 #: elements or bytes (onnxscript: 2^20 elements of an output; ONNX: 2 GiB, too slow to go to), at 4 ms to draw.
 LARGE = 2 << 20
+#: Bytes of a constant that converters store beside the model when they are asked to (torch.onnx from 256 bytes on,
+#: tf2onnx from 1024 elements), and that is cheap to compute with.
+KILOBYTES = (1 << 10, 64 << 10)
 
 #: Every structure that is counted.
 NAMES = (
@@ -43,6 +51,7 @@ NAMES = (
     "deep chain",
     "wide graph",
     "large constant",
+    "constant of kilobytes",
 )
 
 
@@ -123,6 +132,9 @@ def structures_of(graph: Graph) -> tuple[str, ...]:
         "deep chain": max(depth.values(), default=0) >= DEPTH // 2,
         "wide graph": max(uses.values(), default=0) >= WIDTH // 2,
         "large constant": any(constant.data.nbytes >= LARGE for constant in graph.constants),
+        "constant of kilobytes": any(
+            KILOBYTES[0] <= constant.data.nbytes <= KILOBYTES[1] for constant in graph.constants
+        ),
     }
     found = [name for name in NAMES if present[name]]
     return tuple(found)

@@ -287,6 +287,8 @@ def _body(
             "invalid",
             before=scripts,
             onnx=_is_onnx(convert_script, signature.component),
+            # With external data, a script makes a file instead of bytes.
+            loaded="onnx.load(artifact)" if "artifact = '" in convert_script else "onnx.load_from_string(artifact)",
             checker=signature.detail.startswith("onnx.checker"),
             worded=broken.partition(":")[0] if found else "",
             complaint=repr(broken),

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from fuzzer.formats import Artifact, Availability, Format, Option, Settings, availability
 from generators.frontends.base import LoadedModel
+from generators.graph import Array
 from oracles.outcome import Stage
+from oracles.quantization import ErrorBounds
 
 
 class Converter(abc.ABC):
@@ -51,6 +53,15 @@ class Converter(abc.ABC):
         """The artifact of a union cut into one for each graph, given the numbers of its inputs and outputs; None when
         artifacts of this converter cannot be cut. With slices, what a validator or runtime refuses of one graph costs
         the others no conversion."""
+        return None
+
+    def quantizes(self, settings: Settings) -> bool:
+        """Whether what is converted with these settings computes with quantized numbers."""
+        return False
+
+    def error_bounds(self, artifact: Artifact, feeds: Sequence[Array], settings: Settings) -> ErrorBounds | None:
+        """For a quantized artifact what its outputs may differ by, in the order of its outputs; None for one that is
+        to compute what the source framework does. ``feeds`` in the order of the graph's inputs."""
         return None
 
     @abc.abstractmethod

@@ -22,7 +22,7 @@ class KerasTf2Onnx(Tf2Onnx):
     name = "keras.tf2onnx"
     source = Format.KERAS
     requires: ClassVar[tuple[str, ...]] = ("keras>=3.10", *Tf2Onnx.requires)
-    options: ClassVar[tuple[Option, ...]] = Tf2Onnx.options[:1]
+    options: ClassVar[tuple[Option, ...]] = tuple(option for option in Tf2Onnx.options if option.name != "api")
     trace_script: ClassVar[str] = TRACE_KERAS
     stages: ClassVar[Mapping[str, Stage]] = {**Tf2Onnx.stages, "keras": Stage.LOAD}
 

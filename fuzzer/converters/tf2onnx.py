@@ -52,6 +52,9 @@ class Tf2Onnx(Converter):
         ),
         # from_function makes graph inputs of captured constants, so it is left to a small part of the batches.
         Option("api", ("from_graph_def", "from_function"), (15, 1), "function of tf2onnx.convert that is called"),
+        Option("extra_opset", ("", "com.microsoft"), (9, 1), "operators of ONNX Runtime that may be used, too"),
+        # tf2onnx 1.17 fails on every constant then, with NumPy 2: rare, so that other defects are met.
+        Option("large_model", (False, True), (30, 1), "large tensors beside the model"),
     )
     stages: ClassVar[Mapping[str, Stage]] = {
         "tensorflow": Stage.LOAD,
@@ -68,18 +71,27 @@ class Tf2Onnx(Converter):
 
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
         function, signature = trace(model)
-        opset = int(settings.get("opset", self.options[0].values[0]))
+        given = self.arguments(settings)
         convert = _from_function if settings.get("api") == "from_function" else _from_graph_def
         with recognising(REFUSALS), quick_copies(), quick_nodes(), raising_what_is_logged() as unsupported:
             try:
                 with shared_graphs():
-                    proto, outputs = convert(function, signature, opset)
+                    proto, files, outputs = convert(function, signature, given)
             except StepFailed:
                 unsupported.clear()
-                proto, outputs = convert(function, signature, opset)
+                proto, files, outputs = convert(function, signature, given)
         if unsupported:
             raise Unsupported(", ".join(sorted(unsupported)), "tf2onnx has no handler, says so in its log and goes on")
-        return named_artifact(proto, model.graph, input_names(model.graph), outputs)
+        return named_artifact(proto, model.graph, input_names(model.graph), outputs, files=files)
+
+    def arguments(self, settings: Settings) -> dict[str, Any]:
+        """Keyword arguments that the functions of ``tf2onnx.convert`` share."""
+        given: dict[str, Any] = {"opset": int(settings.get("opset", self.options[0].values[0]))}
+        if domain := str(settings.get("extra_opset", "")):
+            given["extra_opset"] = [onnx.helper.make_opsetid(domain, 1)]
+        if settings.get("large_model", False):
+            given["large_model"] = True
+        return given
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
         validate_onnx(artifact, model.graph)
@@ -89,11 +101,20 @@ class Tf2Onnx(Converter):
 
     def script(self, settings: Settings) -> str:
         opset = int(settings.get("opset", self.options[0].values[0]))
+        given = f", opset={opset}" if opset != self.options[0].values[0] else ""
+        if domain := settings.get("extra_opset", ""):
+            given += f", extra_opset=[onnx.helper.make_opsetid({domain!r}, 1)]"
+        large = bool(settings.get("large_model", False))
+        given += ", large_model=True" if large else ""
         api = _FROM_FUNCTION if settings.get("api") == "from_function" else _FROM_GRAPH_DEF
-        return HEAD + self.trace_script + api.replace("OPSET", str(opset)) + "artifact = proto.SerializeToString()\n"
+        head = ("import onnx\n" if domain else "") + HEAD
+        written = _BESIDE if large else "artifact = proto.SerializeToString()\n"
+        return head + self.trace_script + api.replace(", GIVEN", given) + written
 
 
-def _from_graph_def(function: Any, signature: Sequence[Any], opset: int) -> tuple[onnx.ModelProto, list[str]]:
+def _from_graph_def(
+    function: Any, signature: Sequence[Any], given: Mapping[str, Any]
+) -> tuple[onnx.ModelProto, dict[str, bytes], list[str]]:
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -102,17 +123,24 @@ def _from_graph_def(function: Any, signature: Sequence[Any], opset: int) -> tupl
     outputs = [tensor.name for tensor in frozen.outputs]
     renamed = [f"output_{index}" for index in range(len(outputs))]
     names = dict(zip([*inputs, *outputs], [*(spec.name for spec in signature), *renamed], strict=True))
-    proto, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(), input_names=inputs, output_names=outputs, opset=opset, tensors_to_rename=names
+    proto, storage = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(), input_names=inputs, output_names=outputs, tensors_to_rename=names, **given
     )
-    return proto, renamed
+    return proto, _files(storage), renamed
 
 
-def _from_function(function: Any, signature: Sequence[Any], opset: int) -> tuple[onnx.ModelProto, list[str]]:
+def _from_function(
+    function: Any, signature: Sequence[Any], given: Mapping[str, Any]
+) -> tuple[onnx.ModelProto, dict[str, bytes], list[str]]:
     import tf2onnx
 
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
-    return proto, [tensor.name for tensor in function.get_concrete_function().outputs]
+    proto, storage = tf2onnx.convert.from_function(function, input_signature=signature, **given)
+    return proto, _files(storage), [tensor.name for tensor in function.get_concrete_function().outputs]
+
+
+def _files(storage: Any) -> dict[str, bytes]:
+    """The tensors that were taken out of the model, by the name of their file; ``storage`` is None without any."""
+    return dict(storage.name_to_tensor_data) if storage is not None else {}
 
 
 class _Raiser(logging.Handler):
@@ -153,7 +181,7 @@ def throw(*_, **__):  # tf2onnx logs what its handlers raise, and returns a brok
 
 tf2onnx.tfonnx.logger.error = throw
 """
-_FROM_FUNCTION = "proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)\n"
+_FROM_FUNCTION = "proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, GIVEN)\n"
 _FROM_GRAPH_DEF = """\
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -161,6 +189,13 @@ frozen = convert_variables_to_constants_v2(function.get_concrete_function())
 ends = [[tensor.name for tensor in side] for side in (frozen.inputs, frozen.outputs)]
 names = {x: f'{kind}_{index}' for kind, end in zip(('input', 'output'), ends) for index, x in enumerate(end)}
 proto, _ = tf2onnx.convert.from_graph_def(
-    frozen.graph.as_graph_def(), input_names=ends[0], output_names=ends[1], opset=OPSET, tensors_to_rename=names
+    frozen.graph.as_graph_def(), input_names=ends[0], output_names=ends[1], tensors_to_rename=names, GIVEN
 )
+"""
+#: What tf2onnx writes into a zip file, beside each other.
+_BESIDE = """\
+artifact = 'model.onnx'
+open(artifact, 'wb').write(proto.SerializeToString())
+for name, data in _.name_to_tensor_data.items():
+    open(name, 'wb').write(data)
 """

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from fuzzer.converters._flatbuffer_offsets import quick_offsets
 from fuzzer.converters._tf_function import TRACE, trace
+from fuzzer.converters._tflite_quantization import QUANTIZATION, quantization, quantization_script, set_quantization
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising, root_cause
+from fuzzer.flatbuffer import code_name, numbered, operator_name
 from fuzzer.formats import Artifact, Format, InvalidModel, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import contradiction, input_names
+from fuzzer.quantized_tflite import error_bounds
 from generators.frontends.base import LoadedModel
+from generators.graph import Array
 from oracles.outcome import Stage
+from oracles.quantization import ErrorBounds
 
 REFUSALS = (
     Refusal(r"error: '([\w.]+)' op is neither a custom op nor a flex op", r"\1", "ConverterError"),
@@ -33,7 +37,7 @@ _FROM_FUNCTION = (
 
 
 class TFLite(Converter):
-    """Freezing, MLIR passes, FlatBuffer export; float models, built-in operators unless told otherwise."""
+    """Freezing, MLIR passes, quantization, FlatBuffer export; built-in operators unless told otherwise."""
 
     name = "tflite"
     source = Format.TENSORFLOW
@@ -47,6 +51,7 @@ class TFLite(Converter):
             (1, 0),
             "allow operators that need the Flex delegate, which LiteRT's own package does not have",
         ),
+        QUANTIZATION,
     )
     stages: ClassVar[Mapping[str, Stage]] = {
         "tensorflow": Stage.LOAD,
@@ -71,6 +76,7 @@ class TFLite(Converter):
             converter = make()
             if settings.get("select_tf_ops", False):
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+            set_quantization(converter, model, settings)
             try:
                 data = bytes(converter.convert())
             except Exception as error:
@@ -118,8 +124,16 @@ class TFLite(Converter):
             for name, index in entries.items():
                 with _reading(artifact.data) as flat:
                     declared = _declared(flat.Subgraphs(0).Tensors(index))
+                if declared[0] == "int8" and wanted[name].dtype == "float32" and _scaled(artifact.data, index):
+                    declared = ("float32", declared[1])
                 if complaint := contradiction(declared, wanted[name]):
                     raise InvalidModel(f"{name}: {complaint}")
+
+    def quantizes(self, settings: Settings) -> bool:
+        return quantization(settings) != "none"
+
+    def error_bounds(self, artifact: Artifact, feeds: Sequence[Array], settings: Settings) -> ErrorBounds | None:
+        return error_bounds(artifact, feeds) if self.quantizes(settings) else None
 
     def script(self, settings: Settings) -> str:
         lines = f"import tensorflow as tf\n\n{self.prepared_script(settings)}"
@@ -127,7 +141,7 @@ class TFLite(Converter):
             lines += (
                 "converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]\n"
             )
-        return lines + "artifact = converter.convert()\n"
+        return lines + quantization_script(settings) + "artifact = converter.convert()\n"
 
     def prepared_script(self, settings: Settings) -> str:
         """Source lines for :meth:`prepared`, to ``converter``."""
@@ -176,20 +190,24 @@ def _signature(flat: Any, number: int) -> tuple[dict[str, int], dict[str, int]]:
     return named[0], named[1]
 
 
+def _scaled(data: bytes, index: int) -> bool:
+    """Whether that tensor holds quantized real numbers."""
+    with _reading(data) as flat:
+        quantization = flat.Subgraphs(0).Tensors(index).Quantization()
+        return quantization is not None and quantization.ScaleLength() > 0
+
+
 def _operators(flat: Any) -> set[str]:
-    names = _numbered("BuiltinOperator")
-    codes = [flat.OperatorCodes(index) for index in range(flat.OperatorCodesLength())]
-    return {names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "") for code in codes}
+    return {code_name(flat.OperatorCodes(index)) for index in range(flat.OperatorCodesLength())}
 
 
 def _misfitting_blocks(flat: Any) -> str:
     """The first operator whose blocks are not one to a spatial dimension, in words; empty when all fit. The dimensions
     of TFLite's operators are batch, space, depth; TensorFlow's may leave some of space to the depth."""
-    subgraph, names = flat.Subgraphs(0), _numbered("BuiltinOperator")
+    subgraph = flat.Subgraphs(0)
     for number in range(subgraph.OperatorsLength()):
         operator = subgraph.Operators(number)
-        code = flat.OperatorCodes(operator.OpcodeIndex())
-        name = names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "")
+        name = operator_name(flat, operator)
         if name not in _BLOCKS:
             continue
         tensor, block = (subgraph.Tensors(operator.Inputs(place)) for place in (0, 1))
@@ -200,19 +218,10 @@ def _misfitting_blocks(flat: Any) -> str:
 
 
 def _declared(tensor: Any) -> tuple[str, tuple[int | None, ...] | None]:
-    kind = _numbered("TensorType")[tensor.Type()].lower()
+    kind = numbered("TensorType")[tensor.Type()].lower()
     if tensor.ShapeSignatureLength():
         extents = [int(extent) for extent in tensor.ShapeSignatureAsNumpy()]
         return kind, tuple(None if extent < 0 else extent for extent in extents)
     if tensor.ShapeLength():
         return kind, tuple(int(extent) for extent in tensor.ShapeAsNumpy())
     return kind, () if tensor.HasRank() else None
-
-
-@functools.cache
-def _numbered(enumeration: str) -> dict[int, str]:
-    """The names of an enumeration of the schema by their numbers."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    members = vars(getattr(schema, enumeration)).items()
-    return {number: name for name, number in members if isinstance(number, int)}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+import onnx
 
 from fuzzer.converters._onnx_signatures import kept_signatures
 from fuzzer.converters._onnxscript_rules import indexed_rules
@@ -17,6 +21,7 @@ from fuzzer.formats import Artifact, Format, Option, Settings
 from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
+from generators.graph import Graph
 from oracles.outcome import Stage
 
 
@@ -62,6 +67,10 @@ class TorchOnnxDynamo(Converter):
     options: ClassVar[tuple[Option, ...]] = (
         Option("opset", (20, 18, 19, 21, 22, 23), (5, 4, 1, 1, 1, 2), "ONNX opset asked for"),
         Option("optimize", (True, False), (3, 1), "run onnxscript's optimizer on the result"),
+        Option("external_data", (False, True), (4, 1), "tensors in a file beside the model"),
+        Option(
+            "keep_initializers_as_inputs", (False, True), (9, 1), "list the model's tensors as inputs with defaults"
+        ),
     )
     stages: ClassVar[Mapping[str, Stage]] = {
         # Decomposition re-enters torch.export; it belongs to the second of the exporter's three steps.
@@ -110,8 +119,10 @@ class TorchOnnxDynamo(Converter):
                 external_data=False,
                 verbose=False,
             )
-            proto = program.model_proto
-        return positional_artifact(proto, graph)
+            keep = bool(settings.get("keep_initializers_as_inputs", False))
+            if settings.get("external_data", False) or keep:
+                return _saved(program, graph, keep, external_data=bool(settings.get("external_data", False)))
+            return positional_artifact(program.model_proto, graph)
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
         validate_onnx(artifact, model.graph)
@@ -121,13 +132,33 @@ class TorchOnnxDynamo(Converter):
 
     def script(self, settings: Settings) -> str:
         opset = int(settings.get("opset", self.options[0].values[0]))
-        optimize = bool(settings.get("optimize", True))
+        given = f", opset_version={opset}" if opset != self.options[0].values[0] else ""
+        given += "" if settings.get("optimize", True) else ", optimize=False"
+        keep = ", keep_initializers_as_inputs=True" if settings.get("keep_initializers_as_inputs", False) else ""
+        written = "artifact = program.model_proto.SerializeToString()\n"
+        if settings.get("external_data", False):
+            written = f"artifact = 'model.onnx'\nprogram.save(artifact, external_data=True{keep})\n"
+        elif keep:
+            written = f"program.save('model.onnx'{keep})\nartifact = open('model.onnx', 'rb').read()\n"
         return (
             "import torch\n"
             "\n"
             "program = torch.onnx.export(\n"
-            f"    model, tuple(inputs), dynamo=True, opset_version={opset}, optimize={optimize},\n"
+            f"    model, tuple(inputs), dynamo=True{given},\n"
             "    input_names=[f'input_{index}' for index in range(len(inputs))], verbose=False,\n"
             ")\n"
-            "artifact = program.model_proto.SerializeToString()\n"
+            f"{written}"
         )
+
+
+def _saved(program: Any, graph: Graph, keep: bool, *, external_data: bool) -> Artifact:
+    """The artifact as ``program.save`` writes it, with the files beside it."""
+    with tempfile.TemporaryDirectory(prefix="convfuzz-") as name:
+        directory = Path(name)
+        program.save(directory / "model.onnx", external_data=external_data, keep_initializers_as_inputs=keep)
+        files = {
+            path.relative_to(directory).as_posix(): path.read_bytes()
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
+    return positional_artifact(onnx.ModelProto.FromString(files.pop("model.onnx")), graph, files=files)

@@ -104,7 +104,7 @@ class TorchOnnxTorchScript(Converter):
 
     def script(self, settings: Settings) -> str:
         opset = int(settings.get("opset", self.options[0].values[0]))
-        extra = ""
+        extra = f", opset_version={opset}" if opset != self.options[0].values[0] else ""
         if not settings.get("do_constant_folding", True):
             extra += ", do_constant_folding=False"
         if settings.get("keep_initializers_as_inputs", False):
@@ -116,7 +116,7 @@ class TorchOnnxTorchScript(Converter):
             "\n"
             "file = io.BytesIO()\n"
             "torch.onnx.export(\n"
-            f"    model, tuple(inputs), file, dynamo=False, opset_version={opset}{extra},\n"
+            f"    model, tuple(inputs), file, dynamo=False{extra},\n"
             "    input_names=[f'input_{index}' for index in range(len(inputs))],\n"
             ")\n"
             "artifact = file.getvalue()\n"

@@ -13,7 +13,8 @@ from generators.graph import Array
 class Runtime(abc.ABC):
     """A subject that executes artifacts of one format.
 
-    Its ``variants`` are the settings under which every artifact is run; each is judged for itself.
+    Its ``variants`` are the settings under which artifacts are run; each is judged for itself. Those named in
+    ``occasional`` take turns, one to a batch; all others run every artifact.
     """
 
     name: ClassVar[str]
@@ -24,6 +25,8 @@ class Runtime(abc.ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     #: Name of the variant (``unoptimized``) to its settings.
     variants: ClassVar[Mapping[str, Settings]] = {}
+    #: Names of the variants that take turns.
+    occasional: ClassVar[tuple[str, ...]] = ()
 
     def availability(self) -> Availability:
         """Versions, or why it cannot be used here and the command that installs it."""
@@ -41,11 +44,12 @@ class Runtime(abc.ABC):
         """Outputs in the order of the artifact's outputs; ``feeds`` in the order of the graph's inputs."""
 
     @abc.abstractmethod
-    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         """Source lines for a stand-alone reproducer: from ``artifact`` (bytes) and ``feeds`` (list of NumPy arrays in
         order of the model's inputs) to ``actual`` (list of NumPy arrays in order of its outputs). Imports included;
         calls only the public API. ``dtypes`` are the element types of the model's inputs and outputs, so that lines
-        for types that NumPy or the runtime lack can be left out; empty when they are not known."""
+        for types that NumPy or the runtime lack can be left out; empty when they are not known. ``quantized`` tells of
+        an artifact whose inputs or outputs may be integers that stand for real numbers."""
 
 
 def runtimes() -> dict[str, Runtime]:

@@ -30,7 +30,7 @@ class Interpreter(Runtime):
         values = frontend(session.frontend).run(session, named)
         return [values[name].copy() for name in session.outputs]
 
-    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         # Shows a defect only if eager mode does not agree with itself: what the interpreter adds is ours.
         return (
             "outputs = model(*inputs)\n"

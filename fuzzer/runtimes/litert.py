@@ -37,15 +37,16 @@ _EMPTY = re.compile(r"Invalid tensor size")
 
 @dataclass
 class Session:
-    """An interpreter with its tensors allocated; tensor indices by name."""
+    """An interpreter with its tensors allocated; descriptions of inputs and outputs by name."""
 
     interpreter: Any
-    inputs: Mapping[str, int]
-    outputs: Mapping[str, int]
+    inputs: Mapping[str, Mapping[str, Any]]
+    outputs: Mapping[str, Mapping[str, Any]]
 
 
 class LiteRT(Runtime):
-    """One thread; with the XNNPACK delegate, with built-in kernels alone, with the reference kernels."""
+    """With the XNNPACK delegate, with built-in kernels alone, with the reference kernels, each with one thread; in turn
+    the first two with two threads."""
 
     name = "litert"
     format = Format.TFLITE
@@ -53,12 +54,16 @@ class LiteRT(Runtime):
     packages = ("ai_edge_litert",)
     options: ClassVar[tuple[Option, ...]] = (
         Option("kernels", ("xnnpack", "builtin", "reference"), (), "kernels that operators are resolved to"),
+        Option("threads", (1, 2), (), "threads of the interpreter"),
     )
     variants: ClassVar[Mapping[str, Settings]] = {
         "xnnpack": {"kernels": "xnnpack"},
         "builtin": {"kernels": "builtin"},
         "reference": {"kernels": "reference"},
+        "xnnpack-threads": {"kernels": "xnnpack", "threads": 2},
+        "builtin-threads": {"kernels": "builtin", "threads": 2},
     }
+    occasional = ("xnnpack-threads", "builtin-threads")
 
     def warm_up(self) -> None:
         import ai_edge_litert.interpreter  # noqa: F401
@@ -69,42 +74,89 @@ class LiteRT(Runtime):
         resolver = getattr(OpResolverType, _RESOLVERS[str(settings.get("kernels", "xnnpack"))])
         with recognising(REFUSALS):
             interpreter = Interpreter(
-                model_content=artifact.data, num_threads=1, experimental_op_resolver_type=resolver
+                model_content=artifact.data,
+                num_threads=int(settings.get("threads", 1)),
+                experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=bool(settings.get("preserve", False)),
             )
             # The runner is dropped at once: while it exists, the interpreter refuses to allocate.
-            inputs, outputs = _indices(interpreter)
+            inputs, outputs = _details(interpreter)
             interpreter.allocate_tensors()
         return Session(interpreter, inputs, outputs)
 
     def run(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         interpreter = session.interpreter
         with recognising(REFUSALS):
-            for name, feed in zip(artifact.inputs, feeds, strict=True):
-                if name is not None:
-                    interpreter.set_tensor(session.inputs[name], np.ascontiguousarray(feed).reshape(feed.shape))
-            interpreter.invoke()
-            shapes = {detail["index"]: detail for detail in interpreter.get_output_details()}
-            return [_tensor(interpreter, shapes[session.outputs[name]]) for name in artifact.outputs]
+            self._invoke(session, artifact, feeds)
+            details = {detail["index"]: detail for detail in interpreter.get_output_details()}
+            found = [details[session.outputs[name]["index"]] for name in artifact.outputs]
+            return [_dequantized(_tensor(interpreter, detail), detail) for detail in found]
 
-    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
-        return _SCRIPT.replace("RESOLVER", _RESOLVERS[str(settings.get("kernels", "xnnpack"))])
+    def _invoke(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> None:
+        for name, feed in zip(artifact.inputs, feeds, strict=True):
+            if name is not None:
+                detail = session.inputs[name]
+                given = _quantized(np.ascontiguousarray(feed).reshape(feed.shape), detail)
+                session.interpreter.set_tensor(detail["index"], given)
+        session.interpreter.invoke()
+
+    def tensors(self, artifact: Artifact, feeds: Sequence[Array]) -> list[tuple[Mapping[str, Any], Array | None]]:
+        """What the reference kernels compute for every tensor of the model, by its index: what the interpreter says of
+        it, and its elements as they are stored (None for one that was not computed). Raises as load and run."""
+        session = self.load(artifact, {"kernels": "reference", "preserve": True})
+        with recognising(REFUSALS):
+            self._invoke(session, artifact, feeds)
+        found: list[tuple[Mapping[str, Any], Array | None]] = []
+        for detail in session.interpreter.get_tensor_details():
+            try:
+                found.append((detail, _tensor(session.interpreter, detail)))
+            except ValueError:
+                # The binding gives no tensor of a kernel that keeps it to itself.
+                found.append((detail, None))
+        return found
+
+    def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
+        resolver = _RESOLVERS[str(settings.get("kernels", "xnnpack"))]
+        given, imported = "", ""
+        if int(settings.get("threads", 1)) > 1:
+            given += f", num_threads={settings['threads']}"
+        if resolver != "BUILTIN":
+            given += f", experimental_op_resolver_type=OpResolverType.{resolver}"
+            imported = ", OpResolverType"
+        script = _QUANTIZED if quantized else _SCRIPT
+        return script.replace("GIVEN", given).replace("IMPORTED", imported)
 
 
 _RESOLVERS = {"xnnpack": "BUILTIN", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 
 
-def _indices(interpreter: Any) -> tuple[dict[str, int], dict[str, int]]:
-    """Tensor indices of inputs and outputs by their names in the signature, or the tensors' own without one."""
+def _details(interpreter: Any) -> tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Any]]]:
+    """Inputs and outputs by their names in the signature, or the tensors' own without one."""
     if interpreter.get_signature_list():
         runner = interpreter.get_signature_runner()
-        return (
-            {name: detail["index"] for name, detail in runner.get_input_details().items()},
-            {name: detail["index"] for name, detail in runner.get_output_details().items()},
-        )
+        return dict(runner.get_input_details()), dict(runner.get_output_details())
     return (
-        {detail["name"]: detail["index"] for detail in interpreter.get_input_details()},
-        {detail["name"]: detail["index"] for detail in interpreter.get_output_details()},
+        {detail["name"]: detail for detail in interpreter.get_input_details()},
+        {detail["name"]: detail for detail in interpreter.get_output_details()},
     )
+
+
+def _quantized(feed: Array, detail: Mapping[str, Any]) -> Array:
+    """A feed as the model's input holds it: real numbers as integers where that is asked for."""
+    scale, zero = detail["quantization"]
+    if feed.dtype != np.float32 or detail["dtype"] != np.int8 or not scale:
+        return feed
+    with np.errstate(all="ignore"):
+        steps = np.rint(feed / np.float32(scale)) + zero
+        return np.asarray(np.clip(np.nan_to_num(steps), -128, 127)).astype(np.int8)
+
+
+def _dequantized(array: Array, detail: Mapping[str, Any]) -> Array:
+    """The real numbers that an output stands for; an output that stands for itself as it is."""
+    scale, zero = detail["quantization"]
+    if array.dtype != np.int8 or not scale:
+        return array
+    return np.asarray((array.astype(np.float32) - zero) * np.float32(scale))
 
 
 def _tensor(interpreter: Any, detail: Mapping[str, Any]) -> Array:
@@ -119,9 +171,9 @@ def _tensor(interpreter: Any, detail: Mapping[str, Any]) -> Array:
 
 
 _SCRIPT = """\
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import InterpreterIMPORTED
 
-interpreter = Interpreter(model_content=artifact, num_threads=1, experimental_op_resolver_type=OpResolverType.RESOLVER)
+interpreter = Interpreter(model_content=artifactGIVEN)
 runner = interpreter.get_signature_runner()
 inputs = {name: detail['index'] for name, detail in runner.get_input_details().items()}
 outputs = {name: detail['index'] for name, detail in runner.get_output_details().items()}
@@ -131,4 +183,27 @@ for name, index in inputs.items():
     interpreter.set_tensor(index, feeds[int(name.removeprefix('input_'))])
 interpreter.invoke()
 actual = [interpreter.get_tensor(outputs[f'output_{number}']) for number in range(len(outputs))]
+"""
+_QUANTIZED = """\
+import numpy as np
+from ai_edge_litert.interpreter import InterpreterIMPORTED
+
+interpreter = Interpreter(model_content=artifactGIVEN)
+runner = interpreter.get_signature_runner()
+inputs, outputs = runner.get_input_details(), runner.get_output_details()
+del runner  # holds a reference into the interpreter
+interpreter.allocate_tensors()
+for name, detail in inputs.items():
+    feed, (scale, zero) = feeds[int(name.removeprefix('input_'))], detail['quantization']
+    if scale and feed.dtype == np.float32 and detail['dtype'] == np.int8:
+        feed = np.clip(np.rint(feed / np.float32(scale)) + zero, -128, 127).astype(np.int8)
+    interpreter.set_tensor(detail['index'], feed)
+interpreter.invoke()
+actual = []
+for number in range(len(outputs)):
+    detail = outputs[f'output_{number}']
+    result, (scale, zero) = interpreter.get_tensor(detail['index']), detail['quantization']
+    if scale and result.dtype == np.int8:
+        result = (result.astype(np.float32) - zero) * np.float32(scale)
+    actual.append(result)
 """

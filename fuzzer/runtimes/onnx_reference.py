@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 
 from fuzzer.formats import Artifact, Format, Settings
+from fuzzer.onnx_artifacts import complete
 from fuzzer.runtimes.base import Runtime
 from generators.graph import Array
 
@@ -29,7 +29,7 @@ class OnnxReference(Runtime):
     def load(self, artifact: Artifact, settings: Settings) -> Any:
         from onnx.reference import ReferenceEvaluator
 
-        return ReferenceEvaluator(onnx.load_from_string(artifact.data))
+        return ReferenceEvaluator(complete(artifact))
 
     def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         named = {name: feed for name, feed in zip(artifact.inputs, feeds, strict=True) if name is not None}
@@ -39,10 +39,10 @@ class OnnxReference(Runtime):
             raise ValueError("complex numbers as pairs are not put together here")
         return outputs
 
-    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         feeding = "{value.name: feeds[int(value.name.removeprefix('input_'))] for value in model.graph.input}"
         return (
             "import onnx\nfrom onnx.reference import ReferenceEvaluator\n\n"
-            "model = onnx.load_from_string(artifact)\n"
+            "model = onnx.load(artifact) if isinstance(artifact, str) else onnx.load_from_string(artifact)\n"
             f"actual = ReferenceEvaluator(model).run(None, {feeding})\n"
         )

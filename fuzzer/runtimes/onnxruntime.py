@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,24 +41,30 @@ def _accelerated() -> tuple[str, ...]:
 
 
 class OnnxRuntime(Runtime):
-    """One thread, nothing logged; with and without graph optimizations."""
+    """Nothing logged; one thread, with and without graph optimizations; in turn each level between, and two threads."""
 
     name = "onnxruntime"
     format = Format.ONNX
     requires = ("onnxruntime>=1.23",)
     packages = ("onnxruntime",)
     options: ClassVar[tuple[Option, ...]] = (
-        Option("optimization", ("enable_all", "disable_all", "enable_basic", "enable_extended"), (1, 1, 0, 0)),
+        Option("optimization", ("enable_all", "disable_all", "enable_basic", "enable_extended", "enable_layout")),
+        Option("threads", (1, 2), (), "threads inside an operator"),
         Option("provider", ("CPUExecutionProvider", *_accelerated()), (), "execution provider"),
     )
     variants: ClassVar[Mapping[str, Settings]] = {
         "unoptimized": {"optimization": "disable_all"},
         "optimized": {"optimization": "enable_all"},
+        "basic": {"optimization": "enable_basic"},
+        "extended": {"optimization": "enable_extended"},
+        "layout": {"optimization": "enable_layout"},
+        "threads": {"optimization": "enable_all", "threads": 2},
         **{
             name.removesuffix("ExecutionProvider").lower(): {"optimization": "enable_all", "provider": name}
             for name in _accelerated()
         },
     }
+    occasional = ("basic", "extended", "layout", "threads")
 
     def warm_up(self) -> None:
         import onnxruntime
@@ -66,10 +73,10 @@ class OnnxRuntime(Runtime):
 
     def load(self, artifact: Artifact, settings: Settings) -> Any:
         try:
-            return _session(artifact.data, settings)
+            return _session(artifact, settings)
         except Exception as error:
             what = _refused(error, artifact.data)
-            if what is None or (settings.get("optimization") != "disable_all" and _loads(artifact.data, settings)):
+            if what is None or (settings.get("optimization") != "disable_all" and _loads(artifact, settings)):
                 # A model that loads before the optimizer has worked on it is supported.
                 raise
             raise Unsupported(what, str(error)) from error
@@ -96,31 +103,37 @@ class OnnxRuntime(Runtime):
             outputs[index] = _from_pairs(outputs[index])
         return outputs
 
-    def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+    def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         level = str(settings.get("optimization", "enable_all")).upper()
         provider = str(settings.get("provider", "CPUExecutionProvider"))
         awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
-        script = _HEAD + (_AWKWARD if awkward else _PLAIN)
-        return script.replace("LEVEL", level).replace("PROVIDER", provider)
+        lines = [] if level == "ENABLE_ALL" else [_LEVEL.replace("LEVEL", level)]
+        if int(settings.get("threads", 1)) > 1:
+            lines.append(f"options.intra_op_num_threads = {settings['threads']}\n")
+        options = ["options = onnxruntime.SessionOptions()\n", *lines] if lines else []
+        session = _SESSION.replace("PROVIDER", provider).replace(
+            "artifact,", "artifact, options," if lines else "artifact,"
+        )
+        return "import onnxruntime\n\n" + "".join(options) + session + (_AWKWARD if awkward else _PLAIN)
 
 
-def _session(data: bytes, settings: Settings) -> Any:
+def _session(artifact: Artifact, settings: Settings) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     level = str(settings.get("optimization", "enable_all")).upper()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{level}")
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = int(settings.get("threads", 1))
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    return onnxruntime.InferenceSession(
-        data, options, providers=[str(settings.get("provider", "CPUExecutionProvider"))]
-    )
+    providers = [str(settings.get("provider", "CPUExecutionProvider"))]
+    with artifact.in_directory() if artifact.files else nullcontext(artifact.data) as file:
+        return onnxruntime.InferenceSession(file, options, providers=providers)
 
 
-def _loads(data: bytes, settings: Settings) -> bool:
+def _loads(artifact: Artifact, settings: Settings) -> bool:
     try:
-        _session(data, {**settings, "optimization": "disable_all"})
+        _session(artifact, {**settings, "optimization": "disable_all"})
     except Exception:  # noqa: BLE001  (whatever the type, the answer is no)
         return False
     return True
@@ -155,13 +168,8 @@ def _from_pairs(array: Array) -> Array:
     return np.ascontiguousarray(array).view(whole)[..., 0]
 
 
-_HEAD = """\
-import onnxruntime
-
-options = onnxruntime.SessionOptions()
-options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_LEVEL
-session = onnxruntime.InferenceSession(artifact, options, providers=['PROVIDER'])
-"""
+_LEVEL = "options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_LEVEL\n"
+_SESSION = "session = onnxruntime.InferenceSession(artifact, providers=['PROVIDER'])\n"
 _PLAIN = """\
 named = {value.name: feeds[int(value.name.removeprefix('input_'))] for value in session.get_inputs()}
 actual = session.run(None, named)

@@ -1,4 +1,4 @@
-"""Graphs of a rare shape: a deep chain, a wide graph, one with a large constant."""
+"""Graphs of a rare shape: a deep chain, a wide graph, one with a constant that is large or of some kilobytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from generators.graph import FLOATING, Array
 from generators.motifs.builder import Builder, Ended, Place
 from generators.motifs.vocabularies import VOCABULARIES
 from generators.operators.registry import Registry
-from generators.structures import DEPTH, LARGE, WIDTH
+from generators.structures import DEPTH, KILOBYTES, LARGE, WIDTH
 
 #: Attempts for each node of a chain or of a wide graph.
 _PATIENCE = 10
@@ -50,7 +50,9 @@ class Growing(Place, Protocol):
 def grow_shape(growth: Growing, shape: str) -> None:
     """Grow a graph of that shape (:data:`generators.structures.RARE`), as far as it gets: what a converter is known to
     fail on is left out of shapes, too. KeyError for another name."""
-    grow = {"deep chain": _chain, "wide graph": _wide, "large constant": _large}[shape]
+    grow = {"deep chain": _chain, "wide graph": _wide, "large constant": _large, "constant of kilobytes": _kilobytes}[
+        shape
+    ]
     with suppress(Ended, Rejected):
         grow(growth)
 
@@ -90,9 +92,20 @@ def _wide(growth: Growing) -> None:
 
 
 def _large(growth: Growing) -> None:
-    """A constant of over 2 MiB, of which a few rows are looked up or sliced, or that a row is multiplied with."""
+    """A constant of over 2 MiB."""
     m = Builder(growth, _draw(growth, growth.handles))
-    rows = math.ceil(LARGE / 4 / _COLUMNS) + m.draw.integer(0, 64)
+    _table(m, math.ceil(LARGE / 4 / _COLUMNS) + m.draw.integer(0, 64))
+
+
+def _kilobytes(growth: Growing) -> None:
+    """A constant of 1 to 64 KiB, small ones as often as large ones."""
+    m = Builder(growth, _draw(growth, growth.handles))
+    least, most = (math.log2(size / 4 / _COLUMNS) for size in KILOBYTES)
+    _table(m, math.ceil(2 ** (least + growth.choices.fraction() * (most - least))))
+
+
+def _table(m: Builder, rows: int) -> None:
+    """A constant of 256 bytes a row, of which a few rows are looked up or sliced, or that a row is multiplied with."""
 
     def elements(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
         return rng.standard_normal(shape, dtype=np.float32)
@@ -107,8 +120,9 @@ def _large(growth: Growing) -> None:
         indices = m.draw.tensor((m.draw.integer(1, 8),), ("int64", "int32"), spread_over(rows), constant=False)
         m.op("gather", table, indices)
     elif way == 1:
-        start = m.draw.integer(0, rows - 8)
-        part = m.slice(table, 0, start, start + m.draw.integer(1, 8))
+        count = m.draw.integer(1, min(rows, 8))
+        start = m.draw.integer(0, rows - count)
+        part = m.slice(table, 0, start, start + count)
         m.op("mul", part, m.draw.tensor((_COLUMNS,), "float32", "typical", constant=False))
     else:
         row = m.draw.tensor((1, _COLUMNS), "float32", "typical", constant=False)

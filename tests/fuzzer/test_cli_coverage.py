@@ -44,7 +44,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         for name, index in ((first, 0), (second, 0), (second, 1)):
             store.record_batch(msgspec.structs.replace(judged(name, index), coverage=COVERAGE))
     monkeypatch.setenv("CONVFUZZ_CORPUS", str(tmp_path / "corpus"))
-    monkeypatch.setattr(cli_commands, "_registered", REGISTERED.__getitem__)
+    monkeypatch.setattr(cli_commands, "registered", REGISTERED.__getitem__)
     return first
 
 
