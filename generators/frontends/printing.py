@@ -38,6 +38,16 @@ class Identifiers:
             self._names[name] = candidate
         return self._names[name]
 
+    def fresh(self, base: str) -> str:
+        """An identifier for something that is no value, after ``base``."""
+        key = f"{base} "
+        while key in self._names:
+            key += " "
+        if base not in self._taken:
+            self._taken.add(base)
+            self._names[key] = base
+        return self(key)
+
 
 def number(value: bool | int | float | complex) -> str:
     """A Python expression whose value is exactly that number; NaN and infinities included."""
