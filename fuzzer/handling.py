@@ -72,7 +72,7 @@ class Handler:
         conversions = finding.conversions
 
         def save(case: Case) -> None:
-            nodes = len(case.graph.nodes)
+            nodes = len(case.graph.operators())
             store.save_progress(finding.id, dumps(case), nodes=nodes, conversions=conversions + tester.conversions)
             say(f"minimizing {finding.id}: {nodes} nodes, {tester.conversions} conversions")
 
@@ -96,7 +96,7 @@ class Handler:
         store.minimized(
             finding.id,
             dumps(result.case),
-            nodes=len(result.case.graph.nodes),
+            nodes=len(result.case.graph.operators()),
             conversions=conversions + result.conversions,
         )
         say(f"verifying {finding.id}")
@@ -128,7 +128,7 @@ class Handler:
             title=title(case, seen),
             minimized=dumps(case),
             source=rendered.source,
-            nodes=len(case.graph.nodes),
+            nodes=len(case.graph.operators()),
             needs_special=result.needs_special,
             conversions=finding.conversions + result.conversions,
             message=seen.message,
@@ -233,5 +233,5 @@ def _new(number: int, case: Case, seen: Observation) -> NewFinding:
         dumps(case),
         variants_of(seen),
         seen.numbers,
-        len(case.graph.nodes),
+        len(case.graph.operators()),
     )
