@@ -261,6 +261,11 @@ def all_nodes(graph: Graph) -> Iterator[Node]:
             yield from all_nodes(body)
 
 
+def node_count(graph: Graph) -> int:
+    """How many nodes there are, those of bodies included."""
+    return len(graph.operators())
+
+
 def all_constants(graph: Graph) -> Iterator[Constant]:
     """The constants of the graph, then those of its bodies."""
     yield from graph.constants

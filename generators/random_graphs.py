@@ -44,12 +44,14 @@ CONTROL_SHARE, CONTROL_TRIES = 0.09, 4
 class Weights:
     """Operators with their probabilities; ``factors`` multiply the base weights (0 excludes a target). ``motifs`` says
     whether graphs may have motifs and rare shapes too, which are made of operators of their own choice, as far as these
-    are among the targets. ``control`` are operators that take bodies, which are no targets, with their weights."""
+    are among the targets. ``control`` are operators that take bodies, which are no targets, with their weights, and
+    ``share`` is that of the graphs which get one: in graphs of nothing else, each node is one."""
 
     targets: tuple[str, ...]
     cumulative: tuple[float, ...]
     motifs: bool = False
     control: Mapping[str, float] = field(default_factory=dict)
+    share: float = 0.0
 
     @classmethod
     def of(cls, frontend: Frontend, factors: Mapping[str, float] | None = None, *, only: Sequence[str] = ()) -> Weights:
@@ -70,13 +72,21 @@ class Weights:
         }
         vocabulary = frontend.control_flow()
         control = vocabulary.targets if vocabulary else {}
+        control = {target: weight * factors.get(target, 1.0) for target, weight in control.items() if wanted(target)}
+        share = CONTROL_SHARE if control else 0.0
+        if control and only:
+            share = max(share, len(control) / (len(control) + len(weighted)))
+        if not weighted and control:
+            # Bodies are drawn from all there is.
+            weighted = {target: registry[target].weight for target in registry.targets()}
         if not weighted:
             raise ValueError(f"no operator of {frontend.name} is left to draw from")
         return cls(
             tuple(weighted),
             tuple(itertools.accumulate(weighted.values())),
             motifs=not only and bool(motifs_of(frontend.name)),
-            control={target: weight * factors.get(target, 1.0) for target, weight in control.items() if wanted(target)},
+            control=control,
+            share=share,
         )
 
     def pick(self, choices: Choices) -> str:
@@ -127,13 +137,14 @@ def grow(
             if choices.fraction() < MOTIF_SHARE
         ]
     # Control flow mostly comes after the first nodes, and before the last.
-    wants = CONTROL_TRIES if growth.weights.control and choices.fraction() < CONTROL_SHARE else 0
-    place = choices.integer(0, max(nodes - 2, 0)) if wants else 0
+    share = growth.weights.share
+    wants = CONTROL_TRIES if share and choices.fraction() < share else 0
+    place = choices.integer(0, max(nodes - 2, 0)) if wants and share < 1 else 0
     for _ in range(nodes * PATIENCE):
         if len(growth.nodes) >= nodes and not wants:
             break
-        if wants and len(growth.nodes) >= place:
-            wants = 0 if not growth.control() else wants - 1
+        if (wants and len(growth.nodes) >= place) or share == 1:
+            wants = 0 if not growth.control() else max(wants - 1, 0)
         elif starts and len(growth.nodes) >= starts[0]:
             del starts[0]
             growth.motif()

@@ -53,6 +53,7 @@ __all__ = [
     "isolate",
     "isolate_pairs",
     "map_arguments",
+    "map_bodies",
     "neighbourhoods",
     "rename",
     "rename_case",

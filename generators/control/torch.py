@@ -40,7 +40,8 @@ class TorchControl(ControlFlow):
         return draw.call(x, shape, target="torch.Tensor.expand")
 
     def largest(self, draw: Draw, x: Handle) -> Call:
-        return draw.call(x, target="torch.any" if x.dtype == "bool" else "torch.amax")
+        whole = "torch.max" if draw.flag(0.8) else "torch.amax"
+        return draw.call(x, target="torch.any" if x.dtype == "bool" else whole)
 
     def compare(self, draw: Draw, x: Handle, operator: str, number: float) -> Call:
         return draw.call(x, number, target="torch.lt" if operator == "<" else "torch.gt")

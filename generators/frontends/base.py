@@ -159,6 +159,15 @@ class Frontend(abc.ABC):
         """While active, operators that make tensors without being told a dtype make float64 ones."""
         yield
 
+    def targets(self) -> tuple[str, ...]:
+        """All that graphs are made of, sorted: what has a sampler, and what takes bodies."""
+        return tuple(sorted((*self.registry().targets(), *self.control_targets())))
+
+    def control_targets(self) -> tuple[str, ...]:
+        """The operators that take bodies, sorted."""
+        vocabulary = self.control_flow()
+        return tuple(sorted(vocabulary.targets)) if vocabulary else ()
+
     def control_flow(self) -> ControlFlow | None:
         """How graphs with bodies are grown; None for a frontend that has none."""
         return None
