@@ -66,6 +66,10 @@ class Bodies:
         found = [self.operand() for _ in range(self.draw.integer(least, most))]
         return list({x.name: x for x in found}.values())
 
+    def densely(self, values: Sequence[Handle]) -> list[Handle]:
+        """The values as they may be carried on from step to step."""
+        return [x if self.words.dense(x) else self.put(self.growth, self.words.densely, x) for x in values]
+
     def start(self, value: int, *, constant: bool | None = None) -> Handle:
         """A fresh scalar of int64."""
         return self.draw.given(np.array(value, np.int64), "int64", constant=constant)
@@ -168,6 +172,8 @@ class Bodies:
         found: list[Handle] = []
         for x in outputs:
             others = [y for y in (*body.handles, *found) if y.name not in body.makers or y in found]
+            if x.name in body.makers and not self.words.dense(x):
+                x = self.put(body, self.words.densely, x)
             if x.name not in body.makers or x in found or not self.words.independent(x, others):
                 x = self.put(body, self.words.copy, x)
             found.append(x)

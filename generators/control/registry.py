@@ -38,6 +38,11 @@ class ControlFlow(abc.ABC):
         """Whether a result of a body shares no memory with the others, which some operators insist on."""
         return True
 
+    def dense(self, value: Handle) -> bool:
+        """Whether a value lies in memory as its type tells: some operators insist on that for what bodies return, and
+        for what they carry on."""
+        return True
+
     @abc.abstractmethod
     def cast(self, draw: Draw, x: Handle, dtype: str) -> Call:
         """The value in another element type."""
@@ -65,6 +70,10 @@ class ControlFlow(abc.ABC):
     @abc.abstractmethod
     def add(self, draw: Draw, x: Handle, y: Handle | int) -> Call:
         """The sum of two values of one element type, or of a value and a number."""
+
+    def densely(self, draw: Draw, x: Handle) -> Call:
+        """The value, dense."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def copy(self, draw: Draw, x: Handle) -> Call:

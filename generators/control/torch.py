@@ -30,6 +30,12 @@ class TorchControl(ControlFlow):
         storage = _storage(value.native)
         return all(_storage(other.native) != storage for other in others)
 
+    def dense(self, value: Handle) -> bool:
+        return bool(value.native.is_contiguous())
+
+    def densely(self, draw: Draw, x: Handle) -> Call:
+        return draw.call(x, target="torch.Tensor.contiguous")
+
     def grow(self, target: str, bodies: Bodies) -> Call:
         return {COND: _cond, WHILE: _while, SCAN: _scan, MAP: _map}[target](target, bodies)
 
@@ -40,7 +46,7 @@ class TorchControl(ControlFlow):
         return draw.call(x, shape, target="torch.Tensor.expand")
 
     def largest(self, draw: Draw, x: Handle) -> Call:
-        whole = "torch.max" if draw.flag(0.8) else "torch.amax"
+        whole = "torch.max" if draw.flag(0.97) else "torch.amax"
         return draw.call(x, target="torch.any" if x.dtype == "bool" else whole)
 
     def compare(self, draw: Draw, x: Handle, operator: str, number: float) -> Call:
@@ -74,14 +80,14 @@ def _cond(target: str, bodies: Bodies) -> Call:
 def _while(target: str, bodies: Bodies) -> Call:
     draw = bodies.draw
     counter, limit = counted(bodies)
-    carried = [counter, *bodies.operands(2)]
+    carried = [counter, *bodies.densely(bodies.operands(2))]
     condition, body = bodies.loop(target, carried, limit)
     return Call(target, (condition, body, tuple(carried)), {})
 
 
 def _scan(target: str, bodies: Bodies) -> Call:
     draw = bodies.draw
-    carried, xs = bodies.operands(2), bodies.alike(draw.integer(1, 2))
+    carried, xs = bodies.densely(bodies.operands(2)), bodies.alike(draw.integer(1, 2))
     dim = draw.integer(0, min(x.rank for x in xs) - 1) if len({x.shape for x in xs}) == 1 and draw.flag(0.4) else 0
     reverse = draw.flag(0.4)
     first = -1 if reverse else 0

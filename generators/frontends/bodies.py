@@ -25,6 +25,8 @@ class Running:
 
 
 PLAIN = Running()
+#: A graph of a loop that makes more steps is refused: without what counts them, many a loop would never end.
+MOST_STEPS = 64
 
 
 class BodyFunction:
@@ -42,6 +44,7 @@ class BodyFunction:
         self._body = body
         self._values = values
         self._running = running
+        self._steps = 0
 
     @property
     def always(self) -> bool:
@@ -51,6 +54,9 @@ class BodyFunction:
     def __call__(self, *arguments: Any) -> Any:
         given = flattened(arguments)
         body = self._body
+        self._steps += 1
+        if self._steps > MOST_STEPS:
+            raise ValueError(f"more than {MOST_STEPS} steps: no loop that is grown makes so many")
         if len(given) != len(body.inputs):
             raise ValueError(f"a body of {len(body.inputs)} inputs is called with {len(given)}")
         if self._running.runner is not None:

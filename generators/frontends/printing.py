@@ -40,13 +40,12 @@ class Identifiers:
 
     def fresh(self, base: str) -> str:
         """An identifier for something that is no value, after ``base``."""
-        key = f"{base} "
-        while key in self._names:
-            key += " "
-        if base not in self._taken:
-            self._taken.add(base)
-            self._names[key] = base
-        return self(key)
+        candidate, number = base, 1
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{base}_{number}"
+        self._taken.add(candidate)
+        return candidate
 
 
 def number(value: bool | int | float | complex) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from generators.control.calls import operands, without_operand, without_result
 from generators.graph import Array, Case, Graph, Ref, map_node
-from generators.transforms import drop_dead, trim
+from generators.transforms import drop_dead
+from oracles.minimize import reduce_results
 from oracles.minimize.bodies import Place, alone, edited, inlined, places
+from oracles.minimize.edits import applied
 from oracles.minimize.isolate import simplest
 from oracles.minimize.question import Question
 from oracles.minimize.simplicity import simplicity
@@ -110,19 +111,6 @@ def _type(case: Case, name: str) -> object:
 
 
 def _results(case: Case, values: Mapping[str, Array]) -> Iterator[Case]:
-    """Results that nothing uses dropped; operands captured instead of given, which ends their being carried on."""
-    graph = case.graph
-    used = {name for node in graph.nodes for name in node.references()} | set(graph.outputs)
-    for index, node in enumerate(graph.nodes):
-        if next(node.bodies(), None) is None:
-            continue
-        idle = [at for at, value in enumerate(node.outputs) if value.name not in used]
-        shorter = [without_result(node, at) for at in idle]
-        given = operands(node)
-        for at in range(len(given.names)) if given else ():
-            if given and (not given.carried or at in idle):
-                shorter.append(without_operand(node, at))
-        for changed in shorter:
-            if changed is not None:
-                nodes = (*graph.nodes[:index], changed, *graph.nodes[index + 1 :])
-                yield trim(Case(replace(graph, nodes=nodes), case.feeds, case.profiles))
+    for edit in reduce_results.propose(case):
+        if (changed := applied(edit, case)) is not None:
+            yield changed

@@ -13,6 +13,7 @@ from generators.graph import Case, node_count
 from generators.transforms import canonical
 from oracles.minimize import (
     reduce_outputs,
+    reduce_results,
     shrink_shapes,
     simplify_arguments,
     simplify_dtypes,
@@ -31,6 +32,7 @@ from oracles.minimize.simplicity import simplicity
 #: The passes in the order in which their edits are made.
 PASSES: tuple[Callable[[Case], Iterator[Edit]], ...] = (
     reduce_outputs.propose,
+    reduce_results.propose,
     shrink_shapes.propose,
     shrink_shapes.propose_ranks,
     simplify_dtypes.propose,
