@@ -252,10 +252,10 @@ class Growth:
         draw = self.new_draw()
         draw.target = target = target or draw.weighted(self.weights.control)
         bare = Node(target, (), (), ())
-        if self.avoid.about(target) and self.avoid.matches(bare, Context({}, {}, frozenset())):
-            if self.choices.fraction() >= QUARANTINE_SHARE:
-                self.dropped["quarantined"] += 1
-                return "quarantined"
+        avoided = self.avoid.about(target) and self.avoid.matches(bare, Context({}, {}, frozenset()))
+        if avoided and self.choices.fraction() >= QUARANTINE_SHARE:
+            self.dropped["quarantined"] += 1
+            return "quarantined"
         bodies = Bodies(self, draw, vocabulary)
         try:
             call = vocabulary.grow(target, bodies)

@@ -254,9 +254,9 @@ class _Runs:
         *,
         double: bool = False,
     ) -> list[Array] | None:
-        """Results of a node of control flow, each node of its bodies run by ``step``, their constants as ``start`` makes
-        them; ``double`` says that element types among its own arguments are widened. None where the operator refuses
-        what its bodies give."""
+        """Results of a node of control flow, each node of its bodies run by ``step``, their constants as ``start``
+        makes them; ``double`` says that element types among its own arguments are widened. None where the operator
+        refuses what its bodies give."""
         called = widen_node(node) if double else node
         bodies = dict(zip(map(id, called.bodies()), node.bodies(), strict=True))
 

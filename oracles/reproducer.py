@@ -122,7 +122,11 @@ def render(
     if kind is Kind.INVALID and _is_onnx(convert_script, converter_name):
         packages.add("onnx")
     input_bits = [value.type.dtype for value in case.graph.inputs]
-    bits = (*input_bits, *dtypes, *(item.type.dtype for item in all_constants(case.graph) if frontend in ("onnx", "keras")))
+    bits = (
+        *input_bits,
+        *dtypes,
+        *(item.type.dtype for item in all_constants(case.graph) if frontend in ("onnx", "keras")),
+    )
     if frontend != "tensorflow" and any(_extended(name) for name in bits):
         packages.add("ml_dtypes")
     return _tidy(

@@ -15,7 +15,7 @@ import numpy as np
 
 from generators.control.registry import DTYPES_OF_BODIES, ControlFlow
 from generators.draw import Draw
-from generators.graph import DTYPES, FLOATING, Array, Graph, Input, TensorType, captured
+from generators.graph import DTYPES, FLOATING, Array, Constant, Graph, Input, TensorType, captured
 from generators.handles import Call, Fresh, Handle, Rejected
 from generators.transforms import drop_dead
 
@@ -103,7 +103,9 @@ class Bodies:
 
     # -- bodies ------------------------------------------------------------------------------------------------
 
-    def inside(self, target: str, given: Sequence[tuple[Array, str]], *, nodes: int, like: Sequence[Handle] = ()) -> Growth:
+    def inside(
+        self, target: str, given: Sequence[tuple[Array, str]], *, nodes: int, like: Sequence[Handle] = ()
+    ) -> Growth:
         """A body whose inputs hold these arrays (of these dtypes), with up to so many nodes. ``like`` are values from
         outside that it should use, for those that have no inputs."""
         from generators.random_graphs import Growth
@@ -132,7 +134,9 @@ class Bodies:
         return body
 
     def _input(self, array: Array, dtype: str) -> Handle:
-        return Handle(f"v{next(self.growth.names)}", self.growth.frontend.to_native(array), array, TensorType(dtype, array.shape))
+        return Handle(
+            f"v{next(self.growth.names)}", self.growth.frontend.to_native(array), array, TensorType(dtype, array.shape)
+        )
 
     def results(self, body: Growth, most: int) -> list[Handle]:
         """Results of the body's nodes that it may return, the last ones that nothing uses first."""
@@ -179,9 +183,7 @@ class Bodies:
             found.append(x)
         return found
 
-    def branches(
-        self, target: str, operands: Sequence[Handle], *, like: Sequence[Handle] = ()
-    ) -> tuple[Graph, Graph]:
+    def branches(self, target: str, operands: Sequence[Handle], *, like: Sequence[Handle] = ()) -> tuple[Graph, Graph]:
         """Two bodies that take the operands and return values of the same types."""
         given = [(x.array, x.dtype) for x in operands]
         first = self.inside(target, given, nodes=self.draw.integer(1, 4), like=like)
@@ -224,7 +226,8 @@ class Bodies:
         found = [first]
         for _ in range(count - 1):
             fitting = [
-                x for x in self.growth.operands
+                x
+                for x in self.growth.operands
                 if x.rank and x.shape[0] == first.shape[0] and 0 < x.size <= LARGEST and x.dtype in DTYPES_OF_BODIES
             ]
             if fitting and self.draw.flag(0.6):
@@ -238,7 +241,7 @@ class Bodies:
         """The finished body. What it made fresh goes to the operator's fresh values, as far as it is used; small
         constants may stay."""
         inputs = tuple([Input(x.name, x.type) for x in body.given])
-        constants = ()
+        constants: tuple[Constant, ...] = ()
         if self.words.holds_constants and self.draw.flag(0.4):
             constants = tuple([item for item in body.constants if item.data.size <= HELD])
         names = tuple([x.name for x in outputs])

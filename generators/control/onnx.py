@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from generators.handles import Call, Handle
 class OnnxControl(ControlFlow):
     """Branches capture all that they use, and bodies may have initializers."""
 
-    targets = {IF: 4.0, LOOP: 3.5, SCAN: 2.5}
+    targets: ClassVar[Mapping[str, float]] = {IF: 4.0, LOOP: 3.5, SCAN: 2.5}
     holds_constants = True
 
     def grow(self, target: str, bodies: Bodies) -> Call:
@@ -115,7 +116,12 @@ def _scan(target: str, bodies: Bodies) -> Call:
     _mention(draw, attributes, "scan_input_axes", given_axes)
     _mention(draw, attributes, "scan_input_directions", tuple(backwards))
     if stacked:
-        _mention(draw, attributes, "scan_output_axes", tuple(draw.integer(0, x.rank) if draw.flag(0.3) else 0 for x in stacked))
+        _mention(
+            draw,
+            attributes,
+            "scan_output_axes",
+            tuple(draw.integer(0, x.rank) if draw.flag(0.3) else 0 for x in stacked),
+        )
         _mention(draw, attributes, "scan_output_directions", tuple(int(draw.flag(0.3)) for _ in stacked))
     return Call(target, (*carried, *xs), _outputs(attributes, len(made) + len(stacked)))
 

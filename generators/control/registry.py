@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from generators.graph import FLOATING, INTEGRAL, Graph
 from generators.handles import Call, Handle
@@ -22,7 +22,7 @@ class ControlFlow(abc.ABC):
     and predicates; each takes a value and returns a call, what it needs besides made by ``draw``."""
 
     #: Operators that take bodies, with their weights.
-    targets: Mapping[str, float]
+    targets: ClassVar[Mapping[str, float]]
     #: Whether bodies may hold constants of their own.
     holds_constants = False
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from generators.control.bodies import LARGEST, Bodies
 from generators.control.loops import STEPS, counted
@@ -16,7 +17,7 @@ from generators.handles import Call, Handle
 class TensorFlowControl(ControlFlow):
     """Functions of ``tf.cond`` have no parameters: branches capture all that they use."""
 
-    targets = {COND: 4.0, WHILE: 3.5, MAP: 2.5}
+    targets: ClassVar[Mapping[str, float]] = {COND: 4.0, WHILE: 3.5, MAP: 2.5}
 
     def grow(self, target: str, bodies: Bodies) -> Call:
         return {COND: _cond, WHILE: _while, MAP: _map}[target](target, bodies)

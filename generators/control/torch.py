@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 
@@ -20,7 +20,7 @@ from generators.handles import Call, Handle
 class TorchControl(ControlFlow):
     """torch.export takes all of them; torch.onnx has no function for a map, so that it comes up seldom."""
 
-    targets = {COND: 4.0, WHILE: 3.0, SCAN: 3.0, MAP: 0.3}
+    targets: ClassVar[Mapping[str, float]] = {COND: 4.0, WHILE: 3.0, SCAN: 3.0, MAP: 0.3}
 
     def suits(self, target: str) -> bool:
         # What writes into its arguments is refused in bodies.
@@ -66,7 +66,7 @@ class TorchControl(ControlFlow):
 
 
 def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _cond(target: str, bodies: Bodies) -> Call:
@@ -78,7 +78,6 @@ def _cond(target: str, bodies: Bodies) -> Call:
 
 
 def _while(target: str, bodies: Bodies) -> Call:
-    draw = bodies.draw
     counter, limit = counted(bodies)
     carried = [counter, *bodies.densely(bodies.operands(2))]
     condition, body = bodies.loop(target, carried, limit)

@@ -30,8 +30,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
 
-from generators.frontends.bodies import PLAIN, Running
 from generators.frontends.base import EvaluationError, LoadedModel, feeds_of
+from generators.frontends.bodies import PLAIN, Running
 from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS, layer_key, layer_parts, print_function
 from generators.frontends.signatures import Optional, described
 from generators.frontends.tensorflow import TensorFlowFrontend, keras_kernels

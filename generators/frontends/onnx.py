@@ -132,7 +132,9 @@ class OnnxFrontend(Frontend):
         """Outputs of If, Loop and Scan as ONNX defines them: their bodies are run node by node, too."""
         attributes = attributes_of(node)
         bodies = {
-            key: BodyFunction(self, node, body, values, running) for key, body in attributes.items() if isinstance(body, Graph)
+            key: BodyFunction(self, node, body, values, running)
+            for key, body in attributes.items()
+            if isinstance(body, Graph)
         }
         inputs = arguments(node, values)
         seen: set[str] = set()
@@ -143,11 +145,16 @@ class OnnxFrontend(Frontend):
             return results
 
         try:
-            outputs = [np.asarray(output) for output in _namespace()["control_flow"](
-                operator_of(node.target), attributes, inputs, run
-            )]
+            outputs = [
+                np.asarray(output)
+                for output in _namespace()["control_flow"](operator_of(node.target), attributes, inputs, run)
+            ]
             for name in bodies.keys() - seen if running.inner is not None else ():
-                first = [] if node.target == IF else [np.array(0), np.array(True), *inputs[2:]]
+                first = (
+                    []
+                    if node.target == IF
+                    else [np.array(0), np.array(True), *(x for x in inputs[2:] if x is not None)]
+                )
                 run(name, first)
         except EvaluationError:
             raise

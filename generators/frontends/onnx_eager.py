@@ -66,8 +66,8 @@ def run_graph(graph, values, opset, others, key=None):
     return [values[x.name] for x in graph.output]
 '''
 
-#: What control flow means, for the interpreter and for stand-alone scripts of models that have any.
-CONTROL = '''\
+#: What control flow means: for the interpreter, and for stand-alone scripts of models that have any.
+RUN_CONTROL = '''\
 def control_flow(operator, attributes, inputs, run):
     """Outputs of If, Loop or Scan; ``run`` gives the outputs of the body of that name for arrays of its inputs."""
     if operator == "If":
@@ -96,10 +96,7 @@ def control_flow(operator, attributes, inputs, run):
     backwards = attributes.get("scan_output_directions") or [0] * len(made)
     made = [np.moveaxis(x[:: -1 if back else 1], 0, axis) for x, axis, back in zip(made, axes, backwards)]
     return [*carried, *map(np.ascontiguousarray, made)]
-'''
 
-#: Only scripts of models with control flow have this.
-RUN_CONTROL = CONTROL + '''
 
 def run_control(node, values, opset, others):
     attributes = {x.name: onnx.helper.get_attribute_value(x) for x in node.attribute}

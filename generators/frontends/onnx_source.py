@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from generators.frontends.onnx_nodes import CONTROL_FLOW, attributes_of, is_tensor, operator_of, output_count, tensor_parts
+from generators.frontends.onnx_nodes import (
+    CONTROL_FLOW,
+    attributes_of,
+    is_tensor,
+    operator_of,
+    output_count,
+    tensor_parts,
+)
 from generators.frontends.onnx_schema import NEWEST, OLDEST, element_text, has_kernel, opsets
 from generators.frontends.printing import LITERAL_ELEMENTS, argument, elements, number
 from generators.graph import DTYPES, Argument, Constant, Graph, Node, Ref, TensorType, all_nodes, all_types

@@ -1,7 +1,8 @@
 """TensorFlow: public functions of the ``tf`` namespace on CPU tensors, executed eagerly.
 
 Targets: ``tf.<...>`` (any public function; ``tf.raw_ops.*`` take keyword arguments only) and ``operator.getitem``
-(printed as ``x[...]``). ``tf.cond``, ``tf.while_loop`` and ``tf.map_fn`` take bodies. Eager execution is the reference: ``tf.function`` runs Grappler, which is a subject itself.
+(printed as ``x[...]``). ``tf.cond``, ``tf.while_loop`` and ``tf.map_fn`` take bodies. Eager execution is the
+reference: ``tf.function`` runs Grappler, which is a subject itself.
 TensorFlow has no default element type that could be switched to float64, so samplers of operators that make tensors
 always name one; Python numbers take the element type of the other operand.
 
@@ -28,8 +29,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from generators.control.registry import ControlFlow
-from generators.frontends.bodies import PLAIN, Running
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
+from generators.frontends.bodies import PLAIN, Running
 from generators.frontends.tensorflow_control import COND, ROLES, WHILE
 from generators.frontends.tensorflow_source import dtype_text, print_module
 from generators.graph import DTYPES, Array, Case, Graph, Node, all_constants, all_nodes, dtype_name
@@ -142,8 +143,8 @@ class TensorFlowFrontend(Frontend):
         if running.inner is not None:
             bodies = [self._argument(body, node, values, running) for body in node.bodies()]
             if node.target == COND:
-                taken, other = bodies if bool(self.native_argument(node.args[0], values)) else reversed(bodies)
-                _called(other)
+                taken = 0 if bool(self.native_argument(node.args[0], values)) else 1
+                _called(bodies[1 - taken])
             elif node.target == WHILE:
                 carried = self.native_argument(node.args[2], values)
                 if not bool(_called(bodies[0], *carried)):

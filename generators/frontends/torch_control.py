@@ -65,9 +65,7 @@ def scan(combine_fn: Callable[..., Any], init: Any, xs: Any, *, dim: int = 0, re
     stacked = [torch.stack(parts) for parts in zip(*steps, strict=True)]
     stacked = [part.flip([0]) for part in stacked] if reverse else stacked
     stacked = [torch.movedim(part, 0, dim) if dim and dim < part.ndim else part for part in stacked]
-    return _pytree.tree_unflatten(carry, structure), _pytree.tree_unflatten(
-        stacked, _pytree.tree_structure(made)
-    )
+    return _pytree.tree_unflatten(carry, structure), _pytree.tree_unflatten(stacked, _pytree.tree_structure(made))
 
 
 def map_(f: Callable[..., Any], xs: Any, *args: torch.Tensor) -> Any:
@@ -124,7 +122,7 @@ def parameters(node: Node, body: Graph, names: Sequence[str]) -> tuple[list[str]
         parts = [(names, node.args[1], "x")]
     else:
         return list(names), []
-    found, statements = [], []
+    found, statements = list[str](), list[str]()
     for part, argument, name in parts:
         if isinstance(argument, Ref):
             found += part

@@ -23,9 +23,7 @@ def print_module(graph: Graph, name: str) -> str:
         return f"self.{constants[value]}" if value in constants else names(value)
 
     nodes = list(all_nodes(graph))
-    modules = {
-        node.outputs: names(f"module_{index}") for index, node in enumerate(nodes) if is_module(node.target)
-    }
+    modules = {node.outputs: names(f"module_{index}") for index, node in enumerate(nodes) if is_module(node.target)}
     # What is only in modules is given to them and not held beside them.
     states = {name for node in nodes if node.outputs in modules for name in state_names(node)}
     states -= {name for node in nodes for name in data_names(node)} | set(graph.outputs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from generators.graph import Array, Case, Graph, Ref, map_node
+from generators.graph import Array, Case, Graph, Ref, all_types, map_node
 from generators.transforms import drop_dead
 from oracles.minimize import reduce_results
 from oracles.minimize.bodies import Place, alone, edited, inlined, places
@@ -60,10 +60,11 @@ def _nodes(case: Case, values: Mapping[str, Array]) -> Iterator[Case]:
     """Each node of a body cut out: replaced by an equal type's value of the body, or by what it computed first, which
     becomes an input of the graph."""
     for place, body in places(case.graph):
-        types = {value.name: value.type for value in body.inputs}
+        types, known = {value.name: value.type for value in body.inputs}, all_types(case.graph)
         for index, node in enumerate(body.nodes):
             for name in node.references():
-                types.setdefault(name, body.types().get(name, _type(case, name)))
+                if name in known:
+                    types.setdefault(name, known[name])
             yield from _cut(case, place, [index], values)
             if len(node.outputs) == 1:
                 [result] = node.outputs
@@ -104,10 +105,6 @@ def _bypass(result: str, other: str) -> Callable[[Graph], Graph]:
         return drop_dead(replace(body, nodes=tuple(nodes), outputs=outputs), keep_inputs=True)
 
     return change
-
-
-def _type(case: Case, name: str) -> object:
-    return case.graph.types().get(name)
 
 
 def _results(case: Case, values: Mapping[str, Array]) -> Iterator[Case]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from generators.graph import Case, all_constants, all_nodes, node_count
 from generators.transforms import canonical
 from oracles.minimize.bypass_nodes import bypass_nodes
-from oracles.minimize.reduce_bodies import reduce_bodies
 from oracles.minimize.cones import expose
 from oracles.minimize.delete_nodes import delete_nodes
 from oracles.minimize.edits import tensors
@@ -16,6 +15,7 @@ from oracles.minimize.isolate import isolate, pairs
 from oracles.minimize.literals import arguments
 from oracles.minimize.question import ATTEMPTS, Exhausted, Question
 from oracles.minimize.records import Budget, Minimized, Unreproducible
+from oracles.minimize.reduce_bodies import reduce_bodies
 from oracles.minimize.simplicity import is_special, simplicity
 from oracles.minimize.simplify import SMALL, simplify
 from oracles.outcome import Signature, Tester

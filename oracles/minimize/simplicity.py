@@ -40,8 +40,8 @@ def dtype_cost(name: str) -> int:
 
 
 def simplicity(case: Case) -> Key:
-    """Sort key: nodes, those of bodies included, then whether special values are there, tensors, elements, ranks, outputs, dtypes, arguments,
-    constants, layouts and at last the elements themselves."""
+    """Sort key: nodes, those of bodies included, then whether special values are there, tensors, elements, ranks,
+    outputs, dtypes, arguments, constants, layouts and at last the elements themselves."""
     graph = case.graph
     constants = list(all_constants(graph))
     arrays = [*(case.feeds[value.name] for value in graph.inputs), *(constant.data for constant in constants)]

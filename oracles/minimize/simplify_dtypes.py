@@ -22,7 +22,9 @@ def propose(case: Case) -> Iterator[Edit]:
     one argument."""
     arrays = tensors(case)
     used = {array.dtype.name for array in arrays.values()}
-    literals = {value.name for node in all_nodes(case.graph) for _, value in arguments(node) if isinstance(value, DType)}
+    literals = {
+        value.name for node in all_nodes(case.graph) for _, value in arguments(node) if isinstance(value, DType)
+    }
     for old in sorted(used | literals, key=dtype_cost):
         for new in _simpler(old):
             yield Edit(NAME, f"{old} to {new}", _everywhere(old, new), bold=new == _home(old))
