@@ -24,15 +24,14 @@ import onnx
 
 from generators.control.registry import ControlFlow
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of, widen_node
-from generators.frontends.bodies import PLAIN, BodyFunction, Running
+from generators.frontends.bodies import PLAIN, Running
+from generators.frontends.onnx_control import controlled
 from generators.frontends.onnx_eager import EAGER, RUN_CONTROL
 from generators.frontends.onnx_nodes import (
     CONTROL_FLOW,
-    IF,
     Contradiction,
     Sessions,
     arguments,
-    attributes_of,
     operator_of,
     output_count,
     run_reference,
@@ -112,7 +111,8 @@ class OnnxFrontend(Frontend):
 
     def call(self, node: Node, values: Mapping[str, Any], running: Running = PLAIN) -> tuple[list[Any], bool]:
         if node.target in CONTROL_FLOW:
-            return self._controlled(node, values, running), output_count(node) > 1
+            outputs = controlled(self, node, values, running, _namespace()["control_flow"])
+            return outputs, output_count(node) > 1
         arrays = arguments(node, values)
         if problem := self._undefined(node, arrays):
             raise EvaluationError(f"{node.target}: {problem}, which is undefined")
@@ -127,42 +127,6 @@ class OnnxFrontend(Frontend):
             # The kernel is wrong, and what it gives cannot be the reference for itself.
             outputs = run_reference(node, opset, arrays)
         return outputs, output_count(node) > 1
-
-    def _controlled(self, node: Node, values: Mapping[str, Any], running: Running) -> list[Array]:
-        """Outputs of If, Loop and Scan as ONNX defines them: their bodies are run node by node, too."""
-        attributes = attributes_of(node)
-        bodies = {
-            key: BodyFunction(self, node, body, values, running)
-            for key, body in attributes.items()
-            if isinstance(body, Graph)
-        }
-        inputs = arguments(node, values)
-        seen: set[str] = set()
-
-        def run(name: str, given: list[Array]) -> list[Array]:
-            seen.add(name)
-            results: list[Array] = bodies[name](*given)
-            return results
-
-        try:
-            outputs = [
-                np.asarray(output)
-                for output in _namespace()["control_flow"](operator_of(node.target), attributes, inputs, run)
-            ]
-            for name in bodies.keys() - seen if running.inner is not None else ():
-                first = (
-                    []
-                    if node.target == IF
-                    else [np.array(0), np.array(True), *(x for x in inputs[2:] if x is not None)]
-                )
-                run(name, first)
-        except EvaluationError:
-            raise
-        except Exception as error:  # of what does not fit together
-            raise EvaluationError(f"{node.target}: {type(error).__name__}: {error}") from error
-        if len(outputs) != output_count(node):
-            raise EvaluationError(f"{node.target}: {len(outputs)} results, {output_count(node)} expected")
-        return outputs
 
     def arranged(self, node: Node, body: Graph, outputs: Sequence[Any]) -> Any:
         return list(outputs)

@@ -30,7 +30,7 @@ import tensorflow as tf
 
 from generators.control.registry import ControlFlow
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
-from generators.frontends.bodies import PLAIN, Running
+from generators.frontends.bodies import PLAIN, Running, flattened
 from generators.frontends.tensorflow_control import COND, ROLES, WHILE
 from generators.frontends.tensorflow_source import dtype_text, print_module
 from generators.graph import DTYPES, Array, Case, Graph, Node, all_constants, all_nodes, dtype_name
@@ -140,15 +140,19 @@ class TensorFlowFrontend(Frontend):
         """Eager TensorFlow runs the branch that is taken, and the body of a loop as often as it makes a step."""
         # Functions are called as they are: AutoGraph would look for the source of those that come from no file.
         outputs, several = tf.autograph.experimental.do_not_convert(super().call)(node, values, running)
-        if running.inner is not None:
-            bodies = [self._argument(body, node, values, running) for body in node.bodies()]
-            if node.target == COND:
-                taken = 0 if bool(self.native_argument(node.args[0], values)) else 1
-                _called(bodies[1 - taken])
-            elif node.target == WHILE:
-                carried = self.native_argument(node.args[2], values)
-                if not bool(_called(bodies[0], *carried)):
-                    _called(bodies[1], *carried)
+        if running.inner is None:
+            return outputs, several
+        # As a graph, it is held to what eager mode lets pass.
+        bodies = [self._argument(body, node, values, running) for body in node.bodies()]
+        if node.target == COND:
+            taken = 0 if _condition(self.native_argument(node.args[0], values)) else 1
+            if _kinds(_called(bodies[1 - taken])) != _kinds(outputs):
+                raise EvaluationError(f"{node.target}: the branches return different types")
+        elif node.target == WHILE:
+            carried = self.native_argument(node.args[2], values)
+            results = outputs if _condition(_called(bodies[0], *carried)) else _called(bodies[1], *carried)
+            if _kinds(results) != _kinds(carried):
+                raise EvaluationError(f"{node.target}: a carried value changes its type")
         return outputs, several
 
     def execute(self, model: LoadedModel) -> list[Array]:
@@ -167,6 +171,16 @@ class TensorFlowFrontend(Frontend):
             outputs = called(*model.arguments)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [np.array(self.to_array(output), copy=True) for output in outputs]
+
+
+def _kinds(tensors: Any) -> list[Any]:
+    return [(tensor.dtype, tuple(tensor.shape)) for tensor in flattened(tensors)]
+
+
+def _condition(value: Any) -> bool:
+    if value.dtype != tf.bool or value.shape.rank:
+        raise EvaluationError(f"a condition is one truth value, not {value.dtype.name} of shape {value.shape}")
+    return bool(value)
 
 
 def _called(body: Callable[..., Any], *arguments: Any) -> Any:

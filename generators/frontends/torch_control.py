@@ -23,26 +23,41 @@ MAP = "torch._higher_order_ops.map"
 
 
 def cond(pred: torch.Tensor, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Any = ()) -> Any:
+    _check_condition(pred)
     taken, other = (true_fn, false_fn) if bool(pred) else (false_fn, true_fn)
-    if getattr(other, "always", False):
-        other(*operands)
-    return taken(*operands)
+    result = taken(*operands)
+    if getattr(other, "always", False) and _kinds(other(*operands)) != _kinds(result):
+        raise RuntimeError("the branches return different types")
+    return result
 
 
 def while_loop(cond_fn: Callable[..., Any], body_fn: Callable[..., Any], carried_inputs: Any) -> tuple[Any, ...]:
     values = tuple(carried_inputs)
-    going = bool(cond_fn(*values))
+    going = bool(_check_condition(cond_fn(*values)))
     if not going:
         if getattr(body_fn, "always", False):
-            body_fn(*values)
+            _check_carried(values, body_fn(*values))
         return tuple(value.clone() for value in values)
-    kinds = [(value.dtype, value.shape) for value in values]
     while going:
-        values = tuple(_pytree.tree_leaves(body_fn(*values)))
-        if [(value.dtype, value.shape) for value in values] != kinds:
-            raise RuntimeError("a carried value changes its type")
-        going = bool(cond_fn(*values))
+        values = _check_carried(values, body_fn(*values))
+        going = bool(_check_condition(cond_fn(*values)))
     return values
+
+
+def _kinds(values: Any) -> list[Any]:
+    return [(value.dtype, value.shape) for value in _pytree.tree_leaves(values)]
+
+
+def _check_condition(value: torch.Tensor) -> torch.Tensor:
+    if value.dtype is not torch.bool or value.numel() != 1:
+        raise RuntimeError(f"a condition is one truth value, not {value.dtype} of shape {tuple(value.shape)}")
+    return value
+
+
+def _check_carried(before: Any, after: Any) -> tuple[Any, ...]:
+    if _kinds(after) != _kinds(before):
+        raise RuntimeError("a carried value changes its type")
+    return tuple(_pytree.tree_leaves(after))
 
 
 def scan(combine_fn: Callable[..., Any], init: Any, xs: Any, *, dim: int = 0, reverse: bool = False) -> Any:
@@ -53,15 +68,12 @@ def scan(combine_fn: Callable[..., Any], init: Any, xs: Any, *, dim: int = 0, re
     leaves = [torch.flip(leaf, [0]) for leaf in leaves] if reverse else leaves
     if len({leaf.shape[0] for leaf in leaves}) != 1 or not leaves[0].shape[0]:
         raise RuntimeError("there is nothing to scan over, or not as much of each")
-    kinds = [(value.dtype, value.shape) for value in carry]
     steps: list[list[torch.Tensor]] = []
     for index in range(leaves[0].shape[0]):
         given = _pytree.tree_unflatten([leaf.select(0, index) for leaf in leaves], slices)
         after, made = combine_fn(_pytree.tree_unflatten(carry, structure), given)
-        carry, results = _pytree.tree_leaves(after), _pytree.tree_leaves(made)
-        if [(value.dtype, value.shape) for value in carry] != kinds:
-            raise RuntimeError("a carried value changes its type")
-        steps.append(results)
+        carry = list(_check_carried(carry, after))
+        steps.append(_pytree.tree_leaves(made))
     stacked = [torch.stack(parts) for parts in zip(*steps, strict=True)]
     stacked = [part.flip([0]) for part in stacked] if reverse else stacked
     stacked = [torch.movedim(part, 0, dim) if dim and dim < part.ndim else part for part in stacked]
