@@ -146,7 +146,7 @@ class Attempt:
         artifact = self._convert(model, numbers, blob)
         try:
             found = self._behind(prepared, model, artifact, blob)
-            self.spent.costs.append((len(case.graph.nodes), time.process_time() - started))
+            self.spent.costs.append((len(case.graph.operators()), time.process_time() - started))
         except Refused as refusal:
             counts = [(len(item.case.graph.inputs), len(item.case.graph.outputs)) for item in prepared]
             slices = self.converter.slices(artifact, counts) if len(prepared) > 1 else None

@@ -408,6 +408,7 @@ class _Run:
             named = worker.call(TargetsTask(issued.frontend, issued.harvest))
             assert isinstance(named, TargetsResult)
             self.learnt[issued.converter].targets = named.targets
+            self.learnt[issued.converter].control = named.control
         seconds = time.monotonic() - started
         record = judged_batch(self.campaign.id, issued, result, seconds)
         with self.lock:

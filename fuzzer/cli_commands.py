@@ -70,7 +70,7 @@ def _check_operators(patterns: tuple[str, ...], frontends: set[str], harvest: st
     for name in sorted(frontends):
         with _quiet():
             frontend(name).mix_in(harvest if name == "torch" else "")
-            targets[name] = frontend(name).registry().targets()
+            targets[name] = frontend(name).targets()
     for pattern in patterns:
         if not any(matching(names, pattern) for names in targets.values()):
             raise UsageError(f"no operator matches {pattern!r}", "`convfuzz operators` lists them; * is a wildcard")
@@ -246,7 +246,7 @@ def registered(name: str) -> tuple[str, ...] | None:
 
     try:
         with _quiet():
-            return frontend(name).registry().targets()
+            return frontend(name).targets()
     except (ImportError, KeyError):
         return None
 
@@ -282,6 +282,8 @@ def operators(counts: bool, as_json: bool) -> None:
         families = listing.setdefault(name, {})
         for target in registry.targets():
             families.setdefault(registry[target].family, []).append(target)
+        if control := frontend(name).control_targets():
+            families["control flow"] = [*control]
     if as_json:
         result: Any = listing
         if counts:

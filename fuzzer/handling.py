@@ -78,7 +78,7 @@ class Handler:
         conversions = finding.conversions
 
         def save(case: Case) -> None:
-            nodes = len(case.graph.nodes)
+            nodes = len(case.graph.operators())
             store.save_progress(finding.id, dumps(case), nodes=nodes, conversions=conversions + tester.conversions)
             say(f"minimizing {finding.id}: {nodes} nodes, {tester.conversions} conversions")
 
@@ -102,7 +102,7 @@ class Handler:
         store.minimized(
             finding.id,
             dumps(result.case),
-            nodes=len(result.case.graph.nodes),
+            nodes=len(result.case.graph.operators()),
             conversions=conversions + result.conversions,
         )
         subject, result = self._reset(subject, converter, result, tester, worker)
@@ -158,7 +158,7 @@ class Handler:
             title=title(case, seen),
             minimized=dumps(case),
             source=rendered.source,
-            nodes=len(case.graph.nodes),
+            nodes=len(case.graph.operators()),
             needs_special=result.needs_special,
             conversions=finding.conversions + result.conversions,
             message=seen.message,
@@ -271,5 +271,5 @@ def _new(number: int, case: Case, seen: Observation) -> NewFinding:
         dumps(case),
         variants_of(seen),
         seen.numbers,
-        len(case.graph.nodes),
+        len(case.graph.operators()),
     )

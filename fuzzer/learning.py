@@ -37,6 +37,8 @@ class Learnt:
     #: Whether what is refused behind the conversion costs a pack nothing.
     sliceable: bool = False
     targets: tuple[str, ...] = ()
+    #: Those among them that take bodies.
+    control: tuple[str, ...] = ()
     #: How often each target was in a judged case, and how often it was probed.
     drawn: Counter[str] = field(default_factory=Counter)
     probed: Counter[str] = field(default_factory=Counter)
@@ -89,10 +91,11 @@ class Learnt:
         more than that.
 
         Weighted sampling without replacement as by Efraimidis and Spirakis (2006), the weight of a target that was
-        drawn n times being 1 / √(1 + n).
+        drawn n times being 1 / √(1 + n). Control flow is always among them, for bodies of the others.
         """
         free = [target for target in self.targets if target not in self.quarantine.guilty]
         if len(free) <= most:
             return ()
         keys = {target: choices.fraction() ** ((1 + self.drawn[target]) ** 0.5) for target in free}
-        return tuple(sorted(sorted(free, key=lambda target: -keys[target])[:most]))
+        chosen = sorted(free, key=lambda target: -keys[target])[:most]
+        return tuple(sorted({*chosen, *(target for target in self.control if target in keys)}))

@@ -206,7 +206,7 @@ class Pipeline:
             tuple(Seen.of(item) for item in seen),
             case=dumps(case) if wanted else b"",
             keys=keys,
-            nodes=len(case.graph.nodes),
+            nodes=len(case.graph.operators()),
             suspects=accused,
             proven=proven,
         )

@@ -130,7 +130,7 @@ def _described(blob: bytes) -> dict[str, Any]:
     if not blob:
         return {}
     graph = loads(blob).graph
-    return {"keys": node_keys(graph), "nodes": len(graph.nodes), "suspects": suspects(graph)}
+    return {"keys": node_keys(graph), "nodes": len(graph.operators()), "suspects": suspects(graph)}
 
 
 def _coverage_of(death: WorkerDied, seen: Observation, converter: Converter, settings: Settings) -> Coverage:

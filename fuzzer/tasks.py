@@ -161,9 +161,10 @@ class RenderResult(msgspec.Struct, frozen=True, tag=True):
 
 
 class TargetsResult(msgspec.Struct, frozen=True, tag=True):
-    """Targets, sorted."""
+    """Targets, sorted; ``control`` are those among them that take bodies."""
 
     targets: tuple[str, ...]
+    control: tuple[str, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

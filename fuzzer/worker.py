@@ -158,7 +158,7 @@ class _Server:
         chosen = frontend(task.frontend)
         if isinstance(task, tasks.TargetsTask):
             chosen.mix_in(task.harvest)
-            return tasks.TargetsResult(tuple(sorted(chosen.registry().targets())))
+            return tasks.TargetsResult(chosen.targets(), chosen.control_targets())
         case = loads(task.case)
         if isinstance(task, tasks.RenderTask):
             return tasks.RenderResult(chosen.source(case.graph))

@@ -379,6 +379,13 @@ class Draw:
         result: tuple[Any, ...] = nested(handle.array.tolist())
         return result
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Give back what was made fresh and is not among these."""
+        kept = set(names)
+        for handle in list(self.fresh.handles):
+            if handle.name not in kept:
+                self._discard(handle)
+
     def call(self, *args: Any, target: str | None = None, **kwargs: Any) -> Call:
         """The call of this operator (or of ``target``); handles may stand anywhere in nested tuples and lists.
         An argument named like one of Python's keywords or ``target`` goes through :class:`Call` itself."""

@@ -237,12 +237,7 @@ class Graph:
 
     def operators(self) -> tuple[str, ...]:
         """The targets in order of execution, those of bodies after their node's."""
-        found: list[str] = []
-        for node in self.nodes:
-            found.append(node.target)
-            for body in node.bodies():
-                found.extend(body.operators())
-        return tuple(found)
+        return tuple([node.target for node in all_nodes(self)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +251,36 @@ class Case:
     graph: Graph
     feeds: Mapping[str, Array]
     profiles: Mapping[str, str] = field(default_factory=dict)
+
+
+def all_nodes(graph: Graph) -> Iterator[Node]:
+    """The nodes of the graph in order, those of bodies after their node."""
+    for node in graph.nodes:
+        yield node
+        for body in node.bodies():
+            yield from all_nodes(body)
+
+
+def node_count(graph: Graph) -> int:
+    """How many nodes there are, those of bodies included."""
+    return len(graph.operators())
+
+
+def all_constants(graph: Graph) -> Iterator[Constant]:
+    """The constants of the graph, then those of its bodies."""
+    yield from graph.constants
+    for node in graph.nodes:
+        for body in node.bodies():
+            yield from all_constants(body)
+
+
+def all_types(graph: Graph) -> dict[str, TensorType]:
+    """Type of every value by name, those of bodies included."""
+    found = graph.types()
+    for node in graph.nodes:
+        for body in node.bodies():
+            found.update(all_types(body))
+    return found
 
 
 def references(argument: Argument) -> Iterator[str]:

@@ -9,6 +9,8 @@ of conditions that must all hold:
 * ``"rank 0": 3``: the rank of the first operand, and so on.
 * ``"role 1": "constant"``: what the second operand is (``input``, ``constant``, ``node``).
 * ``"after 0": "torch.transpose"``: the operator that makes the first operand.
+* ``"inside": "torch.cond"``: the operator whose body the node is in.
+* ``"holds torch.relu": true``: an operator in one of the node's bodies.
 * ``"empty": true``: an operand has no elements.
 * ``"dtype": "bfloat16"``: an operand has that dtype.
 * ``"setting opset": 9``: a setting of the converter other than its default.
@@ -20,11 +22,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from generators.argument_classes import Form, argument_class, dtype_kind
-from generators.graph import Argument, DType, Graph, Node, Ref, TensorType
+from generators.graph import Argument, DType, Graph, Node, Ref, TensorType, all_constants, all_nodes, all_types
 
 Conditions: TypeAlias = "dict[str, Form]"
 #: No operand beyond this one is described: long lists of operands (concatenation) are all alike.
@@ -34,18 +36,21 @@ _OPERANDS = 4
 @dataclass(frozen=True)
 class Context:
     """What a node's operands are: their types by name, and the target that makes them (for those that a node makes),
-    and which are constants; and the settings of the converter that are not its defaults."""
+    and which are constants; the settings of the converter that are not its defaults; and the target of the operator
+    whose body the node is in."""
 
     types: Mapping[str, TensorType]
     makers: Mapping[str, str]
     constants: frozenset[str]
     settings: Mapping[str, Form] = field(default_factory=dict)
+    inside: str = ""
 
     @classmethod
-    def of(cls, graph: Graph, settings: Mapping[str, Form] | None = None) -> Context:
-        """The context of every node of a graph."""
-        makers = {value.name: node.target for node in graph.nodes for value in node.outputs}
-        return cls(graph.types(), makers, frozenset(constant.name for constant in graph.constants), settings or {})
+    def of(cls, graph: Graph, settings: Mapping[str, Form] | None = None, inside: str = "") -> Context:
+        """The context of every node of a graph, or of a body of an operator ``inside`` which it is."""
+        makers = {value.name: node.target for node in all_nodes(graph) for value in node.outputs}
+        constants = frozenset(constant.name for constant in all_constants(graph))
+        return cls(all_types(graph), makers, constants, settings or {}, inside)
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,9 @@ def described(node: Node, context: Context) -> Conditions:
             found[f"after {index}"] = context.makers[name]
     if any(context.types[name].size == 0 for name in operands):
         found["empty"] = True
+    if context.inside:
+        found["inside"] = context.inside
+    found.update((f"holds {target}", True) for body in node.bodies() for target in body.operators())
     found.update((f"setting {name}", value) for name, value in context.settings.items())
     return found
 
@@ -115,8 +123,19 @@ def candidates(node: Node, context: Context) -> tuple[str, ...]:
 
 def suspects(graph: Graph, settings: Mapping[str, Form] | None = None) -> tuple[tuple[str, ...], ...]:
     """The candidates of every node of a graph, in order."""
-    context = Context.of(graph, settings)
-    return tuple(candidates(node, context) for node in graph.nodes)
+    return tuple(candidates(node, context) for node, context in in_context(graph, settings))
+
+
+def in_context(graph: Graph, settings: Mapping[str, Form] | None = None) -> Iterator[tuple[Node, Context]]:
+    """Every node of a graph with its context, those of bodies after their node."""
+
+    def walk(nodes: Iterable[Node], context: Context) -> Iterator[tuple[Node, Context]]:
+        for node in nodes:
+            yield node, context
+            for body in node.bodies():
+                yield from walk(body.nodes, replace(context, inside=node.target))
+
+    return walk(graph.nodes, Context.of(graph, settings))
 
 
 class Avoided:
@@ -163,10 +182,9 @@ class Avoided:
 
     def in_graph(self, graph: Graph) -> bool:
         """Whether any node of a graph matches."""
-        if not any(self.about(node.target) for node in graph.nodes):
+        if not any(self.about(target) for target in graph.operators()):
             return False
-        context = Context.of(graph)
-        return any(self.matches(node, context) for node in graph.nodes)
+        return any(self.matches(node, context) for node, context in in_context(graph))
 
 
 #: Widths of :func:`generalised`.
@@ -193,6 +211,8 @@ def generalised(graph: Graph, width: int) -> str:
         for index, name in enumerate(operands[:_OPERANDS])
         if name in producers
     }
+    # What is left in bodies is mostly needed, whatever it is that the failure is about.
+    conditions |= {f"holds {target}": True for body in node.bodies() for target in body.operators()}
     if width == 0:
         facts = described(node, context)
         conditions |= {place: value for place, value in facts.items() if " " not in place and place != "empty"}
@@ -220,9 +240,9 @@ def node_key(node: Node, dtypes: Mapping[str, str]) -> str:
 
 
 def node_keys(graph: Graph) -> tuple[str, ...]:
-    """The distinct keys of a graph's nodes, sorted."""
-    dtypes = {name: kind.dtype for name, kind in graph.types().items()}
-    return tuple(sorted({node_key(node, dtypes) for node in graph.nodes}))
+    """The distinct keys of a graph's nodes, those of bodies included, sorted."""
+    dtypes = {name: kind.dtype for name, kind in all_types(graph).items()}
+    return tuple(sorted({node_key(node, dtypes) for node in all_nodes(graph)}))
 
 
 def target_of(pattern: str) -> str:

@@ -13,9 +13,10 @@ import numpy as np
 
 from generators.argument_classes import Form
 from generators.choices import Choices
+from generators.control.bodies import Bodies
 from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
-from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, type_of
+from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, references, type_of
 from generators.handles import Unconnected
 from generators.motifs import grow_motif
 from generators.motifs.registry import names as motifs_of
@@ -36,17 +37,22 @@ QUARANTINE_SHARE = 0.02
 #: Share of the graphs with a motif, of those large enough and drawn from all operators; larger graphs have a chance for
 #: every ten nodes.
 MOTIF_SHARE = 0.35
+#: Share of the graphs with control flow, of those drawn from all operators, and tries to place it.
+CONTROL_SHARE, CONTROL_TRIES = 0.09, 4
 
 
 @dataclass(frozen=True)
 class Weights:
     """Operators with their probabilities; ``factors`` multiply the base weights (0 excludes a target). ``motifs`` says
     whether graphs may have motifs and rare shapes too, which are made of operators of their own choice, as far as these
-    are among the targets."""
+    are among the targets. ``control`` are operators that take bodies, which are no targets, with their weights, and
+    ``share`` is that of the graphs which get one: in graphs of nothing else, each node is one."""
 
     targets: tuple[str, ...]
     cumulative: tuple[float, ...]
     motifs: bool = False
+    control: Mapping[str, float] = field(default_factory=dict)
+    share: float = 0.0
 
     @classmethod
     def of(cls, frontend: Frontend, factors: Mapping[str, float] | None = None, *, only: Sequence[str] = ()) -> Weights:
@@ -54,18 +60,34 @@ class Weights:
         one of its patterns (``*`` and ``?`` are wildcards). ValueError when nothing is left."""
         registry = frontend.registry()
         factors = factors or {}
+
+        def wanted(target: str) -> bool:
+            return factors.get(target, 1.0) > 0 and (
+                not only or any(fnmatch.fnmatchcase(target, pattern) for pattern in only)
+            )
+
         weighted = {
             target: registry[target].weight * factors.get(target, 1.0)
             for target in registry.targets()
-            if factors.get(target, 1.0) > 0
-            and (not only or any(fnmatch.fnmatchcase(target, pattern) for pattern in only))
+            if wanted(target)
         }
+        vocabulary = frontend.control_flow()
+        control = vocabulary.targets if vocabulary else {}
+        control = {target: weight * factors.get(target, 1.0) for target, weight in control.items() if wanted(target)}
+        share = CONTROL_SHARE if control else 0.0
+        if control and only:
+            share = max(share, len(control) / (len(control) + len(weighted)))
+        if not weighted and control:
+            # Bodies are drawn from all there is.
+            weighted = {target: registry[target].weight for target in registry.targets()}
         if not weighted:
             raise ValueError(f"no operator of {frontend.name} is left to draw from")
         return cls(
             tuple(weighted),
             tuple(itertools.accumulate(weighted.values())),
             motifs=not only and bool(motifs_of(frontend.name)),
+            control=control,
+            share=share,
         )
 
     def pick(self, choices: Choices) -> str:
@@ -115,10 +137,16 @@ def grow(
             for start in range(0, max(nodes - 9, 1), 10)
             if choices.fraction() < MOTIF_SHARE
         ]
+    # Control flow mostly comes after the first nodes, and before the last.
+    share = growth.weights.share
+    wants = CONTROL_TRIES if share and choices.fraction() < share else 0
+    place = choices.integer(0, max(nodes - 2, 0)) if wants and share < 1 else 0
     for _ in range(nodes * PATIENCE):
-        if len(growth.nodes) >= nodes:
+        if len(growth.nodes) >= nodes and not wants:
             break
-        if starts and len(growth.nodes) >= starts[0]:
+        if (wants and len(growth.nodes) >= place) or share == 1:
+            wants = 0 if not growth.control() else max(wants - 1, 0)
+        elif starts and len(growth.nodes) >= starts[0]:
             del starts[0]
             growth.motif()
         else:
@@ -169,6 +197,15 @@ class Growth:
         self.heeds_settings = settings is not None
         #: The target that makes each value, and the constants' names: what patterns may ask for.
         self.makers: dict[str, str] = {}
+        #: Values of which mostly one at least is used by a node.
+        self.linked: set[str] = set()
+        #: Of a body: what it is grown in, the operator that takes it, how deep it is, and its inputs.
+        self.outer: Growth | None = None
+        self.inside = ""
+        self.depth = 0
+        self.given: list[Handle] = []
+        #: How many operators of control flow there are.
+        self.controlled = 0
         self.announce = announce
         self.handles: list[Handle] = []
         #: Those that operators may take.
@@ -186,8 +223,12 @@ class Growth:
         self._consumed: set[str] = set()
         self._allowed: frozenset[str] = frozenset()
 
-    def attempt(self) -> None:
+    def attempt(self, suits: Callable[[str], bool] | None = None) -> None:
+        """Draw an operator, and add it if it can be; of those that ``suits`` allows."""
         target = self.weights.pick(self.choices)
+        if suits is not None and not suits(target):
+            self.dropped["not in a body"] += 1
+            return
         draw = Draw(self.frontend, self.choices, target, self.operands, self.profiles, self.names)
         try:
             call = self.frontend.again(draw, self.nodes, self.handles) or self.registry[target].sampler(draw)
@@ -202,6 +243,52 @@ class Growth:
         """Grow a motif, the named one or a drawn one (:mod:`generators.motifs`), as far as it gets."""
         draw = Draw(self.frontend, self.choices, "", self.operands, self.profiles, self.names)
         self.motifs += grow_motif(self, draw, name=name, mutation=mutation)
+
+    def control(self, target: str = "") -> str:
+        """Grow an operator of control flow with its bodies, the named one or a drawn one, and say why not if it cannot
+        be added."""
+        vocabulary = self.frontend.control_flow()
+        if vocabulary is None or not self.weights.control:
+            return "no control flow"
+        draw = self.new_draw()
+        draw.target = target = target or draw.weighted(self.weights.control)
+        bare = Node(target, (), (), ())
+        avoided = self.avoid.about(target) and self.avoid.matches(bare, Context({}, {}, frozenset()))
+        if avoided and self.choices.fraction() >= QUARANTINE_SHARE:
+            self.dropped["quarantined"] += 1
+            return "quarantined"
+        bodies = Bodies(self, draw, vocabulary)
+        try:
+            call = vocabulary.grow(target, bodies)
+            draw.keep(references(tuple(argument_of(value, {}) for value in (*call.args, *call.kwargs.values()))))
+            reason = self._execute(call, draw, wanted=True)
+        except Rejected as rejected:
+            reason = f"rejected by the sampler: {target}: {rejected}"
+        if reason:
+            self.dropped[reason] += 1
+        else:
+            self.controlled += 1
+        return reason
+
+    def new_draw(self) -> Draw:
+        return Draw(self.frontend, self.choices, "", self.operands, self.profiles, self.names)
+
+    def add(self, call: Call, draw: Draw) -> str:
+        """Add an operator that control flow needs, whatever the weighted ones are; else say why not."""
+        return self._execute(call, draw, wanted=True)
+
+    def consumes(self, name: str) -> bool:
+        """Whether a node uses the value."""
+        return name in self._consumed
+
+    def _named(self, name: str, draw: Draw) -> Handle:
+        """A value by name, of this graph or one around it."""
+        for handle in (*draw.fresh.handles, *self.handles):
+            if handle.name == name:
+                return handle
+        if self.outer is None:
+            raise KeyError(name)
+        return self.outer._named(name, draw)
 
     def place(self, call: Call, draw: Draw, *, wanted: bool = True) -> str:
         """Add an operator of a motif, if its target is one of the weighted ones, and say why not if it cannot be added.
@@ -222,12 +309,20 @@ class Growth:
         args = tuple([argument_of(value, used) for value in call.args])
         kwargs = tuple([(key, argument_of(value, used)) for key, value in call.kwargs.items()])
         bare = Node(call.target, args, kwargs, ())
-        if not wanted and self.nodes and self.makers.keys().isdisjoint(used) and self.choices.fraction() < CONNECTED:
+        if any(type(value) is Graph for value in (*args, *call.kwargs.values())):
+            for name in bare.references():
+                if name not in used:
+                    used[name] = self._named(name, draw)
+        if not wanted and self.linked and self.linked.isdisjoint(used) and self.choices.fraction() < CONNECTED:
             return "unconnected"
         if self.avoid.about(call.target):
             constants = frozenset(constant.name for constant in (*self.constants, *draw.fresh.constants))
             context = Context(
-                {name: handle.type for name, handle in used.items()}, self.makers, constants, self.settings
+                {name: handle.type for name, handle in used.items()},
+                self.makers,
+                constants,
+                self.settings,
+                self.inside,
             )
             if self.avoid.matches(bare, context) and self.choices.fraction() >= QUARANTINE_SHARE:
                 return "quarantined"
@@ -274,6 +369,7 @@ class Growth:
             if self.operands is not self.handles:
                 self.operands.append(handle)
             self.makers[handle.name] = call.target
+            self.linked.add(handle.name)
             values.append(Value(handle.name, kind))
         self._consumed.update(used)
         self.nodes.append(Node(call.target, args, kwargs, tuple(values), unpack))

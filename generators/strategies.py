@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from generators.frontends.base import frontend as find_frontend
 from generators.graph import Case
-from generators.random_graphs import PATIENCE, Growth, Weights, begin
+from generators.random_graphs import CONTROL_TRIES, PATIENCE, Growth, Weights, begin
 
 T = TypeVar("T")
 
@@ -62,10 +62,12 @@ def graphs(
     *,
     nodes: int | tuple[int, int] = (1, 6),
     factors: Mapping[str, float] | None = None,
+    control_flow: bool = False,
 ) -> Case:
     """Cases of a frontend with that number of nodes, or from the first to the second number of them.
 
-    ``factors`` multiply the weights of operators (0 excludes one), as in :meth:`generators.random_graphs.Weights.of`.
+    With ``control_flow``, an operator that takes bodies is added to them, and what computes its predicate. ``factors``
+    multiply the weights of operators (0 excludes one), as in :meth:`generators.random_graphs.Weights.of`.
     Every case is valid: it has been executed while it grew. KeyError for a frontend that is not installed.
     """
     vocabulary = find_frontend(frontend)
@@ -75,6 +77,8 @@ def graphs(
     for _ in range(high * PATIENCE):
         if len(growth.nodes) >= high or not draw(_attempt(growth, choices, optional=len(growth.nodes) >= low)):
             break
+    if control_flow and not any(not draw(_control(growth, choices)) for _ in range(CONTROL_TRIES)):
+        reject()
     if len(growth.nodes) < max(low, 1):
         reject()
     return growth.finish().case
@@ -89,3 +93,10 @@ def _attempt(draw: Any, growth: Growth, choices: HypothesisChoices, *, optional:
     with choices.drawing(draw):
         growth.attempt()
     return True
+
+
+@st.composite
+def _control(draw: Any, growth: Growth, choices: HypothesisChoices) -> str:
+    """Try an operator of control flow; why it could not be added."""
+    with choices.drawing(draw):
+        return growth.control()

@@ -1,7 +1,7 @@
 """Structures of graphs: which values are inputs and outputs, and the rare shapes of a whole graph.
 
 What real models have and random wiring never gives: a value returned twice, an input or a constant returned as it is,
-an input that nothing uses, two hundred operators in a row, a hundred side by side, a large constant.
+an input that nothing uses, two hundred operators in a row, a hundred side by side, a large constant; and control flow.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from generators.choices import Choices
-from generators.graph import Graph, Input
+from generators.graph import Graph, Input, captured
 
 #: Share of the graphs of more than one node that get an unusual output or input. Each is one of many outputs or inputs
 #: to a converter, and goes wrong or does not: few are enough.
@@ -52,6 +52,9 @@ NAMES = (
     "wide graph",
     "large constant",
     "constant of kilobytes",
+    "control flow",
+    "nested bodies",
+    "body that captures",
 )
 
 
@@ -119,6 +122,7 @@ def structures_of(graph: Graph) -> tuple[str, ...]:
         for value in node.outputs:
             depth[value.name] = longest + 1
             place[value.name] = len(place)
+    bodies = [body for node in graph.nodes for body in node.bodies()]
     outputs = set(graph.outputs)
     made = [place[name] for name in dict.fromkeys(graph.outputs) if name in place]
     present = {
@@ -135,6 +139,9 @@ def structures_of(graph: Graph) -> tuple[str, ...]:
         "constant of kilobytes": any(
             KILOBYTES[0] <= constant.data.nbytes <= KILOBYTES[1] for constant in graph.constants
         ),
+        "control flow": bool(bodies),
+        "nested bodies": any(next(node.bodies(), None) is not None for body in bodies for node in body.nodes),
+        "body that captures": any(next(captured(body), None) is not None for body in bodies),
     }
     found = [name for name in NAMES if present[name]]
     return tuple(found)

@@ -53,6 +53,7 @@ __all__ = [
     "isolate",
     "isolate_pairs",
     "map_arguments",
+    "map_bodies",
     "neighbourhoods",
     "rename",
     "rename_case",
@@ -136,7 +137,7 @@ def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]
     if chosen and not 0 <= chosen[0] <= chosen[-1] < len(graph.nodes):
         raise GraphError(f"node indices {chosen} are not all in a graph of {len(graph.nodes)} nodes")
     inside = set(chosen)
-    nodes = tuple(_retype_node(graph.nodes[index], values) for index in chosen)
+    nodes = tuple(_retype_node(_retype_bodies(graph.nodes[index], values), values) for index in chosen)
     made = {value.name for node in nodes for value in node.outputs}
     used_inside = {name for node in nodes for name in node.references()}
     wanted = set(graph.outputs) | (made - used_inside)
@@ -311,11 +312,11 @@ def _undefine(graph: Graph, name: str) -> Graph:
 def retype(graph: Graph, values: Mapping[str, Array]) -> Graph:
     """The graph with the types of inputs and of nodes' outputs taken from executed values.
 
-    Values that were not recorded (those of bodies among them) keep their types. A layout that does not fit the
-    new rank is dropped.
+    So are those of bodies, from what was recorded when they ran first. Values that were not recorded keep their types.
+    A layout that does not fit the new rank is dropped.
     """
     inputs = tuple([_retype_input(value, values) for value in graph.inputs])
-    nodes = tuple([_retype_node(node, values) for node in graph.nodes])
+    nodes = tuple([_retype_node(_retype_bodies(node, values), values) for node in graph.nodes])
     return Graph(graph.frontend, inputs, graph.constants, nodes, graph.outputs)
 
 
@@ -377,6 +378,12 @@ def _retype_node(node: Node, values: Mapping[str, Array]) -> Node:
         Value(value.name, type_of(values[value.name])) if value.name in values else value for value in node.outputs
     )
     return replace(node, outputs=outputs)
+
+
+def _retype_bodies(node: Node, values: Mapping[str, Array]) -> Node:
+    if next(node.bodies(), None) is None:
+        return node
+    return map_bodies(node, lambda body: retype(body, values))
 
 
 def _valid_layout(layout: tuple[int, ...], rank: int) -> tuple[int, ...]:

@@ -101,7 +101,9 @@ def _calls(graph: Graph) -> str:
 
 def _call(node: Node) -> str:
     def text(value: Argument) -> str:
-        return "body" if isinstance(value, Graph) else argument_text(value, lambda name: name, lambda name: name)
+        if isinstance(value, Graph):
+            return f"{{{' → '.join(_short(target) for target in value.operators()[:4])}}}"
+        return argument_text(value, lambda name: name, lambda name: name)
 
     parts = [*(text(value) for value in node.args), *(f"{key}={text(value)}" for key, value in node.kwargs)]
     made = f"{', '.join(value.name for value in node.outputs)} = " if len(node.outputs) > 1 else ""

@@ -26,6 +26,9 @@ Noise is put in by the :class:`~generators.operators.registry.Rounding` class of
 * An operator that is registered as tabulated interpolates with weights from a coarse table, in every precision: its
   results get noise of a thousandth of the largest argument.
 
+Bodies of control flow are run node by node, so that noise is put into each step of a loop, and a predicate that varies
+takes the other branch. How an operator in a body depends on its arguments is measured where it runs first.
+
 The errors of one operator are all of one sign and size in half of its evaluations, since approximations are biased.
 Every other sample has all its noise times the factor of safety, and its deviations count in proportion: so the factor
 holds for discontinuities too, where a deviation does not grow with its cause.
@@ -34,13 +37,13 @@ holds for discontinuities too, where a deviation does not grow with its cause.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from generators.frontends.base import WIDER, EvaluationError, Frontend
-from generators.graph import DTYPES, Array, Case, Node, Value, dtype_name
+from generators.frontends.base import WIDER, EvaluationError, Frontend, widen_node
+from generators.graph import DTYPES, Array, Case, Graph, Node, Value, dtype_name
 from generators.operators.registry import Rounding
 from generators.transforms import widen
 from oracles.compare import classes, wide
@@ -205,8 +208,8 @@ class _Runs:
         self._random = np.random.default_rng([0x6E6F, seed])
         self.notes: dict[str, None] = {}
         self.eager = {name: np.array(array, copy=True) for name, array in frontend.run(case.graph, case.feeds).items()}
-        self._roundings = [frontend.registry().rounding(node.target) for node in case.graph.nodes]
-        self._probes: dict[int, tuple[Sensitivity, list[Array]]] = {}
+        self._registry = frontend.registry()
+        self._probes: dict[tuple[Value, ...], tuple[Sensitivity, list[Array]]] = {}
         self._amplitude = 1.0
         self._only_eager: set[tuple[Value, ...]] = set()
         self._doubles = {value.name: widen(case.feeds[value.name]) for value in case.graph.inputs}
@@ -240,7 +243,7 @@ class _Runs:
             if not names <= values.keys():
                 continue
             try:
-                outputs = self._noisy(index, node, {name: values[name] for name in names})
+                outputs = self._noisy(node, {name: values[name] for name in names})
             except EvaluationError as error:
                 problem = problem or f"refused with rounding noise: {error}"
                 continue
@@ -256,15 +259,55 @@ class _Runs:
             if node.outputs and node.outputs[0].name in values:
                 continue
             inputs = {name: values[name] for name in set(node.references())}
-            outputs = self._double(node, inputs)
-            shapes = [self.eager[value.name].shape for value in node.outputs]
-            if outputs is None or [array.shape for array in outputs] != shapes:
-                # An operator whose shape follows its data, or its element type, is no reference for another shape.
-                outputs = self._eager_step(node, inputs)
-            if [array.shape for array in outputs] != shapes:
-                outputs = [widen(self.eager[value.name]) for value in node.outputs]
+            outputs = self._step_in_double(node, inputs)
             values.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))
         return values
+
+    def _step_in_double(self, node: Node, inputs: dict[str, Array]) -> list[Array]:
+        """Results of a node in double precision, or the nearest that there is, in the shapes of its eager results."""
+        if next(node.bodies(), None) is not None:
+            outputs: list[Array] | None = self._controlled(node, inputs, self._step_in_double, widen, double=True)
+        else:
+            outputs = self._double(node, inputs)
+        shapes = [self.eager[value.name].shape for value in node.outputs]
+        if outputs is None or [array.shape for array in outputs] != shapes:
+            # An operator whose shape follows its data, or its element type, is no reference for another shape.
+            outputs = self._eager_step(node, inputs)
+        if [array.shape for array in outputs] != shapes:
+            outputs = [widen(self.eager[value.name]) for value in node.outputs]
+        return outputs
+
+    def _controlled(
+        self,
+        node: Node,
+        inputs: Mapping[str, Array],
+        step: Callable[[Node, dict[str, Array]], list[Array]],
+        start: Callable[[Array], Array],
+        *,
+        double: bool = False,
+    ) -> list[Array] | None:
+        """Results of a node of control flow, each node of its bodies run by ``step``, their constants as ``start``
+        makes them; ``double`` says that element types among its own arguments are widened. None where the operator
+        refuses what its bodies give."""
+        called = widen_node(node) if double else node
+        bodies = dict(zip(map(id, called.bodies()), node.bodies(), strict=True))
+
+        def run(given: Graph, arrays: Sequence[Array]) -> list[Array]:
+            body, values = bodies[id(given)], dict(inputs)
+            values.update(zip((value.name for value in body.inputs), arrays, strict=True))
+            values.update((constant.name, start(constant.data)) for constant in body.constants)
+            for inner in body.nodes:
+                outputs = step(inner, {name: values[name] for name in set(inner.references())})
+                if len(outputs) != len(inner.outputs):
+                    raise EvaluationError(f"{inner.target}: {len(outputs)} results, {len(inner.outputs)} expected")
+                values.update((value.name, array) for value, array in zip(inner.outputs, outputs, strict=True))
+            return [values[name] for name in body.outputs]
+
+        try:
+            return self._frontend.control(called, inputs, run)
+        except EvaluationError as error:
+            self.notes.setdefault(f"{node.target}: {_first_line(error)}")
+            return None
 
     def _double(self, node: Node, inputs: Mapping[str, Array]) -> list[Array] | None:
         """Results of a node in double precision, in the widened types of its eager results; None if that fails."""
@@ -300,14 +343,20 @@ class _Runs:
 
     # -- noise -----------------------------------------------------------------------------------------------------
 
-    def _noisy(self, index: int, node: Node, inputs: dict[str, Array]) -> list[Array]:
-        rounding = self._roundings[index]
+    def _noisy(self, node: Node, inputs: dict[str, Array]) -> list[Array]:
+        if next(node.bodies(), None) is not None:
+            # It computes nothing itself.
+            outputs = self._controlled(node, inputs, self._noisy, self._flush)
+            if outputs is None:
+                raise EvaluationError(f"{node.target}: its bodies do not fit")
+            return outputs
+        rounding = self._registry.rounding(node.target)
         if rounding is Rounding.EXACT:
             return self._copied(node, inputs)
         sensitivity = Sensitivity()
         cancelled: list[Array] = []
         if rounding is Rounding.COMPOSITE:
-            sensitivity, cancelled = self._measured(index, node)
+            sensitivity, cancelled = self._measured(node)
             inputs = self._disturbed(node, inputs, sensitivity)
         outputs = self._copied(node, inputs)
         exact = self._double(node, {name: widen(array) for name, array in inputs.items()})
@@ -342,9 +391,9 @@ class _Runs:
     def _copied(self, node: Node, inputs: Mapping[str, Array]) -> list[Array]:
         return [np.array(array, copy=True) for array in self._frontend.evaluate(node, inputs)]
 
-    def _measured(self, index: int, node: Node) -> tuple[Sensitivity, list[Array]]:
+    def _measured(self, node: Node) -> tuple[Sensitivity, list[Array]]:
         """How the operator depends on its arguments, and where terms cancelled inside it in eager mode."""
-        if index not in self._probes:
+        if node.outputs not in self._probes:
             inputs = {name: self.eager[name] for name in set(node.references())}
             sensitivity = probe(lambda arrays: self._double(node, arrays), inputs)
             exact = self._double(node, {name: widen(array) for name, array in inputs.items()})
@@ -353,8 +402,8 @@ class _Runs:
                 eager = self.eager[value.name]
                 error = _deviation(eager, reference)
                 cancelled.append(np.asarray((error > _CANCELLED * np.abs(wide(eager))) & np.isfinite(error)))
-            self._probes[index] = sensitivity, cancelled
-        return self._probes[index]
+            self._probes[node.outputs] = sensitivity, cancelled
+        return self._probes[node.outputs]
 
     def _disturbed(self, node: Node, inputs: dict[str, Array], sensitivity: Sensitivity) -> dict[str, Array]:
         simple = {name: _simple(array) for name, array in inputs.items()}

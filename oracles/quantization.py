@@ -28,7 +28,7 @@ output's scale whatever kernels it runs on, and for longer ones that is carried 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 

@@ -24,8 +24,8 @@ from typing import IO
 import jinja2
 from packaging.requirements import Requirement
 
-from generators.frontends.onnx_eager import EAGER
-from generators.graph import Case
+from generators.frontends.onnx_eager import EAGER, RUN_CONTROL
+from generators.graph import Case, all_constants
 from oracles.forking import Zygote, ZygoteError
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
 from oracles.processes import Process, kill_session, reap
@@ -116,7 +116,7 @@ def render(
     inputs = [tensor_source(case.feeds[value.name], frontend, value.layout) for value in case.graph.inputs]
     constants = [
         (repr(item.name), tensor_source(item.data, "numpy" if frontend == "keras" else frontend))
-        for item in case.graph.constants
+        for item in all_constants(case.graph)
         if f"CONSTANTS[{item.name!r}]" in frontend_source
     ]
     unpack = any("unpack(" in text for text in (*inputs, *(text for _, text in constants)))
@@ -134,7 +134,11 @@ def render(
     if kind is Kind.INVALID and _is_onnx(convert_script, converter_name):
         packages.add("onnx")
     input_bits = [value.type.dtype for value in case.graph.inputs]
-    bits = (*input_bits, *dtypes, *(item.type.dtype for item in case.graph.constants if frontend in ("onnx", "keras")))
+    bits = (
+        *input_bits,
+        *dtypes,
+        *(item.type.dtype for item in all_constants(case.graph) if frontend in ("onnx", "keras")),
+    )
     if frontend != "tensorflow" and any(_extended(name) for name in bits):
         packages.add("ml_dtypes")
     return _tidy(
@@ -158,7 +162,7 @@ def render(
             model=frontend_source.strip(),
             torch=frontend == "torch",
             arrays=frontend == "onnx",
-            eager=EAGER if frontend == "onnx" else "",
+            eager=_eager(case) if frontend == "onnx" else "",
             keras=frontend == "keras",
             inputs=_list(inputs),
             input_bits=input_bits,
@@ -169,6 +173,11 @@ def render(
             body=body,
         )
     )
+
+
+def _eager(case: Case) -> str:
+    controlled = any(next(node.bodies(), None) is not None for node in case.graph.nodes)
+    return f"{EAGER}\n\n{RUN_CONTROL}" if controlled else EAGER
 
 
 def verify(

@@ -118,7 +118,8 @@ def _from_graph_def(
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+    # As tf2onnx itself freezes: control flow stays in functions, of which it knows what to make.
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function(), lower_control_flow=False)
     inputs = [tensor.name for tensor in frozen.inputs]
     outputs = [tensor.name for tensor in frozen.outputs]
     renamed = [f"output_{index}" for index in range(len(outputs))]
@@ -185,7 +186,7 @@ _FROM_FUNCTION = "proto, _ = tf2onnx.convert.from_function(function, input_signa
 _FROM_GRAPH_DEF = """\
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+frozen = convert_variables_to_constants_v2(function.get_concrete_function(), lower_control_flow=False)
 ends = [[tensor.name for tensor in side] for side in (frozen.inputs, frozen.outputs)]
 names = {x: f'{kind}_{index}' for kind, end in zip(('input', 'output'), ends) for index, x in enumerate(end)}
 proto, _ = tf2onnx.convert.from_graph_def(

@@ -40,7 +40,15 @@ REFUSALS = (
         "DispatchError",
     ),
     Refusal(r"No ONNX function found for <OpOverload\(op='([\w.:]+)', overload='(\w*)'\)>", r"\1.\2", "DispatchError"),
+    Refusal(r"No ONNX function found for <torch\._higher_order_ops\.(\w+)\.\w+ object", r"\1", "DispatchError"),
     Refusal(r"No ONNX function found for (.+?)\. Failure message", r"\1", "DispatchError"),
+    # Documented restrictions of control flow: layouts count as types, and what is returned is nothing that was given.
+    Refusal(
+        r"Expected (\w+) and (\w+) to have same metadata but found[^']*'(\w+):",
+        r"control flow: \3 of \1 and \2 differ",
+        "UncapturedHigherOrderOpError",
+    ),
+    Refusal(r"(\w+) might be aliasing the input or the output", r"control flow: aliases in \1", "RuntimeError"),
     # What ONNX functions of torchlib check before they build anything.
     *(
         Refusal(r"^([^\n]*\b(?:only|not)\b[^\n]*\b(?:supported|implemented)\b[^\n]*)", r"\1", kind, scrub=True)
@@ -106,6 +114,10 @@ class TorchOnnxDynamo(Converter):
         import torch
 
         graph = model.graph
+        if any(next(node.bodies(), None) is not None for node in graph.nodes):
+            # Each body is compiled under a name that all share: dynamo takes extents that differ for dynamic ones, and
+            # gives up after a few.
+            torch._dynamo.reset()
         with recognising(REFUSALS), warm_exporter(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(

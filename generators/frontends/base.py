@@ -5,14 +5,17 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from generators.frontends.bodies import PLAIN, BodyFunction, BodyRunner, Running, flattened
 from generators.frontends.signatures import Optional, optional_of_function, undocumented_none
 from generators.graph import (
+    DTYPES,
     Argument,
     Array,
     Case,
+    Constant,
     DType,
     Graph,
     Node,
@@ -20,11 +23,13 @@ from generators.graph import (
     Slice,
     Symbol,
     TensorType,
+    all_nodes,
     map_node,
 )
 from generators.operators.registry import Registry
 
 if TYPE_CHECKING:
+    from generators.control.registry import ControlFlow
     from generators.draw import Draw
     from generators.handles import Call, Handle
 
@@ -127,7 +132,7 @@ class Frontend(abc.ABC):
     def check_arguments(self, graph: Graph) -> None:
         """EvaluationError for a call that passes None where the operator's signature has no place for it, whatever
         eager mode makes of that."""
-        for node in graph.nodes:
+        for node in all_nodes(graph):
             if place := undocumented_none(node, self.optional(node.target)):
                 raise EvaluationError(f"{node.target}: {place} is None, which its signature does not provide for")
 
@@ -135,9 +140,10 @@ class Frontend(abc.ABC):
         """EvaluationError for a call whose result is documented as undefined, whatever eager mode makes of it.
         ``values`` are those of all the graph's values (:meth:`run`)."""
         registry = self.registry()
-        for node in graph.nodes:
+        for node in all_nodes(graph):
             domain = registry.domain(node.target)
-            if domain is None:
+            # Bodies are held to it each time they run.
+            if domain is None or not set(node.references()) <= values.keys():
                 continue
             given = [values[item.name] if isinstance(item, Ref) else item for item in node.args]
             if problem := domain(given):
@@ -152,6 +158,23 @@ class Frontend(abc.ABC):
     def double_precision(self) -> Iterator[None]:
         """While active, operators that make tensors without being told a dtype make float64 ones."""
         yield
+
+    def targets(self) -> tuple[str, ...]:
+        """All that graphs are made of, sorted: what has a sampler, and what takes bodies."""
+        return tuple(sorted((*self.registry().targets(), *self.control_targets())))
+
+    def control_targets(self) -> tuple[str, ...]:
+        """The operators that take bodies, sorted."""
+        vocabulary = self.control_flow()
+        return tuple(sorted(vocabulary.targets)) if vocabulary else ()
+
+    def control_flow(self) -> ControlFlow | None:
+        """How graphs with bodies are grown; None for a frontend that has none."""
+        return None
+
+    def arranged(self, node: Node, body: Graph, outputs: Sequence[Any]) -> Any:
+        """Results of a body as the node's operator wants them returned: a single one as such, several as a tuple."""
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def native_argument(self, argument: Argument, values: Mapping[str, Any]) -> Any:
         """The argument as the framework takes it, with references looked up in ``values`` (native tensors)."""
@@ -170,44 +193,62 @@ class Frontend(abc.ABC):
         if isinstance(argument, Symbol):
             return self.symbol(argument.path)
         if isinstance(argument, Graph):
-            raise EvaluationError(f"{self.name}: this frontend has no operator that takes a body")
+            raise EvaluationError(f"{self.name}: a body stands where no operator takes one")
         return argument
 
-    def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
-        """Native outputs of a node given native values, and whether the call returned a sequence of them.
+    def call(self, node: Node, values: Mapping[str, Any], running: Running = PLAIN) -> tuple[list[Any], bool]:
+        """Native outputs of a node given native values, and whether the call returned a sequence of them. ``running``
+        says how bodies are run.
 
         EvaluationError when the framework raises or returns something other than tensors.
         """
         function = self.resolve(node.target)
-        args = [self.native_argument(argument, values) for argument in node.args]
-        kwargs = {key: self.native_argument(argument, values) for key, argument in node.kwargs}
+        args = [self._argument(argument, node, values, running) for argument in node.args]
+        kwargs = {key: self._argument(argument, node, values, running) for key, argument in node.kwargs}
         try:
             result = function(*args, **kwargs)
+        except EvaluationError:  # of a node in a body
+            raise
         except Exception as error:  # frameworks raise every type there is; it becomes one of ours with the cause
             raise EvaluationError(f"{node.target}: {type(error).__name__}: {error}") from error
         several = isinstance(result, (tuple, list))
-        outputs = list(result) if several else [result]
+        outputs = flattened(result) if several and next(node.bodies(), None) is not None else result
+        outputs = list(outputs) if several else [result]
         for output in outputs:
             if not self.is_tensor(output):
                 raise EvaluationError(f"{node.target} returned {type(output).__name__}, not a tensor")
         return outputs, several
 
+    def _argument(self, argument: Argument, node: Node, values: Mapping[str, Any], running: Running) -> Any:
+        if isinstance(argument, Graph):
+            return BodyFunction(self, node, argument, values, running)
+        return self.native_argument(argument, values)
+
     def run(self, graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every value of the graph (inputs and constants included) by name, in eager mode.
+        """Every value of the graph (inputs and constants included) by name, in eager mode; those of bodies as they
+        were when the body ran first. Every body is run, the branch that is not taken and the body of a loop that makes
+        no step included: a graph of which a part is invalid is refused.
 
         EvaluationError when a node fails; KeyError when a feed is missing.
         """
         values: dict[str, Any] = {}
+        running = Running(inner={})
         for value in graph.inputs:
             values[value.name] = self.to_native(feeds[value.name], value.layout)
         for constant in graph.constants:
             values[constant.name] = self.to_native(constant.data)
         for node in graph.nodes:
-            outputs, _ = self.call(node, values)
+            outputs, _ = self.call(node, values, running)
             if len(outputs) != len(node.outputs):
                 raise EvaluationError(f"{node.target} returned {len(outputs)} tensors, {len(node.outputs)} expected")
             values.update(zip((output.name for output in node.outputs), outputs, strict=True))
-        return {name: self.to_array(native) for name, native in values.items()}
+        return {name: self.to_array(native) for name, native in {**(running.inner or {}), **values}.items()}
+
+    def control(self, node: Node, inputs: Mapping[str, Array], run: BodyRunner) -> list[Array]:
+        """Outputs of a node of control flow on recorded arrays (what its bodies capture among them), its bodies run by
+        ``run``: called with a body and the arrays of its inputs, it gives those of its outputs."""
+        values = {name: self.to_native(array) for name, array in inputs.items()}
+        return [self.to_array(output) for output in self.call(node, values, Running(runner=run))[0]]
 
     def evaluate(self, node: Node, inputs: Mapping[str, Array], *, double: bool = False) -> list[Array]:
         """Outputs of one node on recorded arrays.
@@ -235,6 +276,9 @@ def widen_node(node: Node) -> Node:
             return DType(WIDER.get(argument.name, argument.name))
         if isinstance(argument, tuple):
             return tuple(widen(item) for item in argument)
+        if isinstance(argument, Graph):
+            constants = tuple(_widen_constant(constant) for constant in argument.constants)
+            return replace(argument, constants=constants, nodes=tuple(widen_node(inner) for inner in argument.nodes))
         return argument
 
     node = map_node(node, Ref)
@@ -245,6 +289,11 @@ def widen_node(node: Node) -> Node:
         node.outputs,
         node.unpack,
     )
+
+
+def _widen_constant(constant: Constant) -> Constant:
+    name = constant.type.dtype
+    return replace(constant, data=constant.data.astype(DTYPES[WIDER[name]])) if name in WIDER else constant
 
 
 _FRONTENDS: dict[str, Frontend] = {}

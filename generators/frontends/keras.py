@@ -31,6 +31,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import numpy as np
 
 from generators.frontends.base import EvaluationError, LoadedModel, feeds_of
+from generators.frontends.bodies import PLAIN, Running
 from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS, layer_key, layer_parts, print_function
 from generators.frontends.signatures import Optional, described
 from generators.frontends.tensorflow import TensorFlowFrontend, keras_kernels
@@ -148,7 +149,7 @@ class KerasFrontend(TensorFlowFrontend):
             return items if any(self.is_tensor(item) or isinstance(item, keras.Layer) for item in items) else (*items,)
         return super().native_argument(argument, values)
 
-    def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    def call(self, node: Node, values: Mapping[str, Any], running: Running = PLAIN) -> tuple[list[Any], bool]:
         """As :meth:`Frontend.call`; a layer is built when none like it is at hand, and its weights are set."""
         args = [self.native_argument(argument, values) for argument in node.args]
         kwargs = {key: self.native_argument(argument, values) for key, argument in node.kwargs if key in CALL_ARGUMENTS}

@@ -15,20 +15,31 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import onnx
 
+from generators.control.registry import ControlFlow
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of, widen_node
-from generators.frontends.onnx_eager import EAGER
-from generators.frontends.onnx_nodes import Contradiction, Sessions, arguments, operator_of, output_count, run_reference
+from generators.frontends.bodies import PLAIN, Running
+from generators.frontends.onnx_control import controlled
+from generators.frontends.onnx_eager import EAGER, RUN_CONTROL
+from generators.frontends.onnx_nodes import (
+    CONTROL_FLOW,
+    Contradiction,
+    Sessions,
+    arguments,
+    operator_of,
+    output_count,
+    run_reference,
+)
 from generators.frontends.onnx_schema import NEWEST, element_type, has_kernel, lowest_opset, opsets, runs, schema
 from generators.frontends.onnx_source import print_module
 from generators.frontends.signatures import Optional
-from generators.graph import Array, Case, Graph, Node, Ref, TensorType, dtype_name, map_node, type_of
+from generators.graph import Array, Case, Graph, Node, Ref, TensorType, all_constants, dtype_name, map_node, type_of
 from generators.operators.registry import Registry
 
 
@@ -72,6 +83,11 @@ class OnnxFrontend(Frontend):
 
         return function
 
+    def control_flow(self) -> ControlFlow:
+        from generators.control.onnx import OnnxControl
+
+        return OnnxControl()
+
     def symbol(self, path: str) -> Any:
         raise EvaluationError(f"ONNX has no objects to be named, such as {path!r}")
 
@@ -93,7 +109,10 @@ class OnnxFrontend(Frontend):
             return "newer than the opset asked for"
         return "" if runs(node, types, wanted) else "without a kernel in the opset asked for"
 
-    def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    def call(self, node: Node, values: Mapping[str, Any], running: Running = PLAIN) -> tuple[list[Any], bool]:
+        if node.target in CONTROL_FLOW:
+            outputs = controlled(self, node, values, running, _namespace()["control_flow"])
+            return outputs, output_count(node) > 1
         arrays = arguments(node, values)
         if problem := self._undefined(node, arrays):
             raise EvaluationError(f"{node.target}: {problem}, which is undefined")
@@ -109,9 +128,13 @@ class OnnxFrontend(Frontend):
             outputs = run_reference(node, opset, arrays)
         return outputs, output_count(node) > 1
 
+    def arranged(self, node: Node, body: Graph, outputs: Sequence[Any]) -> Any:
+        return list(outputs)
+
     def check_values(self, graph: Graph, values: Mapping[str, Array]) -> None:
         for node in graph.nodes:
-            if problem := self._undefined(node, arguments(node, values)):
+            # Nodes of bodies were asked when they ran.
+            if node.target not in CONTROL_FLOW and (problem := self._undefined(node, arguments(node, values))):
                 raise EvaluationError(f"{node.target}: {problem}, which is undefined")
 
     @staticmethod
@@ -125,8 +148,8 @@ class OnnxFrontend(Frontend):
         ``onnx.reference``, which computes in the precision of what it is given: a reference that is wrong widens the
         bounds that it is used for, and accuses nobody."""
         dense = {name: self.to_native(array) for name, array in inputs.items()}
-        if not double:
-            return self.call(node, dense)[0]
+        if not double or node.target in CONTROL_FLOW:
+            return self.call(widen_node(node) if double else node, dense)[0]
         wide = widen_node(map_node(node, Ref))
         arrays = arguments(wide, dense)
         try:
@@ -145,7 +168,7 @@ class OnnxFrontend(Frontend):
         """Print the graph, execute the source, make the inputs. ``native`` has ``proto(opset=…, symbolic=…)``, which
         builds the ``onnx.ModelProto``, and is called with arrays."""
         text = self.source(case.graph)
-        namespace = {**_namespace(), "CONSTANTS": {item.name: item.data for item in case.graph.constants}}
+        namespace = {**_namespace(), "CONSTANTS": {item.name: item.data for item in all_constants(case.graph)}}
         # The source is printed from a graph by our own printer; it is the text that reproducers carry.
         exec(compile(text, "<printed graph>", "exec"), namespace)
         return LoadedModel(
@@ -174,5 +197,5 @@ def _namespace() -> dict[str, Any]:
         "ml_dtypes": ml_dtypes,
         "ctypes": ctypes,
     }
-    exec(compile(EAGER, "<eager ONNX>", "exec"), namespace)
+    exec(compile(EAGER + RUN_CONTROL, "<eager ONNX>", "exec"), namespace)
     return namespace

@@ -21,24 +21,33 @@ def from_ort(x):
 
 def run_nodes(model, inputs, opset, others):
     """Outputs of a model, its nodes run one at a time, each as a model of its own, of that opset, not optimized.
-    ``others`` are positions of nodes without a kernel in it, and the opsets in which they have one (0: there is none).
+    ``others`` are positions of nodes without a kernel in it, and the opsets in which they have one (0: there is none);
+    nodes of bodies go by the names of their first outputs.
     """
+    values = dict(zip([x.name for x in model.graph.input], inputs))
+    return run_graph(model.graph, values, opset, others, str)
+
+
+def run_graph(graph, values, opset, others, key=None):
     from onnx.reference import ReferenceEvaluator
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    values = {x.name: onnx.numpy_helper.to_array(x) for x in model.graph.initializer}
-    values.update(zip([x.name for x in model.graph.input], inputs))
-    for position, node in enumerate(model.graph.node):
+    values.update((x.name, onnx.numpy_helper.to_array(x)) for x in graph.initializer)
+    for position, node in enumerate(graph.node):
+        position = position if key else node.output[0]
+        if node.op_type in ("If", "Loop", "Scan"):
+            values.update(zip(node.output, run_control(node, values, opset, others)))
+            continue
         given = {name: values[name] for name in node.input if name}
         kinds = [onnx.helper.np_dtype_to_tensor_dtype(x.dtype) for x in given.values()]
         types = [onnx.helper.make_tensor_value_info(name, kind, given[name].shape) for name, kind in zip(given, kinds)]
-        graph = onnx.helper.make_graph([node], "node", types, [onnx.ValueInfoProto(name=name) for name in node.output])
+        single = onnx.helper.make_graph([node], "node", types, [onnx.ValueInfoProto(name=name) for name in node.output])
         imports = [onnx.helper.make_opsetid("", others.get(position, opset) or opset)]
         version = onnx.helper.find_min_ir_version_for(imports)
-        single = onnx.helper.make_model(graph, opset_imports=imports, ir_version=version)
+        single = onnx.helper.make_model(single, opset_imports=imports, ir_version=version)
         contradiction = others.get(position) == 0
         if not contradiction:
             session = onnxruntime.InferenceSession(single.SerializeToString(), options, ["CPUExecutionProvider"])
@@ -54,5 +63,47 @@ def run_nodes(model, inputs, opset, others):
         if contradiction:
             results = ReferenceEvaluator(single).run(None, given)
         values.update(zip(node.output, map(np.asarray, results)))
-    return [values[x.name] for x in model.graph.output]
+    return [values[x.name] for x in graph.output]
+'''
+
+#: What control flow means: for the interpreter, and for stand-alone scripts of models that have any.
+RUN_CONTROL = '''\
+def control_flow(operator, attributes, inputs, run):
+    """Outputs of If, Loop or Scan; ``run`` gives the outputs of the body of that name for arrays of its inputs."""
+    if operator == "If":
+        return run("then_branch" if inputs[0].item() else "else_branch", [])
+    if operator == "Loop":
+        count, going, *carried = inputs
+        count = None if count is None else count.item()
+        going, step, made = np.array(True) if going is None else going, 0, []
+        while going.item() and (count is None or step < count):
+            going, *results = run("body", [np.array(step, np.int64), going.reshape(()), *carried])
+            carried, step = results[: len(carried)], step + 1
+            made.append(results[len(carried) :])
+        return [*carried, *(np.stack(parts) for parts in zip(*made))]
+    several = attributes["num_scan_inputs"]
+    carried, xs = inputs[: len(inputs) - several], inputs[len(inputs) - several :]
+    axes = attributes.get("scan_input_axes") or [0] * several
+    backwards = attributes.get("scan_input_directions") or [0] * several
+    xs = [np.moveaxis(x, axis, 0)[:: -1 if back else 1] for x, axis, back in zip(xs, axes, backwards)]
+    made = []
+    for parts in zip(*xs, strict=True):
+        results = run("body", [*carried, *(np.array(part) for part in parts)])
+        carried, results = results[: len(carried)], results[len(carried) :]
+        made.append(results)
+    made = [np.stack(parts) for parts in zip(*made)]
+    axes = attributes.get("scan_output_axes") or [0] * len(made)
+    backwards = attributes.get("scan_output_directions") or [0] * len(made)
+    made = [np.moveaxis(x[:: -1 if back else 1], 0, axis) for x, axis, back in zip(made, axes, backwards)]
+    return [*carried, *map(np.ascontiguousarray, made)]
+
+
+def run_control(node, values, opset, others):
+    attributes = {x.name: onnx.helper.get_attribute_value(x) for x in node.attribute}
+
+    def run(name, inputs):
+        body = attributes[name]
+        return run_graph(body, {**values, **dict(zip([x.name for x in body.input], inputs))}, opset, others)
+
+    return control_flow(node.op_type, attributes, [values[name] if name else None for name in node.input], run)
 '''

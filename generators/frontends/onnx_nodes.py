@@ -16,6 +16,9 @@ from generators.frontends.onnx_schema import element_type, schema
 from generators.frontends.ort_values import BITS, from_ort, to_ort
 from generators.graph import Argument, Array, DType, Node, Ref
 
+#: Operators that take bodies.
+IF, LOOP, SCAN = "onnx.If", "onnx.Loop", "onnx.Scan"
+CONTROL_FLOW = frozenset((IF, LOOP, SCAN))
 #: Sessions kept: making one takes 50 µs and more, running it 5.
 _SESSIONS = 2048
 

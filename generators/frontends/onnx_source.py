@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from generators.frontends.onnx_nodes import attributes_of, is_tensor, operator_of, output_count, tensor_parts
+from generators.frontends.onnx_nodes import (
+    CONTROL_FLOW,
+    attributes_of,
+    is_tensor,
+    operator_of,
+    output_count,
+    tensor_parts,
+)
 from generators.frontends.onnx_schema import NEWEST, OLDEST, element_text, has_kernel, opsets
 from generators.frontends.printing import LITERAL_ELEMENTS, argument, elements, number
-from generators.graph import DTYPES, Argument, Constant, Graph, Node, Ref, TensorType
+from generators.graph import DTYPES, Argument, Constant, Graph, Node, Ref, TensorType, all_nodes, all_types
 
 
 def print_module(graph: Graph, name: str) -> str:
@@ -19,15 +26,19 @@ def print_module(graph: Graph, name: str) -> str:
     where a constant is too large to be a literal.
     """
     names, aliases = _names(graph)
-    types = graph.types()
-    spans = [opsets(node, types) for node in graph.nodes]
-    least = max([lowest for lowest, _ in spans], default=OLDEST)
-    others = {
-        index: highest if has_kernel(operator_of(node.target)) else 0
-        for index, (node, (_, highest)) in enumerate(zip(graph.nodes, spans, strict=True))
-        if highest != NEWEST or not has_kernel(operator_of(node.target))
-    }
-    nodes = [_node(node, names, index) for index, node in enumerate(graph.nodes)]
+    types = all_types(graph)
+    spans = {id(node): opsets(node, types) for node in all_nodes(graph)}
+    least = max([lowest for lowest, _ in spans.values()], default=OLDEST)
+    others: dict[int | str, int] = {}
+    top = {id(node): index for index, node in enumerate(graph.nodes)}
+    for node in all_nodes(graph):
+        _, highest = spans[id(node)]
+        there = has_kernel(operator_of(node.target))
+        if node.target not in CONTROL_FLOW and (highest != NEWEST or not there):
+            key = top.get(id(node))
+            others[names(node.outputs[0].name) if key is None else key] = highest if there else 0
+    bodies = _Bodies(names, types)
+    nodes = [bodies.node(node, index) for index, node in enumerate(graph.nodes)]
     nodes += [f'onnx.helper.make_node("Identity", [{names(of)!r}], [{output!r}])' for of, output in aliases]
     inputs = [_input(f"input_{index}", value.type) for index, value in enumerate(graph.inputs)]
     outputs = [_output(f"output_{index}", types[value]) for index, value in enumerate(graph.outputs)]
@@ -35,6 +46,7 @@ def print_module(graph: Graph, name: str) -> str:
     lines = [
         f"class {name}:",
         f"    def proto(self, opset={least}, symbolic=False):",
+        *bodies.lines,
         *_listed("nodes", nodes),
         *_listed("inputs", inputs),
         *_listed("outputs", outputs),
@@ -48,6 +60,53 @@ def print_module(graph: Graph, name: str) -> str:
         f"        return run_nodes(self.proto(), inputs, {NEWEST}, {others})",
     ]
     return "\n".join(lines) + "\n"
+
+
+class _Bodies:
+    """Expressions for nodes; ``lines`` are the statements that make the bodies they have, innermost first."""
+
+    def __init__(self, names: Callable[[str], str], types: Mapping[str, TensorType]) -> None:
+        self.lines: list[str] = []
+        self._names = names
+        self._types = types
+        self._count = 0
+
+    def node(self, node: Node, index: int) -> str:
+        inputs = [self._names(item.name) if isinstance(item, Ref) else "" for item in node.args]
+        outputs = [self._names(value.name) for value in node.outputs] or [f"unused_{index}"] * output_count(node)
+        parts = [f'"{operator_of(node.target)}"', repr(inputs), repr(outputs)]
+        for key, value in attributes_of(node).items():
+            parts.append(f"{key}={self._body(key, value) if isinstance(value, Graph) else _attribute(key, value)}")
+        return f"onnx.helper.make_node({', '.join(parts)})"
+
+    def _body(self, role: str, body: Graph) -> str:
+        """The variable that holds a body."""
+        made = set(body.producers())
+        nodes = [self.node(node, index) for index, node in enumerate(body.nodes)]
+        variable = f"{role}_{self._count}"
+        self._count += 1
+        outputs: list[str] = []
+        for name in body.outputs:
+            output = self._names(name)
+            if name not in made or output in outputs:
+                # A body's output is made by a node of its own, and by each only once.
+                output = self._names(f"{name} as output of {variable} {len(outputs)}")
+                nodes.append(f'onnx.helper.make_node("Identity", [{self._names(name)!r}], [{output!r}])')
+            outputs.append(output)
+        types = [self._types[name] for name in body.outputs]
+        parts = {
+            "nodes": nodes,
+            "inputs": [_output(self._names(value.name), value.type) for value in body.inputs],
+            "outputs": [_output(name, kind) for name, kind in zip(outputs, types, strict=True)],
+            "initializers": [_constant(constant, self._names(constant.name)) for constant in body.constants],
+        }
+        listed = [line for key, items in parts.items() for line in _listed(f"{variable}_{key}", items)]
+        arguments = ", ".join(f"{variable}_{key}" for key in ("inputs", "outputs", "initializers"))
+        self.lines += [
+            *listed,
+            f'        {variable} = onnx.helper.make_graph({variable}_nodes, "{variable}", {arguments})',
+        ]
+        return variable
 
 
 def _listed(variable: str, items: Sequence[str]) -> list[str]:
@@ -80,14 +139,6 @@ def _names(graph: Graph) -> tuple[Callable[[str], str], list[tuple[str, str]]]:
         return found[value]
 
     return names, aliases
-
-
-def _node(node: Node, names: Callable[[str], str], index: int) -> str:
-    inputs = [names(item.name) if isinstance(item, Ref) else "" for item in node.args]
-    outputs = [names(value.name) for value in node.outputs] or [f"unused_{index}"] * output_count(node)
-    parts = [f'"{operator_of(node.target)}"', repr(inputs), repr(outputs)]
-    parts += [f"{key}={_attribute(key, value)}" for key, value in attributes_of(node).items()]
-    return f"onnx.helper.make_node({', '.join(parts)})"
 
 
 def _attribute(key: str, value: Argument) -> str:

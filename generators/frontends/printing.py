@@ -38,6 +38,15 @@ class Identifiers:
             self._names[name] = candidate
         return self._names[name]
 
+    def fresh(self, base: str) -> str:
+        """An identifier for something that is no value, after ``base``."""
+        candidate, number = base, 1
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{base}_{number}"
+        self._taken.add(candidate)
+        return candidate
+
 
 def number(value: bool | int | float | complex) -> str:
     """A Python expression whose value is exactly that number; NaN and infinities included."""

@@ -1,7 +1,8 @@
 """TensorFlow: public functions of the ``tf`` namespace on CPU tensors, executed eagerly.
 
 Targets: ``tf.<...>`` (any public function; ``tf.raw_ops.*`` take keyword arguments only) and ``operator.getitem``
-(printed as ``x[...]``). Eager execution is the reference: ``tf.function`` runs Grappler, which is a subject itself.
+(printed as ``x[...]``). ``tf.cond``, ``tf.while_loop`` and ``tf.map_fn`` take bodies. Eager execution is the
+reference: ``tf.function`` runs Grappler, which is a subject itself.
 TensorFlow has no default element type that could be switched to float64, so samplers of operators that make tensors
 always name one; Python numbers take the element type of the other operand.
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import functools
 import operator
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,9 +28,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
+from generators.control.registry import ControlFlow
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
+from generators.frontends.bodies import PLAIN, Running, flattened
+from generators.frontends.tensorflow_control import COND, ROLES, WHILE
 from generators.frontends.tensorflow_source import dtype_text, print_module
-from generators.graph import DTYPES, Array, Case, Graph, Node, dtype_name
+from generators.graph import DTYPES, Array, Case, Graph, Node, all_constants, all_nodes, dtype_name
 from generators.operators.registry import Registry
 
 #: Operators that have another kernel outside of a function than inside one: oneDNN's is used in functions only.
@@ -83,13 +87,23 @@ class TensorFlowFrontend(Frontend):
     def check_arguments(self, graph: Graph) -> None:
         super().check_arguments(graph)
         types = graph.types()
-        for node in graph.nodes:
+        for node in all_nodes(graph):
             if node.target == "tf.quantization.fake_quant_with_min_max_args" and _symmetric(node):
                 raise EvaluationError(f"{node.target}: the zero point of a symmetric range is a tie")
             wanted = _RANKS.get(node.target)
             first = next(node.references(), None)
-            if wanted is not None and first is not None and types[first].rank != wanted:
+            if wanted is not None and first in types and types[first].rank != wanted:
                 raise EvaluationError(f"{node.target}: an operand of rank {types[first].rank}; documented is {wanted}")
+
+    def control_flow(self) -> ControlFlow:
+        from generators.control.tensorflow import TensorFlowControl
+
+        return TensorFlowControl()
+
+    def arranged(self, node: Node, body: Graph, outputs: Sequence[Any]) -> Any:
+        if node.target == WHILE and body is not next(node.bodies()):
+            return tuple(outputs)
+        return super().arranged(node, body, outputs)
 
     def symbol(self, path: str) -> Any:
         return _resolve(path)
@@ -105,7 +119,7 @@ class TensorFlowFrontend(Frontend):
         no control flow to convert, and AutoGraph warns about source that is in no file.
         """
         text = self.source(case.graph)
-        constants = {constant.name: self.to_native(constant.data) for constant in case.graph.constants}
+        constants = {constant.name: self.to_native(constant.data) for constant in all_constants(case.graph)}
         namespace: dict[str, Any] = {"tf": tf, "CONSTANTS": constants}
         # The source is printed from a graph by our own printer; it is the text that reproducers carry.
         exec(compile(text, "<printed graph>", "exec"), namespace)
@@ -114,27 +128,66 @@ class TensorFlowFrontend(Frontend):
             model = namespace["Model"]()
         return LoadedModel(case.graph, text, model, arguments)
 
-    def call(self, node: Node, values: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    def call(self, node: Node, values: Mapping[str, Any], running: Running = PLAIN) -> tuple[list[Any], bool]:
+        if node.target in ROLES:
+            return self._controlled(node, values, running)
         if node.target in AS_FUNCTIONS or node.target not in self.registry():
-            return super().call(node, values)
+            return super().call(node, values, running)
         with _without_functions():
-            return super().call(node, values)
+            return super().call(node, values, running)
+
+    def _controlled(self, node: Node, values: Mapping[str, Any], running: Running) -> tuple[list[Any], bool]:
+        """Eager TensorFlow runs the branch that is taken, and the body of a loop as often as it makes a step."""
+        # Functions are called as they are: AutoGraph would look for the source of those that come from no file.
+        outputs, several = tf.autograph.experimental.do_not_convert(super().call)(node, values, running)
+        if running.inner is None:
+            return outputs, several
+        # As a graph, it is held to what eager mode lets pass.
+        bodies = [self._argument(body, node, values, running) for body in node.bodies()]
+        if node.target == COND:
+            taken = 0 if _condition(self.native_argument(node.args[0], values)) else 1
+            if _kinds(_called(bodies[1 - taken])) != _kinds(outputs):
+                raise EvaluationError(f"{node.target}: the branches return different types")
+        elif node.target == WHILE:
+            carried = self.native_argument(node.args[2], values)
+            results = outputs if _condition(_called(bodies[0], *carried)) else _called(bodies[1], *carried)
+            if _kinds(results) != _kinds(carried):
+                raise EvaluationError(f"{node.target}: a carried value changes its type")
+        return outputs, several
 
     def execute(self, model: LoadedModel) -> list[Array]:
         registry = self.registry()
-        if all(node.target in registry for node in model.graph.nodes):
+        called = tf.autograph.experimental.do_not_convert(model.native.__call__)
+        if all(target in registry or target in ROLES for target in model.graph.operators()):
             # The same kernels as in ``call``: while it runs, the source sees operators that switch functions on.
             namespace = type(model.native).__call__.__globals__
             namespace["tf"] = _tensorflow_with_switches()
             try:
                 with _without_functions():
-                    outputs = model.native(*model.arguments)
+                    outputs = called(*model.arguments)
             finally:
                 namespace["tf"] = tf
         else:
-            outputs = model.native(*model.arguments)
+            outputs = called(*model.arguments)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [np.array(self.to_array(output), copy=True) for output in outputs]
+
+
+def _kinds(tensors: Any) -> list[Any]:
+    return [(tensor.dtype, tuple(tensor.shape)) for tensor in flattened(tensors)]
+
+
+def _condition(value: Any) -> bool:
+    if value.dtype != tf.bool or value.shape.rank:
+        raise EvaluationError(f"a condition is one truth value, not {value.dtype.name} of shape {value.shape}")
+    return bool(value)
+
+
+def _called(body: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return body(*arguments)
+    except ValueError as error:
+        raise EvaluationError(str(error)) from error
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements, subscript
-from generators.graph import Constant, Graph, Node
+from generators.frontends.tensorflow_control import MAP, ROLES, WHILE
+from generators.graph import Argument, Constant, Graph, Node, all_constants
 
 #: What ``tf.Module`` defines: an attribute of that name would break it.
 _MODULE_ATTRIBUTES = (
@@ -34,27 +35,56 @@ def print_module(graph: Graph, name: str) -> str:
     names = Identifiers(("self", "tf", "CONSTANTS", name, *_MODULE_ATTRIBUTES))
     for value in graph.inputs:
         names(value.name)
-    constants = _attributes([constant.name for constant in graph.constants], names)
+    held = {constant.name: constant for constant in all_constants(graph)}
+    constants = _attributes(list(held), names)
 
     def reference(value: str) -> str:
         return f"self.{constants[value]}" if value in constants else names(value)
 
     lines = [f"class {name}(tf.Module):"]
-    if graph.constants:
+    if held:
         lines += ["    def __init__(self):", "        super().__init__()"]
-        lines += [f"        self.{constants[item.name]} = {_constant(item)}" for item in graph.constants]
+        lines += [f"        self.{constants[item.name]} = {_constant(item)}" for item in held.values()]
         lines.append("")
-    parameters = ", ".join(["self", *(names(value.name) for value in graph.inputs)])
-    lines.append(f"    def __call__({parameters}):")
-    for node in graph.nodes:
+    given = ", ".join(["self", *(names(value.name) for value in graph.inputs)])
+    lines.append(f"    def __call__({given}):")
+    lines += [f"        {line}" if line else "" for line in _statements(graph.nodes, names, reference)]
+    outputs = ", ".join(reference(output) for output in graph.outputs)
+    lines.append(f"        return {outputs or '()'}")
+    return "\n".join(lines) + "\n"
+
+
+def _statements(nodes: Iterable[Node], names: Identifiers, reference: Callable[[str], str]) -> list[str]:
+    """A statement for each node, bodies as functions before the calls that take them."""
+    lines: list[str] = []
+    for node in nodes:
+        functions: dict[int, str] = {}
+        for position, body in enumerate(node.bodies()):
+            roles = ROLES.get(node.target, ())
+            functions[id(body)] = names.fresh(roles[position] if position < len(roles) else "body")
+            lines += ["", *_function(node, position, body, functions[id(body)], names, reference)]
+        lines += [""] if functions else []
         targets = ", ".join(names(value.name) for value in node.outputs)
         if node.unpack and len(node.outputs) == 1:
             targets += ","
         prefix = f"{targets} = " if node.outputs else ""
-        lines.append(f"        {prefix}{_call(node, reference)}")
-    outputs = ", ".join(reference(output) for output in graph.outputs)
-    lines.append(f"        return {outputs or '()'}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"{prefix}{_call(node, reference, functions)}")
+    return lines
+
+
+def _function(
+    node: Node, position: int, body: Graph, name: str, names: Identifiers, reference: Callable[[str], str]
+) -> list[str]:
+    given, unpacked = [names(value.name) for value in body.inputs], list[str]()
+    if node.target == MAP and isinstance(node.args[1], tuple):
+        # What maps over several tensors is called with a tuple.
+        unpacked = [f"{', '.join(given)}{',' if len(given) == 1 else ''} = row"]
+        given = ["row"]
+    outputs = ", ".join(reference(output) for output in body.outputs)
+    # A loop's variables are a tuple, also if there is one.
+    outputs += "," if node.target == WHILE and position == 1 and len(body.outputs) == 1 else ""
+    inside = [*unpacked, *_statements(body.nodes, names, reference), f"return {outputs or '()'}"]
+    return [f"def {name}({', '.join(given)}):", *(f"    {line}" if line else "" for line in inside)]
 
 
 def dtype_text(name: str) -> str:
@@ -92,9 +122,14 @@ def _constant(constant: Constant) -> str:
     return f"tf.Variable({text})" if constant.trainable else text
 
 
-def _call(node: Node, reference: Callable[[str], str]) -> str:
-    args = [argument(value, reference, dtype_text) for value in node.args]
-    kwargs = [f"{key}={argument(value, reference, dtype_text)}" for key, value in node.kwargs]
+def _call(node: Node, reference: Callable[[str], str], functions: Mapping[int, str]) -> str:
+    """``functions`` are the names of the functions that bodies have become, by the identities of these."""
+
+    def text(value: Argument) -> str:
+        return functions[id(value)] if isinstance(value, Graph) else argument(value, reference, dtype_text)
+
+    args = [text(value) for value in node.args]
+    kwargs = [f"{key}={text(value)}" for key, value in node.kwargs]
     if node.target == "operator.getitem":
         return f"{args[0]}[{subscript(node.args[1], reference, dtype_text)}]"
     return f"{node.target}({', '.join([*args, *kwargs])})"

@@ -3,8 +3,8 @@
 Targets: ``torch.<...>`` (any public function), ``torch.Tensor.<method>`` (printed as ``x.method(...)``),
 ``operator.getitem`` (printed as ``x[...]``) and Python's other operators on tensors (``operator.add`` as ``x + y``),
 ``aten.<name>.<overload>`` (``torch.ops.aten...``), ``torch.nn.<Class>`` (a module with its parameters, see
-:mod:`generators.frontends.torch_modules`). Methods that write into their tensor and ``operator.setitem``
-(``x[...] = y``) write into a copy of it, which is their result.
+:mod:`generators.frontends.torch_modules`), and the control flow of :mod:`generators.frontends.torch_control`. Methods
+that write into their tensor and ``operator.setitem`` (``x[...] = y``) write into a copy of it, which is their result.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
+from generators.control.registry import ControlFlow
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
 from generators.frontends.signatures import Optional, merged, optional_of_function
+from generators.frontends.torch_control import MEANINGS, SCAN, WHILE, Plain, leading
 from generators.frontends.torch_modules import is_module, module_call, optional_of_module, state_names
 from generators.frontends.torch_source import BINARY_SYMBOLS, UNARY_SYMBOLS, print_module, writes
-from generators.graph import DTYPES, Argument, Array, Case, Graph, Node
+from generators.graph import DTYPES, Argument, Array, Case, Graph, Node, all_constants, all_nodes
 from generators.operators.registry import Registry
 
 _TORCH_DTYPES: dict[str, torch.dtype] = {
@@ -111,8 +113,8 @@ class TorchFrontend(Frontend):
 
     def check_arguments(self, graph: Graph) -> None:
         super().check_arguments(graph)
-        constants = {constant.name for constant in graph.constants}
-        for node in graph.nodes:
+        constants = {constant.name for constant in all_constants(graph)}
+        for node in all_nodes(graph):
             for name in state_names(node):
                 if name not in constants:
                     raise EvaluationError(f"{node.target}: {name!r} is a parameter of a module, but no constant")
@@ -125,6 +127,18 @@ class TorchFrontend(Frontend):
                         f"{node.target}: argument {place!r} has {len(value)} items; documented is a number or {wanted}"
                     )
 
+    def control_flow(self) -> ControlFlow:
+        from generators.control.torch import TorchControl
+
+        return TorchControl()
+
+    def arranged(self, node: Node, body: Graph, outputs: Sequence[Any]) -> Any:
+        if node.target == SCAN:
+            return tuple(outputs[: leading(node)]), tuple(outputs[leading(node) :])
+        if node.target == WHILE and body is not next(node.bodies()):
+            return tuple(outputs)
+        return super().arranged(node, body, outputs)
+
     def symbol(self, path: str) -> Any:
         return _resolve(path)
 
@@ -133,7 +147,7 @@ class TorchFrontend(Frontend):
 
     def load(self, case: Case) -> LoadedModel:
         text = self.source(case.graph)
-        constants = {constant.name: self.to_native(constant.data) for constant in case.graph.constants}
+        constants = {constant.name: self.to_native(constant.data) for constant in all_constants(case.graph)}
         namespace: dict[str, Any] = {"torch": torch, "operator": operator, "CONSTANTS": constants}
         # The source is printed from a graph by our own printer; it is the text that reproducers carry.
         exec(compile(text, "<printed graph>", "exec"), namespace)
@@ -145,8 +159,13 @@ class TorchFrontend(Frontend):
 
     def execute(self, model: LoadedModel) -> list[Array]:
         # Cloned arguments: an in-place operator must not change what the next run is fed.
-        with torch.no_grad():
-            outputs = model.native(*(argument.clone() for argument in model.arguments))
+        namespace = type(model.native).forward.__globals__
+        namespace["torch"] = _PLAIN
+        try:
+            with torch.no_grad():
+                outputs = model.native(*(argument.clone() for argument in model.arguments))
+        finally:
+            namespace["torch"] = torch
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [np.array(self.to_array(output), copy=True) for output in outputs]
 
@@ -159,6 +178,8 @@ class TorchFrontend(Frontend):
         finally:
             torch.set_default_dtype(before)
 
+
+_PLAIN = Plain()
 
 _FROM_NUMPY = frozenset(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()  # noqa: SIM905
@@ -247,6 +268,8 @@ def _resolve(target: str) -> Any:
         if target in BINARY_SYMBOLS or target in UNARY_SYMBOLS or target == "operator.getitem":
             return getattr(operator, target.removeprefix("operator."))
         raise EvaluationError(f"{target} is no operator on tensors")
+    if target in MEANINGS:
+        return MEANINGS[target]
     found = _attribute(target)
     if writes(target):
         return _on_copy(found)

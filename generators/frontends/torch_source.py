@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements, subscript
+from generators.frontends.torch_control import ROLES, parameters, results, returned
 from generators.frontends.torch_modules import PARAMETRIZATION, STATE, data_names, is_module, state_names, state_of
-from generators.graph import Constant, Graph, GraphError, Node
+from generators.graph import Argument, Constant, Graph, GraphError, Node, Value, all_constants, all_nodes
 
 #: Operators of Python by target, as they are written.
 UNARY_SYMBOLS: Mapping[str, str] = {"operator.neg": "-", "operator.invert": "~", "operator.abs": "abs"}
@@ -45,52 +46,87 @@ def print_module(graph: Graph, name: str) -> str:
     names = Identifiers(("self", "torch", "operator", "CONSTANTS", "numpy", name))
     for value in graph.inputs:
         names(value.name)
-    constants = {constant.name: names(constant.name) for constant in graph.constants}
+    held = {constant.name: constant for constant in all_constants(graph)}
+    constants = {constant: names(constant) for constant in held}
 
     def reference(value: str) -> str:
         return f"self.{constants[value]}" if value in constants else names(value)
 
-    modules = {index: names(f"module_{index}") for index, node in enumerate(graph.nodes) if is_module(node.target)}
-    held = {constant.name: constant for constant in graph.constants}
+    nodes = list(all_nodes(graph))
+    modules = {node.outputs: names(f"module_{index}") for index, node in enumerate(nodes) if is_module(node.target)}
     # What is only in modules is given to them and not held beside them.
-    states = {name for index in modules for name in state_names(graph.nodes[index])}
-    states -= {name for node in graph.nodes for name in data_names(node)} | set(graph.outputs)
+    states = {name for node in nodes if node.outputs in modules for name in state_names(node)}
+    states -= {name for node in nodes for name in data_names(node)} | set(graph.outputs)
     lines = [f"class {name}(torch.nn.Module):"]
-    if graph.constants or modules:
+    if held or modules:
         lines += ["    def __init__(self):", "        super().__init__()"]
         lines += [
             f"        {_constant(constant, constants[constant.name])}"
-            for constant in graph.constants
+            for constant in held.values()
             if constant.name not in states
         ]
-        for index, attribute in modules.items():
-            lines += [f"        {line}" for line in _module(graph.nodes[index], attribute, held)]
+        for node in nodes:
+            if node.outputs in modules:
+                lines += [f"        {line}" for line in _module(node, modules[node.outputs], held)]
         lines.append("")
-    parameters = ", ".join(["self", *(names(value.name) for value in graph.inputs)])
-    lines.append(f"    def forward({parameters}):")
-    for index, node in enumerate(graph.nodes):
-        if index in modules:
-            inputs = ", ".join(argument(value, reference, _dtype) for value in node.args)
-            lines.append(f"        {_results(node, names)} = self.{modules[index]}({inputs})")
-            continue
-        targets = ", ".join(names(value.name) for value in node.outputs)
-        if node.unpack and len(node.outputs) == 1:
-            targets += ","
-        prefix = f"{targets} = " if node.outputs else ""
-        if writes(node.target) and len(node.outputs) == 1:
-            # What is written into is a copy, so that a name stands for one value.
-            first, *rest = (argument(value, reference, _dtype) for value in node.args)
-            lines.append(f"        {prefix}{first}.clone()")
-            if node.target == "operator.setitem":
-                lines.append(f"        {targets}[{subscript(node.args[1], reference, _dtype)}] = {rest[1]}")
-            else:
-                rest += [f"{key}={argument(value, reference, _dtype)}" for key, value in node.kwargs]
-                lines.append(f"        {targets}.{node.target.rpartition('.')[2]}({', '.join(rest)})")
-            continue
-        lines.append(f"        {prefix}{_call(node, reference)}")
+    given = ", ".join(["self", *(names(value.name) for value in graph.inputs)])
+    lines.append(f"    def forward({given}):")
+    lines += [f"        {line}" if line else "" for line in _Statements(names, reference, modules).of(graph.nodes)]
     outputs = ", ".join(reference(output) for output in graph.outputs)
     lines.append(f"        return {outputs or '()'}")
     return "\n".join(lines) + "\n"
+
+
+class _Statements:
+    """Lines of the statements for nodes, bodies as functions before the calls that take them."""
+
+    def __init__(
+        self, names: Identifiers, reference: Callable[[str], str], modules: Mapping[tuple[Value, ...], str]
+    ) -> None:
+        self._names = names
+        self._reference = reference
+        self._modules = modules
+
+    def of(self, nodes: Iterable[Node]) -> list[str]:
+        return [line for node in nodes for line in self._statements(node)]
+
+    def _statements(self, node: Node) -> list[str]:
+        if node.outputs in self._modules:
+            inputs = ", ".join(argument(value, self._reference, _dtype) for value in node.args)
+            return [f"{_results(node, self._names)} = self.{self._modules[node.outputs]}({inputs})"]
+        bodies = list(node.bodies())
+        roles = ROLES.get(node.target, ())
+        if not bodies:
+            targets = ", ".join(self._names(value.name) for value in node.outputs)
+            if node.unpack and len(node.outputs) == 1:
+                targets += ","
+            prefix = f"{targets} = " if node.outputs else ""
+            if writes(node.target) and len(node.outputs) == 1:
+                return self._written(node, targets)
+            return [f"{prefix}{_call(node, self._reference)}"]
+        lines, functions = [""], dict[int, str]()
+        for position, body in enumerate(bodies):
+            role = roles[position] if position < len(roles) else "body"
+            functions[id(body)] = self._names.fresh(role)
+            lines += [*self._function(node, position, body, functions[id(body)]), ""]
+        targets = results(node, [self._names(value.name) for value in node.outputs])
+        prefix = f"{targets} = " if node.outputs else ""
+        return [*lines, f"{prefix}{_call(node, self._reference, functions)}"]
+
+    def _written(self, node: Node, target: str) -> list[str]:
+        """What is written into is a copy, so that a name stands for one value."""
+        first, *rest = (argument(value, self._reference, _dtype) for value in node.args)
+        copied = f"{target} = {first}.clone()"
+        if node.target == "operator.setitem":
+            return [copied, f"{target}[{subscript(node.args[1], self._reference, _dtype)}] = {rest[1]}"]
+        rest += [f"{key}={argument(value, self._reference, _dtype)}" for key, value in node.kwargs]
+        return [copied, f"{target}.{node.target.rpartition('.')[2]}({', '.join(rest)})"]
+
+    def _function(self, node: Node, position: int, body: Graph, name: str) -> list[str]:
+        given, unpacked = parameters(node, body, [self._names(value.name) for value in body.inputs])
+        outputs = [self._reference(output) for output in body.outputs]
+        inside = [*unpacked, *self.of(body.nodes), f"return {returned(node, position, outputs)}"]
+        return [f"def {name}({', '.join(given)}):", *(f"    {line}" if line else "" for line in inside)]
 
 
 def _module(node: Node, attribute: str, held: Mapping[str, Constant]) -> list[str]:
@@ -148,9 +184,14 @@ def _dtype(name: str) -> str:
     return f"torch.{name}"
 
 
-def _call(node: Node, reference: Callable[[str], str]) -> str:
-    args = [argument(value, reference, _dtype) for value in node.args]
-    kwargs = [f"{key}={argument(value, reference, _dtype)}" for key, value in node.kwargs]
+def _call(node: Node, reference: Callable[[str], str], functions: Mapping[int, str] | None = None) -> str:
+    """``functions`` are the names of the functions that bodies have become, by the identities of these."""
+
+    def text(value: Argument) -> str:
+        return functions[id(value)] if functions and isinstance(value, Graph) else argument(value, reference, _dtype)
+
+    args = [text(value) for value in node.args]
+    kwargs = [f"{key}={text(value)}" for key, value in node.kwargs]
     if node.target == "operator.getitem":
         return f"{args[0]}[{subscript(node.args[1], reference, _dtype)}]"
     if node.target in UNARY_SYMBOLS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from generators.graph import Case, Ref
+from generators.graph import Case, Ref, node_count
 from generators.transforms import replace_references
 from oracles.minimize.isolate import simplest
 from oracles.minimize.question import Question
@@ -15,7 +15,7 @@ def bypass_nodes(case: Case, ask: Question) -> Case:
     """A case in which no node can be bypassed."""
     while True:
         shorter = simplest(case, list(bypassed(case)), ask)
-        if len(shorter.graph.nodes) >= len(case.graph.nodes):
+        if node_count(shorter.graph) >= node_count(case.graph):
             return case
         case = shorter
 

@@ -100,5 +100,11 @@ def change_node(case: Case, index: int, change: Callable[[Node], Node | None]) -
 
 
 def map_literals(case: Case, change: Callable[[Argument], Argument]) -> Case:
-    """The case with every argument of its nodes that is neither tuple nor slice changed."""
-    return with_nodes(case, (map_arguments(node, change) for node in case.graph.nodes))
+    """The case with every argument of its nodes that is neither tuple nor slice changed, in bodies, too."""
+
+    def visit(value: Argument) -> Argument:
+        if isinstance(value, Graph):
+            return replace(value, nodes=tuple([map_arguments(node, visit) for node in value.nodes]))
+        return change(value)
+
+    return with_nodes(case, (map_arguments(node, visit) for node in case.graph.nodes))

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from generators.graph import Array, Case, Constant
-from generators.transforms import canonical
+from generators.graph import Array, Case, Constant, Graph, Node, all_constants, node_count
+from generators.transforms import canonical, map_bodies
 from oracles.minimize.records import Budget, PassStatistics
 from oracles.minimize.simplicity import simplicity
 from oracles.outcome import Kind, Observation, Signature, Stage, Tester, Trial, Verdict
@@ -35,15 +35,27 @@ def digest(case: Case) -> str:
     graph = case.graph
     state.update(repr((graph.frontend, graph.inputs, graph.outputs)).encode())
     for node in graph.nodes:
-        # Types of outputs may be stale in candidates and follow from the rest.
-        names = tuple(value.name for value in node.outputs)
-        state.update(repr((node.target, node.args, node.kwargs, names)).encode())
-    for constant in graph.constants:
+        state.update(_describe_node(node))
+    for constant in all_constants(graph):
         state.update(_describe(constant))
         state.update(constant.data.tobytes())
     for value in graph.inputs:
         state.update(case.feeds[value.name].tobytes())
     return state.hexdigest()
+
+
+def _describe_node(node: Node) -> bytes:
+    """Types of outputs may be stale in candidates and follow from the rest; so may those of the inputs of bodies."""
+    names = tuple(value.name for value in node.outputs)
+    bodies = list(node.bodies())
+    if bodies:
+        node = map_bodies(node, lambda body: Graph(body.frontend, (), (), (), body.outputs))
+    parts = [repr((node.target, node.args, node.kwargs, names)).encode()]
+    for body in bodies:
+        held = [constant.name for constant in body.constants]
+        parts.append(repr(([value.name for value in body.inputs], held, len(body.nodes))).encode())
+        parts += [_describe_node(inner) for inner in body.nodes]
+    return b"".join(parts)
 
 
 def _describe(constant: Constant) -> bytes:
@@ -206,7 +218,7 @@ class Question:
                 self._keep_other((seen.signature, case.graph.operators()), case, seen)
         answer = self._answers[key]
         if answer and (self.best is None or simplicity(case) < simplicity(self.best)):
-            if self.best is None or len(case.graph.nodes) < len(self.best.graph.nodes):
+            if self.best is None or node_count(case.graph) < node_count(self.best.graph):
                 self.conversions_to_nodes = self.conversions
             self.best, self.seen = answer
             if self._improved:
@@ -231,7 +243,7 @@ def _packs(cases: Sequence[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]
     pack: list[tuple[str, Case]] = []
     nodes = 0
     for key, case in cases:
-        size = len(case.graph.nodes)
+        size = node_count(case.graph)
         if pack and (nodes + size > PACK_NODES or len(pack) >= PACK_CASES):
             yield pack
             pack, nodes = [], 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from generators.graph import Case
+from generators.graph import Case, all_constants, all_nodes, node_count
 from generators.transforms import canonical
 from oracles.minimize.bypass_nodes import bypass_nodes
 from oracles.minimize.cones import expose
@@ -15,6 +15,7 @@ from oracles.minimize.isolate import isolate, pairs
 from oracles.minimize.literals import arguments
 from oracles.minimize.question import ATTEMPTS, Exhausted, Question
 from oracles.minimize.records import Budget, Minimized, Unreproducible
+from oracles.minimize.reduce_bodies import reduce_bodies
 from oracles.minimize.simplicity import is_special, simplicity
 from oracles.minimize.simplify import SMALL, simplify
 from oracles.outcome import Signature, Tester
@@ -47,7 +48,7 @@ def minimize(
             with ask.during("simplify"):
                 current = simplify(current, ask)
             # Simplifying a small graph asks for fewer nodes, too, where that shares conversions.
-            if simplicity(current) >= before or (ask.packs and len(current.graph.nodes) <= SMALL):
+            if simplicity(current) >= before or (ask.packs and node_count(current.graph) <= SMALL):
                 break
     except Exhausted:
         complete = False
@@ -71,8 +72,9 @@ def needs_special(case: Case) -> bool:
 
     Special values are replaced by ordinary ones before anything else is simplified, if the failure allows.
     """
-    literals = (value for node in case.graph.nodes for _, value in arguments(node))
-    return any(is_special(array) for array in tensors(case).values()) or any(
+    literals = (value for node in all_nodes(case.graph) for _, value in arguments(node))
+    held = [*tensors(case).values(), *(constant.data for constant in all_constants(case.graph))]
+    return any(map(is_special, held)) or any(
         isinstance(value, float) and not math.isfinite(value) for value in literals
     )
 
@@ -96,11 +98,19 @@ def _validated(case: Case, ask: Question) -> Case:
 def _localized(case: Case, ask: Question) -> Case:
     """The case reduced to as few nodes as the passes find."""
     for localize in LOCALIZE:
-        if len(case.graph.nodes) <= 1:
+        if node_count(case.graph) <= 1:
             break
         with ask.during(localize.__name__):
             found = localize(case, ask)
-        if localize in (isolate, pairs) and len(found.graph.nodes) < len(case.graph.nodes):
-            return found
+        if localize in (isolate, pairs) and node_count(found.graph) < node_count(case.graph):
+            return _without_bodies(found, ask)
         case = found
-    return case
+    return _without_bodies(case, ask)
+
+
+def _without_bodies(case: Case, ask: Question) -> Case:
+    """The case with as little control flow as shows the signature."""
+    if all(next(node.bodies(), None) is None for node in case.graph.nodes):
+        return case
+    with ask.during(reduce_bodies.__name__):
+        return reduce_bodies(case, ask)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from generators.graph import Argument, Array, Case, DType, Graph, Ref, Slice, Symbol
+from generators.graph import Argument, Array, Case, DType, Graph, Ref, Slice, Symbol, all_constants, node_count
 
 Key: TypeAlias = tuple[float, ...]
 
@@ -40,13 +40,14 @@ def dtype_cost(name: str) -> int:
 
 
 def simplicity(case: Case) -> Key:
-    """Sort key: nodes, then whether special values are there, tensors, elements, ranks, outputs, dtypes, arguments,
-    constants, layouts and at last the elements themselves."""
+    """Sort key: nodes, those of bodies included, then whether special values are there, tensors, elements, ranks,
+    outputs, dtypes, arguments, constants, layouts and at last the elements themselves."""
     graph = case.graph
-    arrays = [*(case.feeds[value.name] for value in graph.inputs), *(constant.data for constant in graph.constants)]
-    kinds = [*(value.type for value in graph.inputs), *(constant.type for constant in graph.constants)]
+    constants = list(all_constants(graph))
+    arrays = [*(case.feeds[value.name] for value in graph.inputs), *(constant.data for constant in constants)]
+    kinds = [*(value.type for value in graph.inputs), *(constant.type for constant in constants)]
     return (
-        len(graph.nodes),
+        node_count(graph),
         any(is_special(array) for array in arrays),
         len(arrays),
         sum(kind.size for kind in kinds),
@@ -54,7 +55,8 @@ def simplicity(case: Case) -> Key:
         len(graph.outputs),
         sum(dtype_cost(kind.dtype) for kind in kinds),
         sum(_node_cost(node.args, node.kwargs) for node in graph.nodes),
-        len(graph.constants) + sum(constant.trainable for constant in graph.constants),
+        # A constant of a body could be one of the graph, and that an input.
+        2 * len(constants) - len(graph.constants) + sum(constant.trainable for constant in constants),
         sum(bool(value.layout) for value in graph.inputs),
         sum(value_cost(array) for array in arrays),
     )
@@ -85,7 +87,8 @@ def argument_cost(value: Argument) -> float:
         different = len({repr(item) for item in value if not isinstance(item, Ref)})
         return 1 + sum(argument_cost(item) for item in value) + 3 * max(different - 1, 0)
     if isinstance(value, Graph):
-        return 20 + sum(_node_cost(node.args, node.kwargs) for node in value.nodes)
+        inside = sum(_node_cost(node.args, node.kwargs) for node in value.nodes)
+        return 20 + 3 * len(value.inputs) + len(value.outputs) + inside
     raise TypeError(f"no argument: {value!r}")
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-from generators.graph import Case
+from generators.graph import Case, node_count
 from generators.transforms import canonical
 from oracles.minimize import (
     reduce_outputs,
+    reduce_results,
     shrink_shapes,
     simplify_arguments,
     simplify_dtypes,
@@ -25,11 +26,13 @@ from oracles.minimize.delete_nodes import without
 from oracles.minimize.edits import Edit, applied, compose
 from oracles.minimize.isolate import parts
 from oracles.minimize.question import Question
+from oracles.minimize.reduce_bodies import reduced
 from oracles.minimize.simplicity import simplicity
 
 #: The passes in the order in which their edits are made.
 PASSES: tuple[Callable[[Case], Iterator[Edit]], ...] = (
     reduce_outputs.propose,
+    reduce_results.propose,
     shrink_shapes.propose,
     shrink_shapes.propose_ranks,
     simplify_dtypes.propose,
@@ -71,7 +74,7 @@ def _together(case: Case, ask: Question) -> Case:
             return case
         if simplicity(best) < simplicity(guess):
             # What worked on the guess mostly works on what is simpler still; where names differ nothing happens.
-            case, succeeded = best, [edit for edit in worked if len(best.graph.nodes) == len(guess.graph.nodes)]
+            case, succeeded = best, [edit for edit in worked if node_count(best.graph) == node_count(guess.graph)]
         else:
             case, succeeded = best, []
             if best is not case and simplicity(best) == simplicity(guess):
@@ -85,7 +88,7 @@ def _prefixes(count: int) -> list[int]:
 
 def _combinations(case: Case, edits: Sequence[Edit]) -> list[Case]:
     """Bold edits of all passes combined, the simplest results first."""
-    if len(case.graph.nodes) > SMALL:
+    if node_count(case.graph) > SMALL:
         return []
     groups: dict[str, list[Edit | None]] = {}
     for edit in edits:
@@ -115,16 +118,18 @@ def _combinations(case: Case, edits: Sequence[Edit]) -> list[Case]:
 def _structure(case: Case, ask: Question) -> list[Case]:
     """For small graphs: nodes alone, one node less, one node bypassed."""
     count = len(case.graph.nodes)
-    if not 1 < count <= SMALL:
+    if not 1 < node_count(case.graph) <= SMALL:
         return []
     try:
         values = ask.values(case)
     except ValueError:
         # The guess combines edits that were only tried one by one, and the framework does not take them together.
         return []
+    if count == 1:
+        return reduced(case, values)
     alone = [part for index in range(count) for part in parts(case, (index,), values)]
     fewer = [part for index in range(count) if (part := without(case, (index,), values)) is not None]
-    return [*alone, *fewer, *bypassed(case)]
+    return [*alone, *fewer, *bypassed(case), *reduced(case, values)]
 
 
 def _one_by_one(case: Case, ask: Question) -> Case:

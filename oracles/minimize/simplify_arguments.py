@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from generators.graph import Argument, Case, DType, Graph, Node, Ref, Slice, Symbol
 from generators.transforms import map_arguments
+from oracles.minimize.bodies import Place, edited, places
 from oracles.minimize.edits import Edit, change_node
 from oracles.minimize.literals import Path, argument_at, arguments, drop_argument, replace_argument
 from oracles.minimize.simplicity import argument_cost
@@ -16,6 +19,28 @@ NAME = "arguments"
 
 def propose(case: Case) -> Iterator[Edit]:
     """Everything default (bold), then each argument of each node: left out, or replaced by something simpler."""
+    yield from _propose(case)
+    for place, body in places(case.graph):
+        for edit in _propose(_as_case(body)):
+            yield Edit(NAME, f"{place}: {edit.what}", _inside(place, edit))
+
+
+def _as_case(body: Graph) -> Case:
+    """A body as a case: what its inputs hold has no part in this."""
+    return Case(body, {value.name: np.zeros(()) for value in body.inputs})
+
+
+def _inside(place: Place, edit: Edit) -> Callable[[Case], Case | None]:
+    """The edit of a body, as one of the case."""
+
+    def change(body: Graph) -> Graph:
+        changed = edit.apply(_as_case(body))
+        return body if changed is None else replace(body, nodes=changed.graph.nodes)
+
+    return lambda case: edited(case, place, change, {})
+
+
+def _propose(case: Case) -> Iterator[Edit]:
     nodes = case.graph.nodes
     for label, change in (("keywords dropped", _without_keywords), ("numbers near 0", _near_zero)):
         yield Edit(NAME, label, _every(change), bold=True)

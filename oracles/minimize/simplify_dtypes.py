@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import ml_dtypes
 import numpy as np
 
-from generators.graph import DTYPES, Argument, Array, Case, DType, Node
+from generators.graph import DTYPES, Argument, Array, Case, DType, Node, all_nodes
 from oracles.minimize.edits import Edit, change_node, map_literals, tensors, with_tensors
 from oracles.minimize.literals import Path, arguments, replace_argument
 from oracles.minimize.simplicity import DTYPE_ORDER, dtype_cost
@@ -22,7 +22,9 @@ def propose(case: Case) -> Iterator[Edit]:
     one argument."""
     arrays = tensors(case)
     used = {array.dtype.name for array in arrays.values()}
-    literals = {value.name for node in case.graph.nodes for _, value in arguments(node) if isinstance(value, DType)}
+    literals = {
+        value.name for node in all_nodes(case.graph) for _, value in arguments(node) if isinstance(value, DType)
+    }
     for old in sorted(used | literals, key=dtype_cost):
         for new in _simpler(old):
             yield Edit(NAME, f"{old} to {new}", _everywhere(old, new), bold=new == _home(old))
