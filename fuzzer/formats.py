@@ -14,6 +14,9 @@ from generators.choices import Choices
 
 Setting: TypeAlias = "bool | int | float | str"
 Settings: TypeAlias = "Mapping[str, Setting]"
+#: What a model declares of the dimensions of an input: a number where the extent is fixed, a symbol (or a formula of
+#: symbols) or None where it is not. None when nothing is known of the input.
+Extents: TypeAlias = "tuple[int | str | None, ...] | None"
 
 
 class Format(StrEnum):
@@ -34,13 +37,16 @@ class Artifact:
     artifact, in the order of the graph's inputs; None for one that the converter removed as unused); ``outputs``
     are names in the artifact in the order of the graph's outputs. ``complex_outputs`` are the indices of those that
     hold complex numbers as pairs of reals along a last dimension of 2, as torch.onnx writes them; a runtime gives them
-    back as complex arrays."""
+    back as complex arrays. ``extents`` is what the model declares of each input's dimensions, where that is known, and
+    ``ranges`` the least and greatest extent (None: any) that the converter itself says a symbol may have."""
 
     format: Format
     data: bytes
     inputs: tuple[str | None, ...]
     outputs: tuple[str, ...]
     complex_outputs: tuple[int, ...] = ()
+    extents: tuple[Extents, ...] = ()
+    ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from generators.choices import Choices
-from generators.graph import Graph, Input
+from generators.graph import Case, Graph, Input
+from generators.sizes import extents_at
 
 #: Share of the graphs of more than one node that get an unusual output or input. Each is one of many outputs or inputs
 #: to a converter, and goes wrong or does not: few are enough.
@@ -36,7 +37,10 @@ DEPTH, WIDTH = 200, 100
 #: elements or bytes (onnxscript: 2^20 elements of an output; ONNX: 2 GiB, too slow to go to), at 4 ms to draw.
 LARGE = 2 << 20
 
-#: Every structure that is counted.
+#: Further sizes of a case with dynamic dimensions.
+SIZES = ("run at size 0", "run at size 1", "run at a larger size")
+
+#: Every structure that is counted. A size that a converted model does not promise to take is one that it is not run at.
 NAMES = (
     "several outputs",
     *UNUSUAL,
@@ -44,6 +48,11 @@ NAMES = (
     "deep chain",
     "wide graph",
     "large constant",
+    "dynamic dimension",
+    "dynamic dimensions of one symbol",
+    "dynamic dimensions of several symbols",
+    *SIZES,
+    "size not promised",
 )
 
 
@@ -109,6 +118,7 @@ def structures_of(graph: Graph) -> tuple[str, ...]:
             depth[value.name] = longest + 1
             place[value.name] = len(place)
     outputs = set(graph.outputs)
+    symbols = [symbol for value in graph.inputs for symbol in value.dynamic if symbol]
     made = [place[name] for name in dict.fromkeys(graph.outputs) if name in place]
     present = {
         "several outputs": len(outputs) > 1,
@@ -121,6 +131,22 @@ def structures_of(graph: Graph) -> tuple[str, ...]:
         "deep chain": max(depth.values(), default=0) >= DEPTH // 2,
         "wide graph": max(uses.values(), default=0) >= WIDTH // 2,
         "large constant": any(constant.data.nbytes >= LARGE for constant in graph.constants),
+        "dynamic dimension": bool(symbols),
+        "dynamic dimensions of one symbol": len(set(symbols)) < len(symbols),
+        "dynamic dimensions of several symbols": len(set(symbols)) > 1,
     }
-    found = [name for name in NAMES if present[name]]
-    return tuple(found)
+    return tuple(name for name in NAMES if present.get(name))
+
+
+def sizes_of(case: Case) -> tuple[str, ...]:
+    """Those of :data:`SIZES` that a case has among its further sizes."""
+    if not case.further:
+        return ()
+    first = extents_at(case, 0)
+    further = [extents_at(case, number) for number in range(1, len(case.further) + 1)]
+    present = (
+        any(0 in extents.values() for extents in further),
+        any(1 in extents.values() for extents in further),
+        any(extent > first[symbol] for extents in further for symbol, extent in extents.items()),
+    )
+    return tuple(name for name, there in zip(SIZES, present, strict=True) if there)

@@ -37,11 +37,13 @@ _EMPTY = re.compile(r"Invalid tensor size")
 
 @dataclass
 class Session:
-    """An interpreter with its tensors allocated; tensor indices by name."""
+    """An interpreter, its tensors allocated unless inputs have dynamic dimensions; tensor indices by name."""
 
     interpreter: Any
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
+    #: The shapes that inputs with dynamic dimensions have been given, by their index; none before the first run.
+    shapes: dict[int, tuple[int, ...] | None]
 
 
 class LiteRT(Runtime):
@@ -73,12 +75,17 @@ class LiteRT(Runtime):
             )
             # The runner is dropped at once: while it exists, the interpreter refuses to allocate.
             inputs, outputs = _indices(interpreter)
-            interpreter.allocate_tensors()
-        return Session(interpreter, inputs, outputs)
+            shapes = _dynamic_shapes(interpreter)
+            # A dynamic dimension is 1 until it is told to be something else, which need not make sense.
+            if not shapes:
+                interpreter.allocate_tensors()
+        return Session(interpreter, inputs, outputs, shapes)
 
     def run(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         interpreter = session.interpreter
         with recognising(REFUSALS):
+            if session.shapes:
+                _resize(session, artifact, feeds)
             for name, feed in zip(artifact.inputs, feeds, strict=True):
                 if name is not None:
                     interpreter.set_tensor(session.inputs[name], np.ascontiguousarray(feed).reshape(feed.shape))
@@ -87,7 +94,16 @@ class LiteRT(Runtime):
             return [_tensor(interpreter, shapes[session.outputs[name]]) for name in artifact.outputs]
 
     def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
-        return _SCRIPT.replace("RESOLVER", _RESOLVERS[str(settings.get("kernels", "xnnpack"))])
+        return self._head(settings) + "interpreter.allocate_tensors()\n" + _RUN
+
+    def load_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+        return self._head(settings)
+
+    def dynamic_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+        return self._head(settings) + _RESIZE + _RUN
+
+    def _head(self, settings: Settings) -> str:
+        return _LOAD.replace("RESOLVER", _RESOLVERS[str(settings.get("kernels", "xnnpack"))])
 
 
 _RESOLVERS = {"xnnpack": "BUILTIN", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
@@ -107,6 +123,24 @@ def _indices(interpreter: Any) -> tuple[dict[str, int], dict[str, int]]:
     )
 
 
+def _dynamic_shapes(interpreter: Any) -> dict[int, tuple[int, ...] | None]:
+    details = interpreter.get_input_details()
+    return {detail["index"]: None for detail in details if -1 in detail.get("shape_signature", ())}
+
+
+def _resize(session: Session, artifact: Artifact, feeds: Sequence[Array]) -> None:
+    """Give the inputs with dynamic dimensions the shapes of these feeds."""
+    changed = False
+    for name, feed in zip(artifact.inputs, feeds, strict=True):
+        index = session.inputs[name] if name is not None else -1
+        if index in session.shapes and session.shapes[index] != feed.shape:
+            session.interpreter.resize_tensor_input(index, feed.shape)
+            session.shapes[index] = feed.shape
+            changed = True
+    if changed:
+        session.interpreter.allocate_tensors()
+
+
 def _tensor(interpreter: Any, detail: Mapping[str, Any]) -> Array:
     """A copy of an output. The binding refuses to read a tensor without elements, so that one is made here."""
     try:
@@ -118,7 +152,7 @@ def _tensor(interpreter: Any, detail: Mapping[str, Any]) -> Array:
         raise
 
 
-_SCRIPT = """\
+_LOAD = """\
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 interpreter = Interpreter(model_content=artifact, num_threads=1, experimental_op_resolver_type=OpResolverType.RESOLVER)
@@ -126,7 +160,13 @@ runner = interpreter.get_signature_runner()
 inputs = {name: detail['index'] for name, detail in runner.get_input_details().items()}
 outputs = {name: detail['index'] for name, detail in runner.get_output_details().items()}
 del runner  # holds a reference into the interpreter
+"""
+_RESIZE = """\
+for name, index in inputs.items():
+    interpreter.resize_tensor_input(index, feeds[int(name.removeprefix('input_'))].shape)
 interpreter.allocate_tensors()
+"""
+_RUN = """\
 for name, index in inputs.items():
     interpreter.set_tensor(index, feeds[int(name.removeprefix('input_'))])
 interpreter.invoke()

@@ -97,11 +97,13 @@ class OnnxRuntime(Runtime):
         return outputs
 
     def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+        awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
+        return self.load_script(settings) + (_AWKWARD if awkward else _PLAIN)
+
+    def load_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         level = str(settings.get("optimization", "enable_all")).upper()
         provider = str(settings.get("provider", "CPUExecutionProvider"))
-        awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
-        script = _HEAD + (_AWKWARD if awkward else _PLAIN)
-        return script.replace("LEVEL", level).replace("PROVIDER", provider)
+        return _HEAD.replace("LEVEL", level).replace("PROVIDER", provider)
 
 
 def _session(data: bytes, settings: Settings) -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from generators.frontends.onnx_nodes import attributes_of, is_tensor, operator_of, output_count, tensor_parts
 from generators.frontends.onnx_schema import NEWEST, OLDEST, element_text, has_kernel, opsets
 from generators.frontends.printing import LITERAL_ELEMENTS, argument, elements, number
-from generators.graph import DTYPES, Argument, Constant, Graph, Node, Ref, TensorType
+from generators.graph import DTYPES, Argument, Constant, Graph, Input, Node, Ref, TensorType
+from generators.sizes import is_dynamic
 
 
 def print_module(graph: Graph, name: str) -> str:
@@ -29,8 +30,9 @@ def print_module(graph: Graph, name: str) -> str:
     }
     nodes = [_node(node, names, index) for index, node in enumerate(graph.nodes)]
     nodes += [f'onnx.helper.make_node("Identity", [{names(of)!r}], [{output!r}])' for of, output in aliases]
-    inputs = [_input(f"input_{index}", value.type) for index, value in enumerate(graph.inputs)]
-    outputs = [_output(f"output_{index}", types[value]) for index, value in enumerate(graph.outputs)]
+    inputs = [_input(f"input_{index}", value) for index, value in enumerate(graph.inputs)]
+    unknown = is_dynamic(graph)
+    outputs = [_output(f"output_{index}", types[value], unknown) for index, value in enumerate(graph.outputs)]
     constants = [_constant(constant, names(constant.name)) for constant in graph.constants]
     lines = [
         f"class {name}:",
@@ -100,14 +102,18 @@ def _attribute(key: str, value: Argument) -> str:
     return argument(value, repr, element_text)
 
 
-def _input(name: str, kind: TensorType) -> str:
-    dims = [f"{name}_{axis}" for axis in range(kind.rank)]
-    shape = f"{dims} if symbolic else {list(kind.shape)}" if dims else "[]"
+def _input(name: str, value: Input) -> str:
+    kind, marking = value.type, value.dynamic or (None,) * value.type.rank
+    dims = [symbol or f"{name}_{axis}" for axis, symbol in enumerate(marking)]
+    extents = [symbol or extent for symbol, extent in zip(marking, kind.shape, strict=True)]
+    shape = f"{dims} if symbolic else {extents}" if dims else "[]"
     return f'onnx.helper.make_tensor_value_info("{name}", {element_text(kind.dtype)}, {shape})'
 
 
-def _output(name: str, kind: TensorType) -> str:
+def _output(name: str, kind: TensorType, unknown: bool) -> str:
     shape = f"[None] * {kind.rank} if symbolic else {list(kind.shape)}" if kind.rank else "[]"
+    if unknown and kind.rank:
+        shape = f"[None] * {kind.rank}"
     return f'onnx.helper.make_tensor_value_info("{name}", {element_text(kind.dtype)}, {shape})'
 
 

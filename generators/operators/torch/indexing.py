@@ -87,6 +87,7 @@ def _masked(draw: Draw) -> Call:
     mask = draw.tensor(x.shape[:rank], "bool", constant=True)
     if not mask.array.any():
         draw.reject("nothing is selected")
+    draw.require(mask, lambda mask: bool(mask.array.any()))
     return draw.call(x, mask)
 
 
@@ -220,6 +221,7 @@ def embedding_bag(draw: Draw) -> Call:
         if offsets.array[0] != 0:  # the first bag begins at the first index
             draw.forget(offsets)
             offsets = draw.tensor((bags,), "int64", lambda rng, shape, dtype: np.zeros(shape, np.int64))
+        draw.require(offsets, lambda offsets: bool(offsets.size) and offsets.array[0] == 0)
         options["offsets"] = offsets
     if options["mode"] == "sum" and draw.flag(0.3):
         options["per_sample_weights"] = draw.tensor(indices.shape, weight.dtype)
