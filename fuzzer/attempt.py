@@ -312,7 +312,7 @@ class Attempt:
                 results.append(self._unsupported(runtime.name, stage, error, variant))
             except Printed:
                 raise
-            except (Exception, SystemExit) as error:  # whatever a subject raises is a finding
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a subject raises is a finding
                 _, detail = describe_exception(runtime, error)
                 results.append(self._crash(runtime.name, stage, detail, error, variant))
             if results and isinstance(results[0], Refused):
@@ -383,9 +383,7 @@ class Attempt:
         except Exception:  # noqa: BLE001  (it does not know every operator and type, and then has nothing to say)
             return False
         with self.spent.during("judging"):
-            return not any(
-                self._judged(item, size, outputs) for size, outputs in zip(item.sizes, actual, strict=True)
-            )
+            return not any(self._judged(item, size, outputs) for size, outputs in zip(item.sizes, actual, strict=True))
 
     def _judged(self, item: Prepared, size: Sized, actual: list[Array]) -> list[Judged]:
         return judge(self.frontend, size.case, size.expected, actual, seed=item.number, analyses=size.analyses)

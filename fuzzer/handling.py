@@ -20,6 +20,7 @@ from fuzzer.survival import RemoteTester
 from fuzzer.tasks import RenderResult, RenderTask, Subject
 from generators.graph import Case
 from generators.serial import dumps, loads
+from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
 from oracles.forking import Zygote
 from oracles.minimize import Budget, Minimized, Unreproducible, minimize
@@ -202,14 +203,17 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     types = case.graph.types()
     dtypes = {types[name].dtype for name in (*case.feeds, *case.graph.outputs)}
     packages = [*converter.requires, *(runtime.requires if runtime else ())]
+    dynamic = is_dynamic(case.graph)
+    run = "" if runtime is None else (runtime.dynamic_script if dynamic else runtime.script)(settings, dtypes)
     return render(
         case,
         seen,
         frontend_source=source,
         frontend=subject.frontend,
         converter_name=converter.name,
-        convert_script=converter.script(subject.settings),
-        runtime_script=runtime.script(settings, dtypes) if runtime else None,
+        convert_script=converter.dynamic_script(subject.settings) if dynamic else converter.script(subject.settings),
+        runtime_script=run if runtime else None,
+        load_script=runtime.load_script(settings, dtypes) if runtime and dynamic else "",
         versions=packages,
         title=title(case, seen),
     )

@@ -172,9 +172,7 @@ class Pipeline:
             for name, array in found.items():
                 if (array.dtype, array.ndim) != (values[name].dtype, values[name].ndim):
                     raise EvaluationError(f"value {name!r} is of another type at {size_text(case, size)}")
-            arguments = tuple(
-                self.frontend.to_native(at.feeds[value.name], value.layout) for value in at.graph.inputs
-            )
+            arguments = tuple(self.frontend.to_native(at.feeds[value.name], value.layout) for value in at.graph.inputs)
             sizes.append(
                 self._sized(replace(at, graph=retype(at.graph, found)), replace(model, arguments=arguments), found)
             )

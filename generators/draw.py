@@ -21,7 +21,18 @@ from generators.graph import DTYPES, FLOATING, INTEGRAL, Argument, Array, Consta
 from generators.handles import Call, Condition, Elements, Fresh, Handle, Profiles, Rejected
 from generators.values import draw_array
 
-__all__ = ["ANY_DTYPE", "MAX_ELEMENTS", "Call", "Draw", "Handle", "Profiles", "Rejected", "argument_of", "spread"]
+__all__ = [
+    "ANY_DTYPE",
+    "MAX_ELEMENTS",
+    "Call",
+    "Draw",
+    "Elements",
+    "Handle",
+    "Profiles",
+    "Rejected",
+    "argument_of",
+    "spread",
+]
 
 T = TypeVar("T")
 

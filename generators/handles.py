@@ -15,7 +15,6 @@ from generators.choices import Choices
 from generators.graph import Array, Constant, Input, Ref, TensorType
 from generators.values import WEIGHTS
 
-
 #: How elements are drawn: a value profile, or a function of generator, shape and dtype.
 Elements: TypeAlias = "str | Callable[[np.random.Generator, tuple[int, ...], str], Array]"
 #: What a sampler asks of a value.

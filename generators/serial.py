@@ -113,9 +113,9 @@ def loads(data: bytes) -> Case:
         for number, kind in enumerate(declared)
     ]
     graph = graph_from_json(_member(document, "graph", "file"), tensors)
-    feeds = _feeds_from_json(_member(document, "feeds", "file"), graph, tensors, "file, feeds")
+    feeds = _feeds_from_json(_member(document, "feeds", "file"), graph, tensors, "file, feed")
     further = tuple(
-        _feeds_from_json(entry, graph, tensors, f"file, further feeds {number}")
+        _feeds_from_json(entry, graph, tensors, f"file, size {number + 1}, feed")
         for number, entry in enumerate(_list(document.get("further", []), "file, further feeds"))
     )
     profiles = {
@@ -130,10 +130,10 @@ def loads(data: bytes) -> Case:
 def _feeds_from_json(tree: Json, graph: Graph, tensors: Sequence[Array], where: str) -> dict[str, Array]:
     inputs = {value.name for value in graph.inputs}
     feeds = {}
-    for name, number in _object(tree, where).items():
+    for name, number in _object(tree, f"{where}s").items():
         if name not in inputs:
-            _refuse(where, f"{name!r:.60} is no input of the graph")
-        feeds[name] = _tensor(number, tensors, f"{where}, that of {name!r:.60}")
+            _refuse(f"{where}s", f"{name!r:.60} is no input of the graph")
+        feeds[name] = _tensor(number, tensors, f"{where} of {name!r:.60}")
     return feeds
 
 

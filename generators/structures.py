@@ -102,7 +102,6 @@ def arranged(
 
 def structures_of(graph: Graph) -> tuple[str, ...]:
     """Those of :data:`NAMES` that a graph has."""
-    found = []
     inputs = {value.name for value in graph.inputs}
     constants = {constant.name for constant in graph.constants}
     uses: dict[str, int] = {}

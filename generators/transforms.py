@@ -7,7 +7,6 @@ values of the graphs around them). "Recorded values" are what ``Frontend.run`` r
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -134,8 +133,9 @@ def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]
 
     Values from outside become inputs fed with their recorded arrays; inputs and constants of the graph stay what
     they are. Dimensions of those inputs that vary with the case's sizes are dynamic, given what was recorded at these
-    (:class:`generators.sizes.Recorded`); without, and where ranks vary, the part has the first size only. Outputs are, in order of definition, the values of the chosen nodes that the graph returns, that nodes
-    outside use, or that nothing uses. GraphError when an index is out of range or a value was not recorded.
+    (:class:`generators.sizes.Recorded`); without, and where ranks vary, the part has the first size only. Outputs are,
+    in order of definition, the values of the chosen nodes that the graph returns, that nodes outside use, or that
+    nothing uses. GraphError when an index is out of range or a value was not recorded.
     """
     graph = case.graph
     chosen = sorted(set(node_indices))
@@ -246,8 +246,8 @@ class Union:
 
 
 def union(cases: Sequence[Case]) -> Union:
-    """All cases side by side in one graph; the values and symbols of case ``i`` are prefixed ``g<i>_``. A case with fewer
-    sizes than others is at the first one in what it lacks.
+    """All cases side by side in one graph; the values and symbols of case ``i`` are prefixed ``g<i>_``. A case with
+    fewer sizes than others is at the first one in what it lacks.
 
     GraphError when there is no case or they are not all of one frontend.
     """
@@ -263,8 +263,8 @@ def union(cases: Sequence[Case]) -> Union:
         renamed, mapping = rename_apart(case, f"g{number}_")
         graphs.append(renamed.graph)
         feeds.update(renamed.feeds)
-        for others, own in itertools.zip_longest(further, renamed.further, fillvalue=renamed.feeds):
-            others.update(own)
+        for size, others in enumerate(further):
+            others.update(renamed.further[size] if size < len(renamed.further) else renamed.feeds)
         profiles.update(renamed.profiles)
         slices.append(range(start, start + len(renamed.graph.outputs)))
         start += len(renamed.graph.outputs)
@@ -285,8 +285,9 @@ def union(cases: Sequence[Case]) -> Union:
 def replace_by_input(case: Case, name: str, array: Array) -> Case:
     """The case in which the value is an input fed with ``array``, and what only served to compute it is gone.
 
-    The value keeps its name, and has no dynamic dimension. When a node made it, outputs of the graph that name it are removed, since they would
-    show nothing but the input. GraphError when there is no such value or no output would remain.
+    The value keeps its name, and has no dynamic dimension. When a node made it, outputs of the graph that name it are
+    removed, since they would show nothing but the input. GraphError when there is no such value or no output would
+    remain.
     """
     position = next((index for index, value in enumerate(case.graph.inputs) if value.name == name), None)
     graph = _undefine(case.graph, name)
@@ -351,9 +352,7 @@ def in_double(case: Case) -> Case:
 
     Types of results are widened likewise, which is a guess until executed values correct them (:func:`retype`).
     """
-    feeds, *further = (
-        {name: widen(array) for name, array in given.items()} for given in (case.feeds, *case.further)
-    )
+    feeds, *further = ({name: widen(array) for name, array in given.items()} for given in (case.feeds, *case.further))
     return Case(_double(case.graph), feeds, dict(case.profiles), tuple(further))
 
 

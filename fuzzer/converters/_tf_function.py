@@ -18,7 +18,8 @@ TRACE = (
 #: For a graph with dynamic dimensions.
 TRACE_DYNAMIC = TRACE.replace(
     "signature = [tf.TensorSpec(x.shape, x.dtype, name=f'input_{index}') for index, x in enumerate(inputs)]\n",
-    "shapes = [[None if axis in axes else n for axis, n in enumerate(x.shape)] for x, axes in zip(inputs, dynamic_shapes)]\n"
+    "marked = list(zip(inputs, dynamic_shapes))\n"
+    "shapes = [[None if axis in axes else n for axis, n in enumerate(x.shape)] for x, axes in marked]\n"
     "specs = enumerate(zip(shapes, inputs))\n"
     "signature = [tf.TensorSpec(shape, x.dtype, name=f'input_{index}') for index, (shape, x) in specs]\n",
 )
@@ -40,9 +41,7 @@ def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
         tf.TensorSpec(
             [None if axis in axes else extent for axis, extent in enumerate(argument.shape)], argument.dtype, name=name
         )
-        for argument, name, axes in zip(
-            model.arguments, input_names(model.graph), marking_of(model.graph), strict=True
-        )
+        for argument, name, axes in zip(model.arguments, input_names(model.graph), marking_of(model.graph), strict=True)
     ]
     native = model.native
     called = (

@@ -28,9 +28,8 @@ class Converter(abc.ABC):
     default: ClassVar[bool] = True
     #: Whether :meth:`slices` cuts this converter's artifacts.
     sliceable: ClassVar[bool] = False
-    #: Whether :meth:`convert` marks the dimensions that are dynamic in the graph, and :meth:`script` does so too, by the
-    #: list ``dynamic_shapes`` of the script: for each input a dictionary from axes to symbols. Others are given static
-    #: graphs only.
+    #: Whether :meth:`convert` marks the dimensions that are dynamic in the graph, and :meth:`dynamic_script` does so
+    #: too. Others are given static graphs only.
     dynamic: ClassVar[bool] = False
     #: How many graphs to put into one conversion before anything has been learnt about this converter.
     pack: ClassVar[int] = 8
@@ -63,7 +62,8 @@ class Converter(abc.ABC):
         to ``artifact`` (bytes). Imports included; calls only the public API."""
 
     def dynamic_script(self, settings: Settings) -> str:
-        """The same for a graph with dynamic dimensions, which ``dynamic_shapes`` tells of."""
+        """The same for a graph with dynamic dimensions, of which the list ``dynamic_shapes`` tells: for each input a
+        dictionary from axes to symbols."""
         return self.script(settings)
 
 

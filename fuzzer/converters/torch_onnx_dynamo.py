@@ -187,6 +187,5 @@ def _ranges(program: Any, extents: Sequence[Extents]) -> dict[str, tuple[int, in
             range_of = program.range_constraints.get(extent.node.expr)
             if range_of is not None:
                 upper = range_of.upper
-                # int_oo is torch's own infinity, no number of Python's.
-                found[symbol] = int(range_of.lower), int(upper) if upper.is_finite else None
+                found[symbol] = int(range_of.lower), int(upper) if upper.is_Integer else None
     return found

@@ -31,8 +31,10 @@ REFUSALS = (
     Refusal(r"ONNX export does (?:NOT|not) support (?:exporting )?([^.\n]+)", r"\1", scrub=True),
     Refusal(r"^(ONNX does not support [^.\n]+)", r"\1", "OnnxExporterError", scrub=True),
     Refusal(r"ONNX export failed on (\w+), which is not implemented for opset", r"\1"),
-    # Raised for graphs with dynamic dimensions only: what the tracer warns of is that these may be constants in a trace.
-    Refusal(r"might cause the trace to be incorrect|might not generalize", "tracing of dynamic shapes", "TracerWarning"),
+    # Raised with dynamic dimensions only: what the tracer warns of is that their extents may be constants in a trace.
+    Refusal(
+        r"might cause the trace to be incorrect|might not generalize", "tracing of dynamic shapes", "TracerWarning"
+    ),
     Refusal(
         r"^(?:.*[.:] )?([\w' =!.()]+ (?:is|are) (?:currently )?not supported[^\[\n.]*)",
         r"\1",

@@ -52,8 +52,8 @@ class Runtime(abc.ABC):
         return self.script(settings, dtypes)
 
     def load_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
-        """The first lines of :meth:`dynamic_script`, which do not depend on the feeds: a session that they make is used again
-        at every size of a model with dynamic dimensions. Empty when there are none."""
+        """The first lines of :meth:`dynamic_script`, which do not depend on the feeds: a session that they make
+        is used again at every size of a model with dynamic dimensions. Empty when there are none."""
         return ""
 
 

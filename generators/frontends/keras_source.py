@@ -56,8 +56,7 @@ def print_function(graph: Graph, name: str) -> str:
         kind = value.type
         shape = tuple(None if axis in axes else extent for axis, extent in enumerate(kind.shape))
         lines.append(
-            f"    {names(value.name)} = keras.Input(batch_shape={shape!r}, dtype={kind.dtype!r}, "
-            f"name='input_{index}')"
+            f"    {names(value.name)} = keras.Input(batch_shape={shape!r}, dtype={kind.dtype!r}, name='input_{index}')"
         )
     layers: dict[str, str] = {}
     setting: list[str] = []

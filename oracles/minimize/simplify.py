@@ -18,6 +18,7 @@ from oracles.minimize import (
     simplify_dtypes,
     simplify_layouts,
     simplify_roles,
+    simplify_sizes,
     simplify_values,
 )
 from oracles.minimize.bypass_nodes import bypassed
@@ -30,6 +31,7 @@ from oracles.minimize.simplicity import simplicity
 #: The passes in the order in which their edits are made.
 PASSES: tuple[Callable[[Case], Iterator[Edit]], ...] = (
     reduce_outputs.propose,
+    simplify_sizes.propose,
     shrink_shapes.propose,
     shrink_shapes.propose_ranks,
     simplify_dtypes.propose,
