@@ -44,6 +44,9 @@ REFUSALS = (
         Refusal(r"^([^\n]*\b(?:only|not)\b[^\n]*\b(?:supported|implemented)\b[^\n]*)", r"\1", kind, scrub=True)
         for kind in ("AssertionError", "NotImplementedError", "ValueError")
     ),
+    # What torch.export finds of a dynamic dimension by tracing, and states, contradicts that it may have any extent.
+    Refusal(r"Constraints violated", "constraints on dynamic dimensions"),
+    Refusal(r"conflicts between user-specified ranges and inferred ranges", "constraints on dynamic dimensions"),
     # torch.export's documented limits: shapes or branches that depend on the elements of a tensor.
     Refusal(r"", "data-dependent expression", "GuardOnDataDependentSymNode"),
     Refusal(r"", r"data-dependent output shape", "DynamicOutputShapeException"),
