@@ -91,7 +91,7 @@ def test_what_torch_export_makes_static_is_not_promised(dims: str) -> None:
     converter = TorchOnnxDynamo()
     model = frontend("torch").load(Case(graph, case.feeds))
     if dims in ("Dim.DYNAMIC", "name"):
-        with pytest.raises(Unsupported, match="inferred a static shape|Constraints violated"):
+        with pytest.raises(Unsupported, match=r"inferred a static shape|Constraints violated"):
             converter.convert(model, {"dims": dims})
         return
     artifact = converter.convert(model, {"dims": dims})
@@ -136,7 +136,9 @@ def test_a_defect_at_another_size_is_found_minimized_and_verified(tmp_path: Path
         assert finding.state is FindingState.VERIFIED
         assert finding.nodes == 1
         assert (finding.signature.stage, finding.signature.kind) == (Stage.CONVERT, Kind.SHAPE)
-        assert finding.title.startswith("neg(x0) ") and "[s0" in finding.title and " at s0=" in finding.title
+        assert finding.title.startswith("neg(x0) ")
+        assert "[s0" in finding.title
+        assert " at s0=" in finding.title
         case = loads(store.objects.get(finding.minimized_object))
         script = store.objects.get(finding.reproducer_object).decode()
     # One dimension, one further size, as small as they can be.
