@@ -14,15 +14,17 @@ from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, Format, InvalidModel, Unsupported
 from fuzzer.kernel_verdicts import held_together
+from fuzzer.promises import takes
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.runtimes.onnx_reference import OnnxReference
 from fuzzer.tasks import Step, Subject
 from generators.frontends.base import Frontend, LoadedModel, frontend
 from generators.graph import Array, Case
 from generators.serial import dumps
+from generators.sizes import size_text
 from generators.transforms import union
 from oracles.compare import finite
-from oracles.judge import judge
+from oracles.judge import Judged, judge
 from oracles.noise import Analyst
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import BASELINE, ErrorBounds, judge_quantized
@@ -38,13 +40,32 @@ _STAGES = {
 
 
 @dataclass(slots=True)
-class Prepared:
-    """A case that eager mode ran twice with the same results: its types are right and ``expected`` its outputs."""
+class Sized:
+    """A case at one of its sizes, with the types that it has there and no dimension marked; ``expected`` are its
+    outputs."""
 
-    number: int
     case: Case
     expected: list[Array]
     analyst: Analyst
+
+    def feeds(self) -> list[Array]:
+        """The arrays in the order of the inputs."""
+        return [self.case.feeds[value.name] for value in self.case.graph.inputs]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A case that eager mode ran twice with the same results: its types are right. ``sizes`` has it at each of its
+    sizes, the one that it is converted with first."""
+
+    number: int
+    case: Case
+    sizes: list[Sized]
+
+    @property
+    def expected(self) -> list[Array]:
+        """The outputs at the size that it is converted with."""
+        return self.sizes[0].expected
 
 
 @dataclass(slots=True)
@@ -96,6 +117,8 @@ class Refused(Exception):
 WITNESSES: dict[Format, Runtime] = {Format.ONNX: OnnxReference()}
 #: Number of a case in its batch, the case, what was observed of it.
 Judgement: TypeAlias = "tuple[int, Case, list[Observation]]"
+#: Name and variant of a runtime, and what it gave at each size; nothing behind a first size that it refused.
+Results: TypeAlias = "tuple[str, str, list[list[Array] | Refused]]"
 
 
 class Attempt:
@@ -116,6 +139,8 @@ class Attempt:
         self.spent = spent
         #: The last artifact that was not refused.
         self.artifact: Artifact | None = None
+        #: Numbers of the cases of which it does not promise some size.
+        self.narrowed: set[int] = set()
 
     @contextmanager
     def _step(
@@ -138,6 +163,7 @@ class Attempt:
         observation of it.
         """
         self.artifact = None
+        self.narrowed = set()
         numbers = tuple(item.number for item in prepared)
         started = time.process_time()
         with self.spent.during("joining and printing"):
@@ -177,15 +203,19 @@ class Attempt:
         """What comes behind the conversion: validate, run, judge."""
         numbers = tuple(item.number for item in prepared)
         self._validate(artifact, model, numbers, blob)
-        feeds = [item.case.feeds[value.name] for item in prepared for value in item.case.graph.inputs]
-        per_variant: list[tuple[str, str, list[Array] | Refused]] = []
+        prepared = self._promised(prepared, artifact)
+        # A case with fewer sizes than others is at its first one in what it lacks.
+        feeds = [
+            [array for item in prepared for array in item.sizes[size if size < len(item.sizes) else 0].feeds()]
+            for size in range(max(len(item.sizes) for item in prepared))
+        ]
+        per_variant: list[Results] = []
         for runtime, variant in self.variants:
-            try:
-                per_variant.append((runtime.name, variant, self._run(runtime, variant, artifact, feeds, numbers, blob)))
-            except Refused as refusal:
-                if len(prepared) > 1:
-                    raise
-                per_variant.append((runtime.name, variant, refusal))
+            results = self._run(runtime, variant, artifact, feeds, numbers, blob)
+            for result in results:
+                if isinstance(result, Refused) and len(prepared) > 1:
+                    raise result
+            per_variant.append((runtime.name, variant, results))
         if self.converter.source is self.converter.target:
             per_variant = _dissent(per_variant)
         bounds = self._error_bounds(artifact, feeds, numbers, blob)
@@ -195,9 +225,16 @@ class Attempt:
         for item in prepared:
             # The last case takes what is left over, so that a surplus of outputs is seen.
             stop = None if item is prepared[-1] else start + len(item.expected)
-            outputs = [
-                (name, variant, result if isinstance(result, Refused) else result[start:stop])
-                for name, variant, result in per_variant
+            outputs: list[Results] = [
+                (
+                    name,
+                    variant,
+                    [
+                        result if isinstance(result, Refused) else result[start:stop]
+                        for result in results[: len(item.sizes)]
+                    ],
+                )
+                for name, variant, results in per_variant
             ]
             with self.spent.during("judging"):
                 part = bounds and bounds.part(start, stop)
@@ -211,15 +248,30 @@ class Attempt:
         return found
 
     def _error_bounds(
-        self, artifact: Artifact, feeds: Sequence[Array], numbers: tuple[int, ...], blob: bytes
+        self, artifact: Artifact, feeds: Sequence[Sequence[Array]], numbers: tuple[int, ...], blob: bytes
     ) -> ErrorBounds | None:
-        """What the outputs of a quantized artifact may differ by; the step is that of a runtime, which computes it."""
+        """What the outputs of a quantized artifact may differ by; the step is that of a runtime, which computes it.
+        Models with dynamic dimensions are not quantized."""
         if not self.variants:
             return None
         if self.converter.quantizes(self.settings):
             self._announce(Step("run", self.variants[0][0].name, numbers, blob, BASELINE))
         with self.spent.during("judging"):
-            return self.converter.error_bounds(artifact, feeds, self.settings)
+            return self.converter.error_bounds(artifact, feeds[0], self.settings)
+
+    def _promised(self, prepared: list[Prepared], artifact: Artifact) -> list[Prepared]:
+        """The cases with those of their sizes that the artifact promises to take, and the first one."""
+        found = []
+        first = 0
+        for item in prepared:
+            kept = [size for size in item.sizes[1:] if takes(artifact, first, size.feeds())]
+            if len(kept) + 1 < len(item.sizes):
+                self.narrowed.add(item.number)
+                further = tuple(size.case.feeds for size in kept)
+                item = Prepared(item.number, replace(item.case, further=further), [item.sizes[0], *kept])
+            found.append(item)
+            first += len(item.case.graph.inputs)
+        return found
 
     def _convert(self, model: LoadedModel, numbers: tuple[int, ...], blob: bytes) -> Artifact:
         converter = self.converter
@@ -256,32 +308,32 @@ class Attempt:
         runtime: Runtime,
         variant: str,
         artifact: Artifact,
-        feeds: Sequence[Array],
+        feeds: Sequence[Sequence[Array]],
         numbers: tuple[int, ...],
         blob: bytes,
-    ) -> list[Array]:
+    ) -> list[list[Array] | Refused]:
+        """Outputs for each of the feeds, all from one session, or the refusal of that size; where the model is not
+        loaded or the first feeds are refused, nothing else is run."""
         settings = runtime.variants[variant]
-        for name, stage in (("load", Stage.RUNTIME_LOAD), ("run", Stage.INFERENCE)):
+        results: list[list[Array] | Refused] = []
+        for number in range(-1, len(feeds)):
+            name, stage = ("run", Stage.INFERENCE) if number >= 0 else ("load", Stage.RUNTIME_LOAD)
             try:
                 with self._step(name, runtime.name, numbers, blob, variant):
-                    if name == "load":
+                    if number < 0:
                         session = runtime.load(artifact, settings)
                     else:
-                        outputs = runtime.run(session, artifact, feeds)
+                        results.append(runtime.run(session, artifact, feeds[number]))
             except Unsupported as error:
-                raise self._unsupported(runtime.name, stage, error, variant) from error
+                results.append(self._unsupported(runtime.name, stage, error, variant))
             except Printed:
                 raise
-            except (Exception, SystemExit) as error:  # whatever a subject raises is a finding
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a subject raises is a finding
                 _, detail = describe_exception(runtime, error)
-                raise self._crash(
-                    runtime.name,
-                    stage,
-                    detail,
-                    error,
-                    variant,
-                ) from error
-        return outputs
+                results.append(self._crash(runtime.name, stage, detail, error, variant))
+            if results and isinstance(results[0], Refused):
+                break
+        return results
 
     def _unsupported(self, component: str, stage: Stage, error: Unsupported, variant: str = "") -> Refused:
         signature = Signature(stage, component, Kind.UNSUPPORTED, error.what)
@@ -340,20 +392,28 @@ class Attempt:
     def _exonerated(self, item: Prepared, artifact: Artifact) -> bool:
         """Whether the witness computes from the artifact what the framework computes."""
         witness = WITNESSES[artifact.format]
-        feeds = [item.case.feeds[value.name] for value in item.case.graph.inputs]
         try:
             with self.spent.during("witness"):
-                actual = witness.run(witness.load(artifact, {}), artifact, feeds)
+                session = witness.load(artifact, {})
+                actual = [witness.run(session, artifact, size.feeds()) for size in item.sizes]
         except Exception:  # noqa: BLE001  (it does not know every operator and type, and then has nothing to say)
             return False
         with self.spent.during("judging"):
-            return not judge(self.frontend, item.case, item.expected, actual, analyst=item.analyst)
+            return not any(self._judged(item, size, outputs) for size, outputs in zip(item.sizes, actual, strict=True))
+
+    def _judged(
+        self, item: Prepared, size: Sized, actual: list[Array], bounds: ErrorBounds | None = None
+    ) -> list[Judged]:
+        given = (self.frontend, size.case, size.expected, actual)
+        return (
+            judge(*given, analyst=size.analyst)
+            if bounds is None
+            else judge_quantized(*given, bounds, analyst=size.analyst)
+        )
 
     # -- verdicts ------------------------------------------------------------------------------------------------
 
-    def _verdicts(
-        self, item: Prepared, outputs: list[tuple[str, str, list[Array] | Refused]], bounds: ErrorBounds | None
-    ) -> list[Observation]:
+    def _verdicts(self, item: Prepared, outputs: list[Results], bounds: ErrorBounds | None) -> list[Observation]:
         """One observation per component that is at fault.
 
         When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
@@ -362,12 +422,12 @@ class Attempt:
         seen: list[Observation] = []
         wrong: list[tuple[str, str, Observation]] = []
         ran = 0
-        for name, variant, result in outputs:
-            if isinstance(result, Refused):
-                seen.extend(result.observations)
+        for name, variant, results in outputs:
+            seen += _refusals(item, results)
+            if isinstance(results[0], Refused):
                 continue
             ran += 1
-            worst = self._worst(item, result, name, variant, bounds)
+            worst = self._worst(item, results, name, variant, bounds)
             if worst is None:
                 continue
             if worst.verdict is Verdict.INCONCLUSIVE:
@@ -376,8 +436,10 @@ class Attempt:
                 wrong.append((name, variant, worst))
         converted = len(wrong) == ran
         if bounds is not None:
-            results = {one[:2]: one[2] for one in outputs if not isinstance(one[2], Refused)}
-            found, wrong, agree = held_together(self.frontend, item, results, wrong, bounds)
+            ran_at_first = {
+                (name, variant): results[0] for name, variant, results in outputs if not isinstance(results[0], Refused)
+            }
+            found, wrong, agree = held_together(self.frontend, item.sizes[0], ran_at_first, wrong, bounds)
             seen += found
             converted = converted or agree
         if not wrong:
@@ -401,45 +463,78 @@ class Attempt:
         return seen
 
     def _worst(
-        self, item: Prepared, actual: list[Array], name: str, variant: str, bounds: ErrorBounds | None
+        self, item: Prepared, results: list[list[Array] | Refused], name: str, variant: str, bounds: ErrorBounds | None
     ) -> Observation | None:
-        """The gravest verdict on the outputs of one variant; None when all pass."""
-        given = (self.frontend, item.case, item.expected, actual)
-        if bounds is None:
-            judged = judge(*given, analyst=item.analyst)
-        else:
-            judged = judge_quantized(*given, bounds, analyst=item.analyst)
-        bugs = [result for result in judged if result.verdict is Verdict.BUG]
-        chosen = bugs or [result for result in judged if result.verdict is Verdict.INCONCLUSIVE]
+        """The gravest verdict on the outputs of one variant at any size; None when all pass."""
+        judged = [
+            (number, result)
+            for number, (size, actual) in enumerate(zip(item.sizes, results, strict=True))
+            if not isinstance(actual, Refused)
+            for result in self._judged(item, size, actual, bounds)
+        ]
+        bugs = [pair for pair in judged if pair[1].verdict is Verdict.BUG]
+        chosen = bugs or [pair for pair in judged if pair[1].verdict is Verdict.INCONCLUSIVE]
         if not chosen:
             return None
-        kind = min((result.mismatch.kind for result in chosen), key=_SEVERITY.index)
-        same_kind = [result for result in chosen if result.mismatch.kind is kind]
-        first = same_kind[0]
+        kind = min((result.mismatch.kind for _, result in chosen), key=_SEVERITY.index)
+        same_kind = [pair for pair in chosen if pair[1].mismatch.kind is kind]
+        number, first = same_kind[0]
         signature = Signature(Stage.INFERENCE, name, kind)
-        outputs = tuple(result.mismatch.output for result in same_kind)
-        numbers = {**first.numbers, "defined": float(all(map(finite, item.expected)))}
-        return Observation(signature, first.verdict, str(first.mismatch), outputs, variant, numbers)
+        outputs = tuple(dict.fromkeys(result.mismatch.output for _, result in same_kind))
+        numbers = {**first.numbers, "defined": float(all(map(finite, item.sizes[number].expected)))}
+        message = str(first.mismatch) + _at_sizes(item, {number for number, _ in same_kind})
+        return Observation(signature, first.verdict, message, outputs, variant, numbers)
 
 
-def _dissent(results: list[tuple[str, str, list[Array] | Refused]]) -> list[tuple[str, str, list[Array] | Refused]]:
-    """Results of a model that was converted by nobody: where every variant refuses it, it is the model that is no good,
-    and that is no finding."""
-    if not all(isinstance(result, Refused) for _, _, result in results):
-        return results
+def _at_sizes(item: Prepared, numbers: set[int]) -> str:
+    """At which of its sizes something was seen of a case with several, in parentheses."""
+    if len(item.sizes) == 1:
+        return ""
+    texts = [size_text(item.case, number) for number in range(len(item.sizes))]
+    where = " and ".join(text for number, text in enumerate(texts) if number in numbers)
+    rest = " and ".join(text for number, text in enumerate(texts) if number not in numbers)
+    return f" (at {where}, not at {rest}; converted with {texts[0]})" if rest else f" (at {where})"
+
+
+def _refusals(item: Prepared, results: list[list[Array] | Refused]) -> list[Observation]:
+    """What was refused, each thing once, with the sizes."""
+    numbers: dict[Signature, set[int]] = {}
+    first: dict[Signature, Observation] = {}
+    for number, result in enumerate(results):
+        for seen in result.observations if isinstance(result, Refused) else ():
+            numbers.setdefault(seen.signature, set()).add(number)
+            first.setdefault(seen.signature, seen)
+    if isinstance(results[0], Refused):
+        return list(first.values())
+    return [replace(seen, message=seen.message + _at_sizes(item, numbers[key])) for key, seen in first.items()]
+
+
+def _dissent(per_variant: list[Results]) -> list[Results]:
+    """Results of a model that was converted by nobody: a size that every variant refuses is one that the model does not
+    take, and that is no finding."""
+    most = max(len(results) for _, _, results in per_variant)
+    refused = [
+        all(len(results) <= size or isinstance(results[size], Refused) for _, _, results in per_variant)
+        for size in range(most)
+    ]
     return [
         (
             name,
             variant,
-            Refused(
-                *(
-                    replace(seen, signature=replace(seen.signature, kind=Kind.UNSUPPORTED), verdict=Verdict.PASS)
-                    for seen in result.observations
-                ),
-                bug=False,
-            )
-            if isinstance(result, Refused)
-            else result,
+            [
+                _unsupported(result) if isinstance(result, Refused) and refused[size] else result
+                for size, result in enumerate(results)
+            ],
         )
-        for name, variant, result in results
+        for name, variant, results in per_variant
     ]
+
+
+def _unsupported(refusal: Refused) -> Refused:
+    return Refused(
+        *(
+            replace(seen, signature=replace(seen.signature, kind=Kind.UNSUPPORTED), verdict=Verdict.PASS)
+            for seen in refusal.observations
+        ),
+        bug=False,
+    )

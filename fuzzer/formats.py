@@ -17,6 +17,9 @@ from generators.choices import Choices
 
 Setting: TypeAlias = "bool | int | float | str"
 Settings: TypeAlias = "Mapping[str, Setting]"
+#: What a model declares of the dimensions of an input: a number where the extent is fixed, a symbol (or a formula of
+#: symbols) or None where it is not. None when nothing is known of the input.
+Extents: TypeAlias = "tuple[int | str | None, ...] | None"
 
 
 class Format(StrEnum):
@@ -38,7 +41,8 @@ class Artifact:
     are names in the artifact in the order of the graph's outputs. ``complex_outputs`` are the indices of those that
     hold complex numbers as pairs of reals along a last dimension of 2, as torch.onnx writes them; a runtime gives them
     back as complex arrays. ``files`` are what the serialised file refers to (external data of ONNX), by the path beside
-    it: see :meth:`in_directory`."""
+    it: see :meth:`in_directory`. ``extents`` is what the model declares of each input's dimensions, where that is
+    known, and ``ranges`` the least and greatest extent (None: any) that the converter itself says a symbol may have."""
 
     format: Format
     data: bytes
@@ -46,6 +50,8 @@ class Artifact:
     outputs: tuple[str, ...]
     complex_outputs: tuple[int, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    extents: tuple[Extents, ...] = ()
+    ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
 
     @contextmanager
     def in_directory(self) -> Iterator[Path]:

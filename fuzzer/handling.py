@@ -22,6 +22,7 @@ from fuzzer.survival import RemoteTester
 from fuzzer.tasks import RenderResult, RenderTask, Subject
 from generators.graph import Case
 from generators.serial import dumps, loads
+from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
 from oracles.forking import Zygote
 from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_options
@@ -234,12 +235,16 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     types = case.graph.types()
     dtypes = {types[name].dtype for name in (*case.feeds, *case.graph.outputs)}
     packages = [*converter.requires, *(runtime.requires if runtime else ())]
-    convert_script = converter.script(subject.settings)
-    quantized = {"quantized": True} if converter.quantizes(subject.settings) else {}
-    if runtime and quantized and (other := against(seen.signature.detail)):
-        # What is expected of some kernels is what others make of the same model.
-        reference = runtime.script(runtime.variants[other], dtypes, quantized=True)
-        convert_script = f"{convert_script}\n{reference}expected = actual\n"
+    dynamic = is_dynamic(case.graph)
+    convert_script = (converter.dynamic_script if dynamic else converter.script)(subject.settings)
+    run = "" if runtime is None else (runtime.dynamic_script if dynamic else runtime.script)(settings, dtypes)
+    if runtime and converter.quantizes(subject.settings):
+        # Models with dynamic dimensions are not quantized.
+        run = runtime.script(settings, dtypes, quantized=True)
+        if other := against(seen.signature.detail):
+            # What is expected of some kernels is what others make of the same model.
+            reference = runtime.script(runtime.variants[other], dtypes, quantized=True)
+            convert_script = f"{convert_script}\n{reference}expected = actual\n"
     return render(
         case,
         seen,
@@ -247,7 +252,8 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
         frontend=subject.frontend,
         converter_name=converter.name,
         convert_script=convert_script,
-        runtime_script=runtime.script(settings, dtypes, **quantized) if runtime else None,
+        runtime_script=run if runtime else None,
+        load_script=runtime.load_script(settings, dtypes) if runtime and dynamic else "",
         versions=packages,
         title=title(case, seen),
     )

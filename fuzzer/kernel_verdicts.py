@@ -19,7 +19,6 @@ Wrong: TypeAlias = "tuple[str, str, Observation]"
 class Judgeable(Protocol):
     """A case with what is expected of it."""
 
-    number: int
     case: Case
     expected: list[Array]
     analyst: Analyst

@@ -10,9 +10,10 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto
 
-from fuzzer.formats import Artifact, Format, InvalidModel
+from fuzzer.formats import Artifact, Extents, Format, InvalidModel
 from fuzzer.onnx_rules import worded_rules
 from generators.graph import DTYPES, Graph, GraphError, TensorType, dtype_name
+from generators.sizes import is_dynamic
 
 #: The element type that holds one part of a complex number.
 PARTS = {"complex64": "float32", "complex128": "float64"}
@@ -129,7 +130,22 @@ def _artifact(
         part = PARTS.get(types[value].dtype)
         if part and declared[name] == onnx.helper.np_dtype_to_tensor_dtype(DTYPES[part]):
             pairs.append(index)
-    return Artifact(Format.ONNX, model.SerializeToString(), tuple(inputs), tuple(outputs), tuple(pairs), files or {})
+    extents = _extents(model, inputs) if is_dynamic(graph) else ()
+    return Artifact(
+        Format.ONNX, model.SerializeToString(), tuple(inputs), tuple(outputs), tuple(pairs), files or {}, extents
+    )
+
+
+def _extents(model: onnx.ModelProto, inputs: Sequence[str | None]) -> tuple[Extents, ...]:
+    """What the model declares of the dimensions of these inputs."""
+    found: dict[str, Extents] = {}
+    for value in model.graph.input:
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape"):
+            found[value.name] = tuple(
+                dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim
+            )
+    return tuple(found.get(name) if name is not None else None for name in inputs)
 
 
 def validate_onnx(artifact: Artifact, graph: Graph) -> None:

@@ -31,7 +31,9 @@ def slices(artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifa
             index - first_output for index in artifact.complex_outputs if first_output <= index < first_output + outputs
         )
         part = _part(model, makers, wanted, [name for name in given if name is not None])
-        found.append(Artifact(artifact.format, part.SerializeToString(), given, wanted, pairs, artifact.files))
+        extents = artifact.extents[first_input : first_input + inputs]
+        data = part.SerializeToString()
+        found.append(Artifact(artifact.format, data, given, wanted, pairs, artifact.files, extents, artifact.ranges))
         first_input += inputs
         first_output += outputs
     return found

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from corpus.records import Outcome
-from fuzzer.attempt import Attempt, Judgement, Prepared, Printed, Refused, Spent
+from fuzzer.attempt import Attempt, Judgement, Prepared, Printed, Refused, Sized, Spent
 from fuzzer.converters.base import Converter
 from fuzzer.coverage import Tally, outcomes_of
 from fuzzer.failures import normalise
@@ -24,9 +24,12 @@ from generators.argument_classes import Form
 from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel
 from generators.graph import Array, Case, GraphError
+from generators.marking import SHARE
 from generators.patterns import Avoided, node_keys, suspects
 from generators.random_graphs import Grown, Weights, grow
 from generators.serial import dumps, loads
+from generators.sizes import at_size, is_dynamic, size_text, static
+from generators.structures import sizes_of
 from generators.transforms import retype, union
 from oracles.compare import same
 from oracles.noise import Analyst
@@ -58,11 +61,15 @@ class Pipeline:
         self.frontend: Frontend = self.attempt.frontend
         self.converter: Converter = self.attempt.converter
         self.unusual = unusual(self.converter, subject.settings)
+        #: Whether graphs get dynamic dimensions. The errors of quantization are bounded at one size.
+        self.marks = self.converter.dynamic and not self.converter.quantizes(subject.settings)
         #: Counts what a batch exercises; questions about single cases are not counted.
         self._tally: Tally | None = None
         self._index = 0
         #: Motifs and mutations grown in the cases of a pack, by number: for the tally.
         self._motifs: dict[int, tuple[str, ...]] = {}
+        #: Numbers of the cases of which an artifact does not promise some size.
+        self._narrowed: set[int] = set()
 
     def batch(self, task: BatchTask, partial: Callable[[BatchResult], None] | None = None) -> BatchResult:
         """Generate the batch's cases and judge them. ``partial`` is given what has been judged every second or so, and
@@ -83,6 +90,7 @@ class Pipeline:
                 self.attempt.spent = self.spent
             cases: list[tuple[int, Case, Mapping[str, Array] | None]] = []
             self._motifs.clear()
+            self._narrowed.clear()
             for number in task.cases[start : start + pack]:
                 try:
                     grown = self._grow(task, number, weights)
@@ -104,6 +112,8 @@ class Pipeline:
                 avoid=_avoided(task.avoid),
                 settings=self.unusual,
                 announce=self._note,
+                # A graph of one node is there to tell of its operator alone.
+                dynamic=SHARE if self.marks and task.nodes > 1 else 0.0,
             )
         self.spent.dropped.update(grown.dropped)
         self._motifs[number] = grown.motifs
@@ -130,6 +140,17 @@ class Pipeline:
 
     # -- eager ---------------------------------------------------------------------------------------------------
 
+    def _prepared(self, number: int, case: Case, grown: Mapping[str, Array] | None) -> Prepared:
+        """As :meth:`_prepare`; a graph that was just grown, and can only be printed with static dimensions (a layer
+        of Keras that needs to know one), is static."""
+        try:
+            return self._prepare(number, case, grown)
+        except SourceFails as error:
+            if self._tally is None or not case.further:
+                raise
+            self.spent.dropped[f"dynamic dimensions: {str(error).splitlines()[0][:120]}"] += 1
+            return self._prepare(number, static(case), grown)
+
     def _prepare(self, number: int, case: Case, grown: Mapping[str, Array] | None = None) -> Prepared:
         """Execute the graph in the interpreter, unless it was ``grown`` with these values, and as printed source.
         EvaluationError when the framework refuses the graph or the two runs differ: such a case has no defined result
@@ -139,20 +160,43 @@ class Pipeline:
         values = self.frontend.run(graph, case.feeds) if grown is None else grown
         self.frontend.check_values(graph, values)
         corrected = retype(graph, values)
-        case = Case(corrected, case.feeds, case.profiles)
+        case = replace(case, graph=corrected)
+        if not self.converter.dynamic:
+            case = static(case)
         try:
             model = self.frontend.load(case)
+        except Exception as error:
+            raise SourceFails(f"the printed source fails in eager mode: {error}") from error
+        sizes = [self._sized(number, static(case), model, values)]
+        for size in range(1, len(case.further) + 1):
+            at = at_size(case, size)
+            found = self.frontend.run(at.graph, at.feeds)
+            self.frontend.check_values(at.graph, found)
+            for name, array in found.items():
+                if (array.dtype, array.ndim) != (values[name].dtype, values[name].ndim):
+                    raise EvaluationError(f"value {name!r} is of another type at {size_text(case, size)}")
+            arguments = tuple(self.frontend.to_native(at.feeds[value.name], value.layout) for value in at.graph.inputs)
+            sizes.append(
+                self._sized(
+                    number, replace(at, graph=retype(at.graph, found)), replace(model, arguments=arguments), found
+                )
+            )
+        return Prepared(number, case, sizes)
+
+    def _sized(self, number: int, case: Case, model: LoadedModel, values: Mapping[str, Array]) -> Sized:
+        """A case at one size, if its printed source gives the interpreter's values. EvaluationError otherwise."""
+        try:
             printed = self.frontend.execute(model)
         except Exception as error:
-            raise EvaluationError(f"the printed source fails in eager mode: {error}") from error
-        reference = [values[name] for name in corrected.outputs]
-        for index, name in enumerate(corrected.outputs):
+            raise SourceFails(f"the printed source fails in eager mode: {error}") from error
+        reference = [values[name] for name in case.graph.outputs]
+        for index, name in enumerate(case.graph.outputs):
             if same(printed[index], reference[index]):
                 continue
             if self._varies(case, model, index, reference[index], printed[index]):
                 raise EvaluationError(f"output {name!r} differs between two eager runs")
             raise EvaluationError(f"output {name!r} of the printed source differs from the interpreter's")
-        return Prepared(number, case, [array.copy() for array in reference], Analyst(self.frontend, case, number))
+        return Sized(case, [array.copy() for array in reference], Analyst(self.frontend, case, number))
 
     def _varies(self, case: Case, model: LoadedModel, index: int, interpreted: Array, printed: Array) -> bool:
         """Whether the interpreter, or the printed source, gives that output another value than before when run again.
@@ -176,7 +220,7 @@ class Pipeline:
             self._announce(Step("eager", self.frontend.name, (number,)))
             try:
                 with self.spent.during("eager mode"):
-                    prepared.append(self._prepare(number, case, grown))
+                    prepared.append(self._prepared(number, case, grown))
             except (EvaluationError, GraphError) as error:
                 results.append(CaseResult(number, refused=str(error)[:300]))
                 self.spent.count(Outcome.REFUSED)
@@ -198,9 +242,10 @@ class Pipeline:
             for variant, outcome in outcomes.items():
                 self.spent.count(outcome, variant)
         if self._tally and number >= 0:
-            motifs = self._motifs.get(number, ())
-            self._tally.case(case.graph, keys, outcomes, motifs, case.profiles, seen)
-            accused, proven = self._patterns(case, any(item.signature.kind not in MISMATCH for item in seen))
+            narrowed = ("size not promised",) if number in self._narrowed else ()
+            grown = (*self._motifs.get(number, ()), *sizes_of(case), *narrowed)
+            self._tally.case(case.graph, keys, outcomes, grown, case.profiles, seen)
+            accused, proven = self._patterns(case, seen)
         return CaseResult(
             number,
             tuple(Seen.of(item) for item in seen),
@@ -211,12 +256,15 @@ class Pipeline:
             proven=proven,
         )
 
-    def _patterns(self, case: Case, refused: bool) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    def _patterns(self, case: Case, seen: Sequence[Observation]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
         """What quarantine learns from: of a refused case the patterns of every node, of another those that this
         process has not told of."""
         nodes = suspects(case.graph, self.unusual)
-        if refused:
-            return nodes, ()
+        if any(item.signature.kind not in MISMATCH for item in seen):
+            # The marking may be to blame, unless the subject names an operator.
+            words = " ".join(f": {item.message[:400]}" for item in seen)
+            blameless = is_dynamic(case.graph) and not named(case.graph.operators(), words)
+            return () if blameless else nodes, ()
         told = _TOLD.setdefault(self.converter.name, set())
         new = {pattern for node in nodes for pattern in node} - told
         told |= new
@@ -242,6 +290,7 @@ class Pipeline:
 
     def _together(self, prepared: list[Prepared], blob: bytes = b"") -> list[Judgement]:
         judged = self.attempt.together(prepared, blob)
+        self._narrowed |= self.attempt.narrowed
         if self._tally and self.attempt.artifact is not None:
             with self.spent.during("counting"):
                 self._tally.artifact(self.attempt.artifact)
@@ -298,6 +347,10 @@ def unusual(converter: Converter, settings: Settings) -> dict[str, Form]:
     """The settings that are not the converter's defaults."""
     defaults = {option.name: option.values[0] for option in converter.options}
     return {name: value for name, value in settings.items() if value != defaults.get(name)}
+
+
+class SourceFails(EvaluationError):
+    """The printed source raises in eager mode."""
 
 
 #: Patterns that this process has told of, by converter.

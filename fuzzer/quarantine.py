@@ -62,12 +62,15 @@ class Quarantine:
     def refused(
         self, nodes: Sequence[Candidates], reason: str, *, splits: bool = True, representative: bool = True
     ) -> None:
-        """A case with these nodes was refused; ``reason`` is the subject's, with its name in front. ``splits`` tells
+        """A case with these nodes (none when something else may be to blame) was refused; ``reason`` is the subject's,
+        with its name in front. ``splits`` tells
         whether a pack with it has to be split, which is what the expected share of refusals is about, and
         ``representative`` whether that share is to be learnt from it."""
         if representative:
-            self._rate *= (1 - _WEIGHT) ** (len(nodes) - splits)
+            self._rate *= (1 - _WEIGHT) ** max(len(nodes) - splits, 0)
             self._rate += _WEIGHT * (1 - self._rate) * splits
+        if not nodes:
+            return
         mentioned = named((patterns[0] for patterns in nodes), reason)
         suspects = [
             # One that names types does not speak of the operator as such.

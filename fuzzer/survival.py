@@ -17,6 +17,7 @@ from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Su
 from generators.graph import Array, Case
 from generators.patterns import node_keys, suspects
 from generators.serial import dumps, loads
+from generators.sizes import Recorded, at_size
 from oracles.outcome import Kind, Observation, Signature, Stage, Trial, Verdict
 
 _STAGES = {
@@ -232,7 +233,13 @@ class RemoteTester:
         return trials
 
     def values(self, case: Case) -> dict[str, Array]:
-        """Every value by name. ValueError when eager mode refuses the case (or dies of it)."""
+        """Every value by name, at further sizes too. ValueError when eager mode refuses the case (or dies of it)."""
+        if not case.further:
+            return self._values(case)
+        first, *further = (self._values(at_size(case, number)) for number in range(len(case.further) + 1))
+        return Recorded(first, further)
+
+    def _values(self, case: Case) -> dict[str, Array]:
         try:
             result = self._worker.call(ValuesTask(self._subject.frontend, dumps(case)))
         except WorkerDied as death:

@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -19,13 +19,23 @@ from generators import selectors
 from generators.choices import Choices
 from generators.frontends.base import Frontend
 from generators.graph import DTYPES, FLOATING, INTEGRAL, Argument, Array, Constant, DType, Input, Ref, Slice, TensorType
-from generators.handles import Call, Fresh, Handle, Profiles, Rejected
+from generators.handles import Call, Condition, Elements, Fresh, Handle, Profiles, Rejected
 from generators.values import OWN, draw_array, effective
 
-__all__ = ["ANY_DTYPE", "MAX_ELEMENTS", "Call", "Draw", "Handle", "Profiles", "Rejected", "argument_of", "spread"]
+__all__ = [
+    "ANY_DTYPE",
+    "MAX_ELEMENTS",
+    "Call",
+    "Draw",
+    "Elements",
+    "Handle",
+    "Profiles",
+    "Rejected",
+    "argument_of",
+    "spread",
+]
 
 T = TypeVar("T")
-Elements: TypeAlias = "str | Callable[[np.random.Generator, tuple[int, ...], str], Array]"
 
 ANY_DTYPE = (*FLOATING, *INTEGRAL, "bool")
 _DTYPE_WEIGHTS: Mapping[str, float] = {
@@ -213,11 +223,11 @@ class Draw:
                 # Recent values twice as often: chains of operators are what optimizers act on.
                 if len(fitting) > 2 and self.flag(0.5):
                     fitting = fitting[-2:]
-                return self.choices.pick(fitting)
+                return self._relied_on(self.choices.pick(fitting), where, minimum)
         for _ in range(10):
             handle = self.tensor(self.shape(ranks, minimum=minimum), dtypes, elements or otherwise, reuse=False)
             if where is None or where(handle):
-                return handle
+                return self._relied_on(handle, where, minimum)
             self._discard(handle)
         raise Rejected("no value satisfies the condition")
 
@@ -239,8 +249,15 @@ class Draw:
         if self._handles and not self.flag(0.15):
             fitting = [handle for handle in self._fitting(dtypes, ranks, minimum) if handle.within(low, high)]
             if fitting:
-                return self.choices.pick(fitting)
-        return self.tensor(self.shape(ranks, minimum=minimum), dtypes, spread(low, high), reuse=False)
+                return self._relied_on(self.choices.pick(fitting), lambda x: x.within(low, high), minimum)
+        handle = self.tensor(self.shape(ranks, minimum=minimum), dtypes, spread(low, high), reuse=False)
+        return self._relied_on(handle, None, minimum)
+
+    def require(self, handle: Handle, condition: Condition) -> None:
+        """Note what the call relies on beside what it asked for with ``where``: that a value, which satisfies the
+        condition now, does so at every size of the graph. What a sampler learns from the elements of a value is for
+        it to note; types and ranks are always the same."""
+        self.fresh.conditions.append((handle.name, condition))
 
     def at_hand(self, most: int | None = None) -> Sequence[Handle]:
         """All values at hand in the order in which they were made, or the last ``most`` of them."""
@@ -289,18 +306,20 @@ class Draw:
         dtype = self.dtype(dtypes)
         if callable(elements):
             array = np.asarray(elements(self.choices.generator(), shape, dtype))
-            return self._add(array, dtype, profile, constant)
-        if dtype == "bool":
+        elif dtype == "bool":
             mask = self.weighted(selectors.MASKS)
             array, profile = selectors.mask_elements(self.choices.generator(), shape, mask)
-            return self._add(array, dtype, profile, constant)
-        profile = elements or self._profiles.pick(self.choices)
-        if not elements and dtype != "float32" and self.flag():
-            # There are many other dtypes, each of them rare: what is rare in two ways would be hardly seen.
-            profile = self.choices.pick(self._profiles.names)
-        profile = effective(profile, dtype)
-        array = draw_array(self.choices.generator(), shape, dtype, profile)
-        return self._add(array, dtype, profile, constant)
+            elements = selectors.again(lambda rng, shape: selectors.mask_elements(rng, shape, mask))
+        else:
+            profile = elements or self._profiles.pick(self.choices)
+            if not elements and dtype != "float32" and self.flag():
+                # There are many other dtypes, each of them rare: what is rare in two ways would be hardly seen.
+                profile = self.choices.pick(self._profiles.names)
+            profile = effective(profile, dtype)
+            array = draw_array(self.choices.generator(), shape, dtype, profile)
+        handle = self._add(array, dtype, profile, constant)
+        self.fresh.elements[handle.name] = elements if callable(elements) else profile
+        return handle
 
     def large(
         self, shape: Sequence[int], dtype: str, elements: Callable[[np.random.Generator, tuple[int, ...], str], Array]
@@ -361,12 +380,12 @@ class Draw:
         if ordered and chosen == "indices descending":
             chosen = "indices ascending"
 
-        def elements(rng: np.random.Generator) -> tuple[Array, str]:
+        def drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, str]:
             make = selectors.distinct_elements if unique else selectors.index_elements
             data, profile = make(rng, shape, low, high, chosen)
             return (np.sort(data, axis=-1) if ordered and data.ndim else data), profile
 
-        return selectors.made(self, shape, dtypes, elements)
+        return selectors.made(self, shape, dtypes, drawn)
 
     def literal_array(self, handle: Handle) -> tuple[Any, ...]:
         """The elements of a small value as nested tuples, for passing as a Python literal; the value, when it was
@@ -392,6 +411,13 @@ class Draw:
         return Call(target or self.target, args, kwargs)
 
     # -- bookkeeping -------------------------------------------------------------------------------------------
+
+    def _relied_on(self, handle: Handle, where: Condition | None, minimum: int) -> Handle:
+        if where is not None:
+            self.require(handle, where)
+        if minimum:
+            self.require(handle, lambda x: not x.shape or min(x.shape) >= minimum)
+        return handle
 
     def _fitting(self, dtypes: Sequence[str], ranks: Sequence[int], minimum: int) -> list[Handle]:
         """The values at hand with one of the dtypes and ranks, every extent at least ``minimum``."""
@@ -427,6 +453,8 @@ class Draw:
         self.fresh.constants = [item for item in self.fresh.constants if item.name != handle.name]
         self.fresh.handles = [item for item in self.fresh.handles if item is not handle]
         self.fresh.profiles.pop(handle.name, None)
+        self.fresh.elements.pop(handle.name, None)
+        self.fresh.conditions = [item for item in self.fresh.conditions if item[0] != handle.name]
 
 
 @functools.cache

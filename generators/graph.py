@@ -152,11 +152,16 @@ class Input:
     ``layout`` is the order of the dimensions in memory, outermost first: ``()`` is the dense row-major layout, and
     ``(0, 2, 3, 1)`` on a rank-4 input is what frameworks call channels last. A frontend that cannot hold a
     layout feeds a dense tensor.
+
+    ``dynamic`` marks dimensions whose extent may be another when the model runs: a symbol for each of them, None for
+    the others; ``()`` when there is none. Dimensions with one symbol have the same extent at any time. ``type`` has
+    the extents that the model is converted with.
     """
 
     name: str
     type: TensorType
     layout: tuple[int, ...] = ()
+    dynamic: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,12 +250,14 @@ class Case:
     """A graph with the data to run it on.
 
     ``feeds`` holds one array per graph input. ``profiles`` tells, for inputs and constants, which value profile
-    the data was drawn from; it informs severity and has no effect on execution.
+    the data was drawn from; it informs severity and has no effect on execution. ``further`` are feeds at other sizes
+    of the graph's dynamic dimensions, at which it runs, too.
     """
 
     graph: Graph
     feeds: Mapping[str, Array]
     profiles: Mapping[str, str] = field(default_factory=dict)
+    further: tuple[Mapping[str, Array], ...] = ()
 
 
 def all_nodes(graph: Graph) -> Iterator[Node]:
@@ -381,6 +388,8 @@ def check(graph: Graph, *, outer: frozenset[str] = frozenset(), where: str = "gr
         define(entry.name, entry.type, place)
         if entry.layout and sorted(entry.layout) != list(range(entry.type.rank)):
             raise GraphError(f"{place}: layout {entry.layout!r} is no permutation of {entry.type.rank} dimensions")
+        if entry.dynamic:
+            _check_marking(entry, place)
     for index, constant in enumerate(graph.constants):
         define(constant.name, constant.type, f"{where}, constant {index}")
     for index, node in enumerate(graph.nodes):
@@ -397,8 +406,17 @@ def check(graph: Graph, *, outer: frozenset[str] = frozenset(), where: str = "gr
             raise GraphError(f"{where}, output {index}: value {name!r} is not defined")
 
 
+def _check_marking(entry: Input, place: str) -> None:
+    if len(entry.dynamic) != entry.type.rank or not any(entry.dynamic):
+        raise GraphError(f"{place}: {entry.dynamic!r} marks no dimensions of a tensor of {entry.type.rank}")
+    for symbol in entry.dynamic:
+        if symbol is not None and not (isinstance(symbol, str) and symbol.isidentifier()):
+            raise GraphError(f"{place}: {symbol!r} is no symbol for a dimension: an identifier is")
+
+
 def check_case(case: Case) -> None:
-    """Raise GraphError unless the graph is well formed and every input has a feed of its very type."""
+    """Raise GraphError unless the graph is well formed and every input has a feed of its very type, which at other
+    sizes differs in the extents of dynamic dimensions only, those with one symbol alike."""
     check(case.graph)
     for value in case.graph.inputs:
         if value.name not in case.feeds:
@@ -406,6 +424,25 @@ def check_case(case: Case) -> None:
         actual = type_of(case.feeds[value.name])
         if actual != value.type:
             raise GraphError(f"input {value.name!r} is {value.type}, its feed is {actual}")
+    if case.further or any(value.dynamic for value in case.graph.inputs):
+        for number, feeds in enumerate((case.feeds, *case.further)):
+            _check_sizes(case.graph, feeds, f"size {number}")
+
+
+def _check_sizes(graph: Graph, feeds: Mapping[str, Array], where: str) -> None:
+    extents: dict[str, int] = {}
+    for value in graph.inputs:
+        if value.name not in feeds:
+            raise GraphError(f"{where}: input {value.name!r} has no feed")
+        actual = type_of(feeds[value.name])
+        if actual.dtype != value.type.dtype or actual.rank != value.type.rank:
+            raise GraphError(f"{where}: input {value.name!r} is {value.type}, its feed is {actual}")
+        for axis, (extent, declared) in enumerate(zip(actual.shape, value.type.shape, strict=True)):
+            symbol = value.dynamic[axis] if value.dynamic else None
+            wanted = declared if symbol is None else extents.setdefault(symbol, extent)
+            if extent != wanted:
+                of = f"dimension {symbol}" if symbol else "a static dimension"
+                raise GraphError(f"{where}: input {value.name!r} has extent {extent} at {axis}, {of} has {wanted}")
 
 
 def digest_of(data: bytes) -> str:

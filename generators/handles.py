@@ -5,15 +5,20 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from generators.choices import Choices
 from generators.graph import Array, Constant, Input, Ref, TensorType
 from generators.values import WEIGHTS
+
+#: How elements are drawn: a value profile, or a function of generator, shape and dtype.
+Elements: TypeAlias = "str | Callable[[np.random.Generator, tuple[int, ...], str], Array]"
+#: What a sampler asks of a value.
+Condition: TypeAlias = "Callable[[Handle], bool]"
 
 
 class Rejected(Exception):
@@ -80,6 +85,10 @@ class Fresh:
     constants: list[Constant] = field(default_factory=list)
     handles: list[Handle] = field(default_factory=list)
     profiles: dict[str, str] = field(default_factory=dict)
+    #: What the elements of inputs and constants were drawn by, for drawing them again in another shape.
+    elements: dict[str, Elements] = field(default_factory=dict)
+    #: What the sampler relies on, of values made fresh or not, by name.
+    conditions: list[tuple[str, Condition]] = field(default_factory=list)
 
 
 class Profiles:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from generators.graph import (
     Argument,
+    Array,
     Case,
     Constant,
     Graph,
@@ -25,6 +27,8 @@ from generators.graph import (
     type_of,
 )
 from generators.serial import graph_to_json
+
+T = TypeVar("T")
 
 
 def all_names(graph: Graph) -> Iterator[str]:
@@ -52,17 +56,34 @@ def rename_case(case: Case, names: Mapping[str, str]) -> Case:
     """The case with values renamed as by :func:`rename`; feeds and profiles follow."""
     return Case(
         rename(case.graph, names),
-        {names.get(name, name): array for name, array in case.feeds.items()},
-        {names.get(name, name): profile for name, profile in case.profiles.items()},
+        _renamed(case.feeds, names),
+        _renamed(case.profiles, names),
+        tuple(_renamed(feeds, names) for feeds in case.further),
     )
 
 
 def rename_apart(case: Case, prefix: str) -> tuple[Case, dict[str, str]]:
-    """The case with the prefix in front of every name, and the mapping from old names to new ones."""
+    """The case with the prefix in front of every name, symbols of dimensions too, and the mapping from old names to new
+    ones."""
     names = {name: prefix + name for name in all_names(case.graph)}
-    feeds = {names.get(name, name): array for name, array in case.feeds.items()}
-    profiles = {names.get(name, name): profile for name, profile in case.profiles.items()}
-    return Case(_rename(case.graph, names), feeds, profiles), names
+    graph = _rename(case.graph, names)
+    if any(value.dynamic for value in graph.inputs):
+        graph = rename_symbols(graph, lambda symbol: prefix + symbol)
+    further = tuple([_renamed(feeds, names) for feeds in case.further])
+    return Case(graph, _renamed(case.feeds, names), _renamed(case.profiles, names), further), names
+
+
+def rename_symbols(graph: Graph, change: Callable[[str], str]) -> Graph:
+    """The graph with the symbols of dynamic dimensions changed."""
+
+    def changed(value: Input) -> Input:
+        return replace(value, dynamic=tuple([symbol and change(symbol) for symbol in value.dynamic]))
+
+    return replace(graph, inputs=tuple([changed(value) for value in graph.inputs]))
+
+
+def _renamed(entries: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
+    return {names.get(name, name): entry for name, entry in entries.items()}
 
 
 def _rename(graph: Graph, names: Mapping[str, str]) -> Graph:
@@ -83,7 +104,7 @@ def _rename(graph: Graph, names: Mapping[str, str]) -> Graph:
         nodes.append(Node(node.target, renamed.args, renamed.kwargs, outputs, node.unpack))
     return Graph(
         graph.frontend,
-        tuple([Input(new(value.name), value.type, value.layout) for value in graph.inputs]),
+        tuple([Input(new(value.name), value.type, value.layout, value.dynamic) for value in graph.inputs]),
         tuple([Constant(new(constant.name), constant.data, constant.trainable) for constant in graph.constants]),
         tuple(nodes),
         tuple([new(name) for name in graph.outputs]),
@@ -95,20 +116,29 @@ def canonical(case: Case) -> Case:
 
     Nodes are in the order in which the outputs, from first to last, need them (a node after its arguments, from
     first to last), dead ones after those in their old order. Inputs, constants and values of nodes are renamed
-    ``x0..``, ``c0..``, ``v0..`` in order of first use; unused inputs and constants come last. Idempotent.
+    ``x0..``, ``c0..``, ``v0..`` in order of first use; unused inputs and constants come last. Symbols of dynamic
+    dimensions are ``s0..`` in order of the inputs. Idempotent.
     """
     graph = _sorted(case.graph)
     names: dict[str, str] = {}
     _number(graph, names, {"x": 0, "c": 0, "v": 0})
     renamed = _rename(graph, names)
+    if symbols := dict.fromkeys(symbol for value in renamed.inputs for symbol in value.dynamic if symbol):
+        numbered = {symbol: f"s{number}" for number, symbol in enumerate(symbols)}
+        renamed = rename_symbols(renamed, numbered.__getitem__)
     inputs = {value.name for value in renamed.inputs}
     described = inputs | {constant.name for constant in renamed.constants}
-    feeds = {names.get(name, name): array for name, array in case.feeds.items()}
-    profiles = {names.get(name, name): profile for name, profile in case.profiles.items()}
+    profiles = _renamed(case.profiles, names)
+
+    def ordered(old: Mapping[str, Array]) -> dict[str, Array]:
+        feeds = _renamed(old, names)
+        return {value.name: feeds[value.name] for value in renamed.inputs if value.name in feeds}
+
     return Case(
         renamed,
-        {value.name: feeds[value.name] for value in renamed.inputs if value.name in feeds},
+        ordered(case.feeds),
         {name: profile for name, profile in profiles.items() if name in described},
+        tuple([ordered(feeds) for feeds in case.further]),
     )
 
 
@@ -125,13 +155,13 @@ def structural_digest(graph: Graph) -> str:
 
 
 def case_digest(case: Case) -> str:
-    """Content address of all that execution depends on: of the canonical graph, its constants and its feeds.
+    """Content address of all that execution depends on: of the canonical graph, its constants and all its feeds.
 
     KeyError when an input has no feed.
     """
     case = canonical(case)
     tree, tensors = graph_to_json(case.graph)
-    arrays = [*tensors, *(case.feeds[value.name] for value in case.graph.inputs)]
+    arrays = [*tensors, *(feeds[value.name] for feeds in (case.feeds, *case.further) for value in case.graph.inputs)]
     return _digest(tree, [f"{type_of(array)} {digest_of(array.tobytes())}" for array in arrays])
 
 

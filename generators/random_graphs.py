@@ -17,7 +17,8 @@ from generators.control.bodies import Bodies
 from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, references, type_of
-from generators.handles import Unconnected
+from generators.handles import Condition, Elements, Unconnected
+from generators.marking import Marker
 from generators.motifs import grow_motif
 from generators.motifs.registry import names as motifs_of
 from generators.motifs.shapes import grow_shape
@@ -117,8 +118,10 @@ def grow(
     avoid: Avoided | None = None,
     settings: Mapping[str, Form] | None = None,
     announce: Callable[[str], None] | None = None,
+    dynamic: float = 0.0,
 ) -> Grown:
-    """A random graph of up to ``nodes`` nodes with its feeds.
+    """A random graph of up to ``nodes`` nodes with its feeds. A share ``dynamic`` of them has, as far as they take it,
+    dynamic dimensions and feeds at several sizes (:mod:`generators.marking`).
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
     ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share;
@@ -151,7 +154,7 @@ def grow(
             growth.motif()
         else:
             growth.attempt()
-    return growth.finish()
+    return growth.finish(dynamic)
 
 
 def begin(
@@ -215,6 +218,9 @@ class Growth:
         self.nodes: list[Node] = []
         self.feeds: dict[str, Array] = {}
         self.drawn: dict[str, str] = {}
+        #: What marking dimensions needs to know: how elements were drawn, and what samplers rely on.
+        self.elements: dict[str, Elements] = {}
+        self.conditions: list[tuple[str, Condition]] = []
         self.dropped: Counter[str] = Counter()
         self.names: Iterator[int] = itertools.count()
         #: Motifs and mutations that were grown, and values that are outputs whether anything uses them or not.
@@ -358,6 +364,8 @@ class Growth:
             self.feeds[entry.name] = array
         self.constants += fresh.constants
         self.drawn |= fresh.profiles
+        self.elements |= fresh.elements
+        self.conditions += fresh.conditions
         self.handles += fresh.handles
         if self.operands is not self.handles:
             weights = {constant.name for constant in fresh.constants}
@@ -375,7 +383,9 @@ class Growth:
         self.nodes.append(Node(call.target, args, kwargs, tuple(values), unpack))
         return ""
 
-    def finish(self) -> Grown:
+    def finish(self, dynamic: float = 0.0) -> Grown:
+        """The graph as it is, with marked dimensions in a share ``dynamic`` of the graphs. ValueError when it is
+        empty."""
         if not self.nodes:
             raise ValueError(f"no operator could be placed; draws were dropped: {dict(self.dropped)}")
         held = {name for node in self.nodes for name in self.frontend.held(node)}
@@ -398,8 +408,11 @@ class Growth:
             outputs = arranged(self.choices, kind, outputs, self.inputs, names)
         graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))
         values = {handle.name: handle.array for handle in self.handles}
-        motifs = tuple(self.motifs)
-        return Grown(Case(graph, self.feeds, self.drawn), values, len(self.nodes), self.dropped, motifs)
+        case = Case(graph, self.feeds, self.drawn)
+        if dynamic and self.choices.fraction() < dynamic:
+            marker = Marker(self.frontend, self.choices, self.elements, self.conditions, self.profiles.nonfinite)
+            case = marker.mark(case, values)
+        return Grown(case, values, len(self.nodes), self.dropped, tuple(self.motifs))
 
     def _unused_input(self) -> None:
         draw = Draw(self.frontend, self.choices, "", self.handles, self.profiles, self.names)
@@ -409,6 +422,7 @@ class Growth:
         self.feeds[entry.name] = array
         self.feeds = {value.name: self.feeds[value.name] for value in self.inputs}
         self.drawn |= draw.fresh.profiles
+        self.elements |= draw.fresh.elements
         self.handles.append(handle)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from generators.graph import DTYPES, Array
 
 if TYPE_CHECKING:
     from generators.draw import Draw, Handle
+
+#: Elements, and the profile that they have, of a generator and a shape.
+Selected: TypeAlias = "Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, str]]"
 
 #: Profiles with their weights. Those that cannot be (nothing negative in the range, more places than numbers) fall
 #: back to ``any``, which is recorded then.
@@ -185,17 +188,25 @@ def made(
     draw: Draw,
     shape: Sequence[int],
     dtypes: str | Sequence[str],
-    elements: Callable[[np.random.Generator], tuple[Array, str]],
+    elements: Selected,
     *,
     constant: bool | None = None,
 ) -> Handle:
-    """A fresh value whose elements, and the profile that they have, are what ``elements`` makes of a generator."""
-    data, profile = elements(draw.choices.generator())
+    """A fresh value whose elements, and the profile that they have, are what ``elements`` makes of a generator and a
+    shape."""
+    data, profile = elements(draw.choices.generator(), tuple(shape))
 
     def given(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
         return np.asarray(data.reshape(shape).astype(DTYPES[dtype]))
 
-    return draw.tensor(shape, dtypes, given, profile=profile, constant=constant)
+    handle = draw.tensor(shape, dtypes, given, profile=profile, constant=constant)
+    draw.fresh.elements[handle.name] = again(elements)
+    return handle
+
+
+def again(elements: Selected) -> Callable[[np.random.Generator, tuple[int, ...], str], Array]:
+    """The elements in another shape, for a graph that is run at several sizes."""
+    return lambda rng, shape, dtype: np.asarray(elements(rng, shape)[0].reshape(shape).astype(DTYPES[dtype]))
 
 
 def mask(
@@ -208,11 +219,10 @@ def mask(
 ) -> Handle:
     """A fresh mask. With ``some_in_row`` the first element of each row is true, whatever the profile, for operators
     that are undefined where a mask leaves nothing; ``only`` are the profiles that it may have."""
-    shape = tuple(shape)
     weights = {name: MASKS[name] for name in only} if only else MASKS
     chosen = draw.weighted(weights)
 
-    def elements(rng: np.random.Generator) -> tuple[Array, str]:
+    def elements(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, str]:
         data, profile = mask_elements(rng, shape, chosen)
         if some_in_row and data.size:
             data[..., 0] = True
@@ -242,7 +252,7 @@ def segments(
         draw,
         shape,
         dtypes,
-        lambda rng: segment_elements(rng, size, count, chosen, ordered=ordered, negative=negative),
+        lambda rng, shape: segment_elements(rng, math.prod(shape), count, chosen, ordered=ordered, negative=negative),
         constant=constant,
     )
 
@@ -259,22 +269,23 @@ def lengths(
     """A fresh tensor of lengths (or other sizes) from ``low`` to ``high`` inclusive; rejects an empty range."""
     if high < low:
         draw.reject("no lengths in range")
-    chosen, shape = draw.weighted(LENGTHS), tuple(shape)
-    return made(draw, shape, dtypes, lambda rng: length_elements(rng, shape, low, high, chosen), constant=constant)
+    chosen = draw.weighted(LENGTHS)
+    return made(
+        draw, shape, dtypes, lambda rng, shape: length_elements(rng, shape, low, high, chosen), constant=constant
+    )
 
 
 def probabilities(draw: Draw, shape: Sequence[int], dtype: str) -> Handle:
     """A fresh tensor of numbers from 0 to 1, both among them, each drawn for itself."""
-    chosen, shape = draw.weighted(PROBABILITIES), tuple(shape)
-    return made(draw, shape, dtype, lambda rng: probability_elements(rng, shape, chosen))
+    chosen = draw.weighted(PROBABILITIES)
+    return made(draw, shape, dtype, lambda rng, shape: probability_elements(rng, shape, chosen))
 
 
 def distribution(draw: Draw, shape: Sequence[int], dtype: str, axis: int = -1) -> Handle:
     """A fresh tensor of distributions along the axis, which add up to 1: with zeros among them, or all on one."""
-    shape = tuple(shape)
     chosen = draw.weighted({name: PROBABILITIES[name] for name in ("probabilities any", "probabilities ends")})
 
-    def elements(rng: np.random.Generator) -> tuple[Array, str]:
+    def elements(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, str]:
         if chosen == "probabilities ends":
             hot = rng.random(shape).argsort(axis=axis) == 0
             return hot.astype(np.float64), chosen

@@ -1,7 +1,8 @@
 """Cases as bytes: one safetensors file whose metadata holds the graph as JSON. Never pickle.
 
 The metadata has one entry, ``convfuzz``: a JSON object with ``format``, ``version``, ``graph``, ``feeds`` (input to
-tensor number), ``profiles`` and ``tensors`` (element type and shape of each). Tensor number ``i`` is stored as
+tensor number), ``profiles``, ``tensors`` (element type and shape of each) and, where the graph has dynamic dimensions,
+``further`` (feeds at other sizes). Tensor number ``i`` is stored as
 ``t<i>``; element types that safetensors cannot hold travel as the bytes of their elements. The round trip is exact
 to the bit.
 
@@ -70,11 +71,19 @@ def dumps(case: Case) -> bytes:
     for value in case.graph.inputs:
         feeds[value.name] = len(tensors)
         tensors.append(case.feeds[value.name])
+    further: list[Json] = []
+    for others in case.further:
+        numbers: dict[str, Json] = {}
+        for value in case.graph.inputs:
+            numbers[value.name] = len(tensors)
+            tensors.append(others[value.name])
+        further.append(numbers)
     document: dict[str, Json] = {
         "format": FORMAT,
         "version": VERSION,
         "graph": tree,
         "feeds": feeds,
+        **({"further": further} if further else {}),
         "profiles": dict(sorted(case.profiles.items())),
         "tensors": [_type_to_json(type_of(array)) for array in tensors],
     }
@@ -104,21 +113,28 @@ def loads(data: bytes) -> Case:
         for number, kind in enumerate(declared)
     ]
     graph = graph_from_json(_member(document, "graph", "file"), tensors)
-    feeds = {
-        name: _tensor(number, tensors, f"file, feed of {name!r:.60}")
-        for name, number in _object(_member(document, "feeds", "file"), "file, feeds").items()
-    }
-    inputs = {value.name for value in graph.inputs}
-    for name in feeds:
-        if name not in inputs:
-            _refuse("file, feeds", f"{name!r:.60} is no input of the graph")
+    feeds = _feeds_from_json(_member(document, "feeds", "file"), graph, tensors, "file, feed")
+    further = tuple(
+        _feeds_from_json(entry, graph, tensors, f"file, size {number + 1}, feed")
+        for number, entry in enumerate(_list(document.get("further", []), "file, further feeds"))
+    )
     profiles = {
         name: _text(profile, f"file, profile of {name!r:.60}")
         for name, profile in _object(_member(document, "profiles", "file"), "file, profiles").items()
     }
-    case = Case(graph, feeds, profiles)
+    case = Case(graph, feeds, profiles, further)
     check_case(case)
     return case
+
+
+def _feeds_from_json(tree: Json, graph: Graph, tensors: Sequence[Array], where: str) -> dict[str, Array]:
+    inputs = {value.name for value in graph.inputs}
+    feeds = {}
+    for name, number in _object(tree, f"{where}s").items():
+        if name not in inputs:
+            _refuse(f"{where}s", f"{name!r:.60} is no input of the graph")
+        feeds[name] = _tensor(number, tensors, f"{where} of {name!r:.60}")
+    return feeds
 
 
 def graph_to_json(graph: Graph) -> tuple[dict[str, Json], list[Array]]:
@@ -146,7 +162,14 @@ def _graph_to_json(graph: Graph, tensors: list[Array], where: str, depth: int) -
         constants.append({"name": constant.name, "tensor": len(tensors), "trainable": constant.trainable})
         tensors.append(constant.data)
     inputs: list[Json] = [
-        {"name": value.name, "type": _type_to_json(value.type), "layout": list(value.layout)} for value in graph.inputs
+        {
+            "name": value.name,
+            "type": _type_to_json(value.type),
+            "layout": list(value.layout),
+            # Left out where there is none, so that digests of static graphs are what they always were.
+            **({"dynamic": list(value.dynamic)} if value.dynamic else {}),
+        }
+        for value in graph.inputs
     ]
     nodes: list[Json] = []
     for index, node in enumerate(graph.nodes):
@@ -253,7 +276,12 @@ def _graph_from_json(tree: Json, tensors: Sequence[Array], where: str, depth: in
         layout = tuple(
             _integer(axis, f"{place}, layout") for axis in _list(_member(entry, "layout", place), f"{place}, layout")
         )
-        inputs.append(Input(_name(entry, place), _type_from_json(_member(entry, "type", place), place), layout))
+        dynamic = tuple(
+            None if symbol is None else _text(symbol, f"{place}, dynamic")
+            for symbol in _list(entry.get("dynamic", []), f"{place}, dynamic")
+        )
+        kind = _type_from_json(_member(entry, "type", place), place)
+        inputs.append(Input(_name(entry, place), kind, layout, dynamic))
     constants = []
     for index, item in enumerate(_list(_member(members, "constants", where), f"{where}, constants")):
         place = f"{where}, constant {index}"

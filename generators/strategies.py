@@ -63,11 +63,14 @@ def graphs(
     nodes: int | tuple[int, int] = (1, 6),
     factors: Mapping[str, float] | None = None,
     control_flow: bool = False,
+    dynamic: bool = False,
 ) -> Case:
     """Cases of a frontend with that number of nodes, or from the first to the second number of them.
 
     With ``control_flow``, an operator that takes bodies is added to them, and what computes its predicate. ``factors``
     multiply the weights of operators (0 excludes one), as in :meth:`generators.random_graphs.Weights.of`.
+    With ``dynamic``, cases have dynamic dimensions and feeds at several sizes, as far as a marking is found that their
+    graph takes (:mod:`generators.marking`).
     Every case is valid: it has been executed while it grew. KeyError for a frontend that is not installed.
     """
     vocabulary = find_frontend(frontend)
@@ -81,7 +84,7 @@ def graphs(
         reject()
     if len(growth.nodes) < max(low, 1):
         reject()
-    return growth.finish().case
+    return growth.finish(float(dynamic)).case
 
 
 @st.composite

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from generators.choices import Choices
-from generators.graph import Graph, Input, captured
+from generators.graph import Case, Graph, Input, captured
+from generators.sizes import extents_at
 
 #: Share of the graphs of more than one node that get an unusual output or input. Each is one of many outputs or inputs
 #: to a converter, and goes wrong or does not: few are enough.
@@ -43,7 +44,10 @@ LARGE = 2 << 20
 #: tf2onnx from 1024 elements), and that is cheap to compute with.
 KILOBYTES = (1 << 10, 64 << 10)
 
-#: Every structure that is counted.
+#: Further sizes of a case with dynamic dimensions.
+SIZES = ("run at size 0", "run at size 1", "run at a larger size")
+
+#: Every structure that is counted. A size that a converted model does not promise to take is one that it is not run at.
 NAMES = (
     "several outputs",
     *UNUSUAL,
@@ -55,6 +59,11 @@ NAMES = (
     "control flow",
     "nested bodies",
     "body that captures",
+    "dynamic dimension",
+    "dynamic dimensions of one symbol",
+    "dynamic dimensions of several symbols",
+    *SIZES,
+    "size not promised",
 )
 
 
@@ -107,7 +116,6 @@ def arranged(
 
 def structures_of(graph: Graph) -> tuple[str, ...]:
     """Those of :data:`NAMES` that a graph has."""
-    found = []
     inputs = {value.name for value in graph.inputs}
     constants = {constant.name for constant in graph.constants}
     uses: dict[str, int] = {}
@@ -124,6 +132,7 @@ def structures_of(graph: Graph) -> tuple[str, ...]:
             place[value.name] = len(place)
     bodies = [body for node in graph.nodes for body in node.bodies()]
     outputs = set(graph.outputs)
+    symbols = [symbol for value in graph.inputs for symbol in value.dynamic if symbol]
     made = [place[name] for name in dict.fromkeys(graph.outputs) if name in place]
     present = {
         "several outputs": len(outputs) > 1,
@@ -142,6 +151,22 @@ def structures_of(graph: Graph) -> tuple[str, ...]:
         "control flow": bool(bodies),
         "nested bodies": any(next(node.bodies(), None) is not None for body in bodies for node in body.nodes),
         "body that captures": any(next(captured(body), None) is not None for body in bodies),
+        "dynamic dimension": bool(symbols),
+        "dynamic dimensions of one symbol": len(set(symbols)) < len(symbols),
+        "dynamic dimensions of several symbols": len(set(symbols)) > 1,
     }
-    found = [name for name in NAMES if present[name]]
-    return tuple(found)
+    return tuple(name for name in NAMES if present.get(name))
+
+
+def sizes_of(case: Case) -> tuple[str, ...]:
+    """Those of :data:`SIZES` that a case has among its further sizes."""
+    if not case.further:
+        return ()
+    first = extents_at(case, 0)
+    further = [extents_at(case, number) for number in range(1, len(case.further) + 1)]
+    present = (
+        any(0 in extents.values() for extents in further),
+        any(1 in extents.values() for extents in further),
+        any(extent > first[symbol] for extents in further for symbol, extent in extents.items()),
+    )
+    return tuple(name for name, there in zip(SIZES, present, strict=True) if there)

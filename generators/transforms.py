@@ -40,6 +40,7 @@ from generators.naming import (
     replace_references,
     structural_digest,
 )
+from generators.sizes import Recorded, is_dynamic, remarked, static
 
 __all__ = [
     "Union",
@@ -106,11 +107,14 @@ def with_graph(case: Case, graph: Graph) -> Case:
     """The case with another graph over the same values; feeds and profiles of values that it lacks are dropped."""
     inputs = {value.name for value in graph.inputs}
     described = inputs | {constant.name for constant in graph.constants}
-    return Case(
+    changed = Case(
         graph,
         {name: array for name, array in case.feeds.items() if name in inputs},
         {name: profile for name, profile in case.profiles.items() if name in described},
+        tuple([{name: array for name, array in feeds.items() if name in inputs} for feeds in case.further]),
     )
+    # Where an input has gone, sizes may have become the same.
+    return remarked(changed) if case.further and len(graph.inputs) < len(case.graph.inputs) else changed
 
 
 def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
@@ -129,8 +133,10 @@ def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]
     """The sub-graph of the nodes at these indices, in their order in the graph.
 
     Values from outside become inputs fed with their recorded arrays; inputs and constants of the graph stay what
-    they are. Outputs are, in order of definition, the values of the chosen nodes that the graph returns, that nodes
-    outside use, or that nothing uses. GraphError when an index is out of range or a value was not recorded.
+    they are. Dimensions of those inputs that vary with the case's sizes are dynamic, given what was recorded at these
+    (:class:`generators.sizes.Recorded`); without, and where ranks vary, the part has the first size only. Outputs are,
+    in order of definition, the values of the chosen nodes that the graph returns, that nodes outside use, or that
+    nothing uses. GraphError when an index is out of range or a value was not recorded.
     """
     graph = case.graph
     chosen = sorted(set(node_indices))
@@ -161,7 +167,22 @@ def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]
     constants = tuple(constant for constant in graph.constants if constant.name in used_inside)
     outputs = tuple(value.name for node in nodes for value in node.outputs if value.name in wanted)
     part = Graph(graph.frontend, tuple(inputs.values()), constants, nodes, outputs)
-    return Case(part, feeds, with_graph(case, part).profiles)
+    profiles = with_graph(static(case), part).profiles
+    if not is_dynamic(graph):
+        return Case(part, feeds, profiles)
+    recorded = values.further if isinstance(values, Recorded) else ()
+    further = tuple(
+        {name: given[name] if name in old_inputs else known[name] for name in inputs}
+        for given, known in zip(case.further, recorded, strict=False)
+    )
+    whole = Case(part, feeds, profiles, further)
+    if len(further) < len(case.further) or any(
+        others[name].ndim != feeds[name].ndim or others[name].dtype != feeds[name].dtype
+        for others in further
+        for name in feeds
+    ):
+        return static(whole)
+    return remarked(whole)
 
 
 def isolate(case: Case, values: Mapping[str, Array]) -> list[Case]:
@@ -226,7 +247,8 @@ class Union:
 
 
 def union(cases: Sequence[Case]) -> Union:
-    """All cases side by side in one graph; the values of case ``i`` are prefixed ``g<i>_``.
+    """All cases side by side in one graph; the values and symbols of case ``i`` are prefixed ``g<i>_``. A case with
+    fewer sizes than others is at the first one in what it lacks.
 
     GraphError when there is no case or they are not all of one frontend.
     """
@@ -236,11 +258,14 @@ def union(cases: Sequence[Case]) -> Union:
     graphs, slices, names = [], [], []
     feeds: dict[str, Array] = {}
     profiles: dict[str, str] = {}
+    further: list[dict[str, Array]] = [{} for _ in range(max(len(case.further) for case in cases))]
     start = 0
     for number, case in enumerate(cases):
         renamed, mapping = rename_apart(case, f"g{number}_")
         graphs.append(renamed.graph)
         feeds.update(renamed.feeds)
+        for size, others in enumerate(further):
+            others.update(renamed.further[size] if size < len(renamed.further) else renamed.feeds)
         profiles.update(renamed.profiles)
         slices.append(range(start, start + len(renamed.graph.outputs)))
         start += len(renamed.graph.outputs)
@@ -252,7 +277,7 @@ def union(cases: Sequence[Case]) -> Union:
         tuple(node for graph in graphs for node in graph.nodes),
         tuple(name for graph in graphs for name in graph.outputs),
     )
-    return Union(Case(graph, feeds, profiles), tuple(slices), tuple(names))
+    return Union(Case(graph, feeds, profiles, tuple(further)), tuple(slices), tuple(names))
 
 
 # -- cuts ----------------------------------------------------------------------------------------------------------
@@ -261,8 +286,9 @@ def union(cases: Sequence[Case]) -> Union:
 def replace_by_input(case: Case, name: str, array: Array) -> Case:
     """The case in which the value is an input fed with ``array``, and what only served to compute it is gone.
 
-    The value keeps its name. When a node made it, outputs of the graph that name it are removed, since they would
-    show nothing but the input. GraphError when there is no such value or no output would remain.
+    The value keeps its name, and has no dynamic dimension. When a node made it, outputs of the graph that name it are
+    removed, since they would show nothing but the input. GraphError when there is no such value or no output would
+    remain.
     """
     position = next((index for index, value in enumerate(case.graph.inputs) if value.name == name), None)
     graph = _undefine(case.graph, name)
@@ -270,7 +296,8 @@ def replace_by_input(case: Case, name: str, array: Array) -> Case:
     new = Input(name, type_of(array), _valid_layout(layout, array.ndim))
     at = len(graph.inputs) if position is None else position
     graph = replace(graph, inputs=(*graph.inputs[:at], new, *graph.inputs[at:]))
-    return trim(Case(graph, {**case.feeds, name: array}, case.profiles))
+    further = tuple({**feeds, name: array} for feeds in case.further)
+    return trim(Case(graph, {**case.feeds, name: array}, case.profiles, further))
 
 
 def replace_by_constant(case: Case, name: str, array: Array) -> Case:
@@ -280,7 +307,7 @@ def replace_by_constant(case: Case, name: str, array: Array) -> Case:
     new = Constant(name, array, old.trainable if old else False)
     at = case.graph.constants.index(old) if old else len(graph.constants)
     graph = replace(graph, constants=(*graph.constants[:at], new, *graph.constants[at:]))
-    return trim(Case(graph, case.feeds, case.profiles))
+    return trim(Case(graph, case.feeds, case.profiles, case.further))
 
 
 def _undefine(graph: Graph, name: str) -> Graph:
@@ -326,7 +353,8 @@ def in_double(case: Case) -> Case:
 
     Types of results are widened likewise, which is a guess until executed values correct them (:func:`retype`).
     """
-    return Case(_double(case.graph), {name: widen(array) for name, array in case.feeds.items()}, dict(case.profiles))
+    feeds, *further = ({name: widen(array) for name, array in given.items()} for given in (case.feeds, *case.further))
+    return Case(_double(case.graph), feeds, dict(case.profiles), tuple(further))
 
 
 def widen(array: Array) -> Array:
@@ -365,7 +393,8 @@ def _retype_input(value: Input, values: Mapping[str, Array]) -> Input:
     array = values.get(value.name)
     if array is None:
         return value
-    return Input(value.name, type_of(array), _valid_layout(value.layout, array.ndim))
+    dynamic = value.dynamic if len(value.dynamic) == array.ndim else ()
+    return Input(value.name, type_of(array), _valid_layout(value.layout, array.ndim), dynamic)
 
 
 def _retype_node(node: Node, values: Mapping[str, Array]) -> Node:

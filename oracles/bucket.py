@@ -25,13 +25,16 @@ import re
 
 from generators.argument_classes import Form, dtype_kind, node_form
 from generators.frontends.printing import argument as argument_text
-from generators.graph import Argument, Case, Graph, Node, digest_of
+from generators.graph import Argument, Case, Graph, Input, Node, digest_of
+from generators.sizes import is_dynamic
 from generators.transforms import canonical
 from oracles.minimize import needs_special
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Signature, Stage
 
 __all__ = ["bucket_key", "needs_special", "structure", "title"]
 
+#: The sizes in the message of a mismatch.
+_SIZES = re.compile(r"\(at ([^();]*?)(?:, not at [^();]*)?(?:; [^()]*)?\)$")
 #: Element types in messages: NumPy's names, and ONNX's own for two of them.
 _TYPE = re.compile(r"\b(?:bfloat16|u?int(?:8|16|32|64)|float(?:16|32|64)?|double|complex(?:64|128)|bool)\b")
 _NAMES = {"float": "float32", "double": "float64"}
@@ -56,6 +59,9 @@ def bucket_key(signature: Signature, case: Case) -> str:
     if signature.kind in MISMATCH | DEADLY or not signature.detail:
         form["structure"] = structure(case)
         form["special"] = needs_special(case)
+    if is_dynamic(case.graph):
+        # What is left of a marking is needed for the failure.
+        form["dynamic"] = True
     return digest_of(json.dumps(form, sort_keys=True).encode())
 
 
@@ -80,17 +86,25 @@ def title(case: Case, observation: Observation) -> str:
     output's number and type, at most 160 characters.
     """
     graph = case.graph
-    types = graph.types()
+    types = {name: str(kind) for name, kind in graph.types().items()}
+    types |= {value.name: _marked(value) for value in graph.inputs if value.dynamic}
     first = next((types[name] for node in graph.nodes for name in node.references() if name in types), None)
     head = f"{_calls(graph)} {first}" if first else _calls(graph)
     seen = " ".join(observation.message.split())
     if observation.signature.kind in MISMATCH:
         _, found, tail = seen.partition("expected ")
-        seen = found + tail.partition(" (")[0] if found else seen
+        sizes = _SIZES.search(tail)
+        seen = found + tail.partition(" (")[0] + (f" at {sizes[1]}" if sizes else "") if found else seen
     elif observation.signature.kind is not Kind.EXCEPTION and not seen.startswith(str(observation.signature.kind)):
         seen = f"{observation.signature.kind}: {seen}" if seen else str(observation.signature.kind)
     seen = seen if len(seen) <= 160 else seen[:159] + "…"
     return f"{head}: {seen}" if seen else head
+
+
+def _marked(value: Input) -> str:
+    """The type of an input with its symbols, such as ``float32[s0,3]``."""
+    extents = (str(symbol or extent) for symbol, extent in zip(value.dynamic, value.type.shape, strict=True))
+    return f"{value.type.dtype}[{','.join(extents)}]"
 
 
 def _calls(graph: Graph) -> str:

@@ -136,7 +136,8 @@ class Tester(Protocol):
         ...
 
     def values(self, case: Case) -> dict[str, Array]:
-        """Every value of the case's graph by name, from eager execution."""
+        """Every value of the case's graph by name, from eager execution; of a case with further sizes a
+        :class:`generators.sizes.Recorded`."""
         ...
 
     @property

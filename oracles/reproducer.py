@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 
 from generators.frontends.onnx_eager import EAGER, RUN_CONTROL
 from generators.graph import Case, all_constants
+from generators.sizes import is_dynamic, marking_of
 from oracles.forking import Zygote, ZygoteError
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
 from oracles.processes import Process, kill_session, reap
@@ -90,6 +91,7 @@ def render(
     converter_name: str,
     convert_script: str,
     runtime_script: str | None = None,
+    load_script: str = "",
     versions: Sequence[str] = (),
     title: str = "",
     tolerance: Tolerance | None = None,
@@ -98,9 +100,11 @@ def render(
 
     ``frontend_source`` defines ``class Model``. ``convert_script`` goes from ``model`` and ``inputs`` to ``artifact``;
     ``runtime_script`` from ``artifact`` and ``feeds`` to ``actual``; it is needed for mismatches and for failures in
-    the runtime. ``versions`` are distributions (requirement strings will do) whose versions are printed. A value counts
-    as wrong when its error is above both the tolerance (default: the customary one of the element type) and the noise
-    bound recorded with the observation. ValueError when a needed runtime script is missing or the frontend is unknown.
+    the runtime. With dynamic dimensions, ``dynamic_shapes`` are there for both, and the latter is repeated at every
+    size but for the lines of ``load_script`` that it begins with. ``versions`` are distributions (requirement strings
+    will do) whose versions are printed. A value counts as wrong when its error is above both the tolerance (default:
+    the customary one of the element type) and the noise bound recorded with the observation. ValueError when a needed
+    runtime script is missing or the frontend is unknown.
     """
     if frontend not in _PACKAGES:
         raise ValueError(f"no reproducers for the frontend {frontend!r}")
@@ -112,6 +116,12 @@ def render(
     if kind in _CHILD:
         imports += ["signal", "subprocess"] + (["contextlib", "time"] if kind is Kind.MEMORY else [])
     types = case.graph.types()
+    if runtime_script is not None and case.further:
+        runtime_script = _at_every_size(runtime_script, load_script)
+    others = [
+        [tensor_source(feeds[value.name], frontend, value.layout) for value in case.graph.inputs]
+        for feeds in case.further
+    ]
     dtypes = [types[name].dtype for name in case.graph.outputs]
     inputs = [tensor_source(case.feeds[value.name], frontend, value.layout) for value in case.graph.inputs]
     constants = [
@@ -119,7 +129,8 @@ def render(
         for item in all_constants(case.graph)
         if f"CONSTANTS[{item.name!r}]" in frontend_source
     ]
-    unpack = any("unpack(" in text for text in (*inputs, *(text for _, text in constants)))
+    texts = [*inputs, *(text for _, text in constants), *(text for other in others for text in other)]
+    unpack = any("unpack(" in text for text in texts)
     if unpack:
         imports += ["base64", "zlib"]
     scripts = convert_script.rstrip() + (
@@ -165,6 +176,8 @@ def render(
             eager=_eager(case) if frontend == "onnx" else "",
             keras=frontend == "keras",
             inputs=_list(inputs),
+            others=[_list(other) for other in others],
+            dynamic=repr(marking_of(case.graph)) if is_dynamic(case.graph) else "",
             input_bits=input_bits,
             output_bits=dtypes,
             to_numpy=_to_numpy,
@@ -320,6 +333,20 @@ def _body(
         relative=repr(custom.relative) if custom else "0",
         absolute=repr(custom.absolute) if custom else "0",
         bound=_bound(observation),
+    )
+
+
+def _at_every_size(script: str, load: str) -> str:
+    """From ``sizes`` (inputs, feeds and expected outputs of each) to ``actual`` and ``expected`` of all of them."""
+    if not script.startswith(load):
+        load = ""
+    return (
+        f"{load}computed, wanted = [], []\n"
+        "for inputs, feeds, expected in sizes:\n"
+        f"{textwrap.indent(script.removeprefix(load).strip(), '    ')}\n"
+        "    computed += actual\n"
+        "    wanted += expected\n"
+        "actual, expected = computed, wanted\n"
     )
 
 

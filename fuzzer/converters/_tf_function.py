@@ -8,14 +8,25 @@ from fuzzer.failures import explain_exception, normalise
 from fuzzer.formats import Unsupported
 from fuzzer.onnx_artifacts import input_names
 from generators.frontends.base import LoadedModel
+from generators.sizes import marking_of
 
 #: The same as source text, for reproducers.
 TRACE = (
     "signature = [tf.TensorSpec(x.shape, x.dtype, name=f'input_{index}') for index, x in enumerate(inputs)]\n"
     "function = tf.function(model.__call__, input_signature=signature, autograph=False)\n"
 )
+#: For a graph with dynamic dimensions.
+TRACE_DYNAMIC = TRACE.replace(
+    "signature = [tf.TensorSpec(x.shape, x.dtype, name=f'input_{index}') for index, x in enumerate(inputs)]\n",
+    "marked = list(zip(inputs, dynamic_shapes))\n"
+    "shapes = [[None if axis in axes else n for axis, n in enumerate(x.shape)] for x, axes in marked]\n"
+    "specs = enumerate(zip(shapes, inputs))\n"
+    "signature = [tf.TensorSpec(shape, x.dtype, name=f'input_{index}') for index, (shape, x) in specs]\n",
+)
 #: For a functional Keras model, which takes a list.
-TRACE_KERAS = TRACE.replace("model.__call__", "lambda *inputs: model(list(inputs), training=False)")
+_CALL = ("model.__call__", "lambda *inputs: model(list(inputs), training=False)")
+TRACE_KERAS = TRACE.replace(*_CALL)
+TRACE_KERAS_DYNAMIC = TRACE_DYNAMIC.replace(*_CALL)
 
 
 def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
@@ -27,8 +38,10 @@ def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
     import tensorflow as tf
 
     signature = [
-        tf.TensorSpec(argument.shape, argument.dtype, name=name)
-        for argument, name in zip(model.arguments, input_names(model.graph), strict=True)
+        tf.TensorSpec(
+            [None if axis in axes else extent for axis, extent in enumerate(argument.shape)], argument.dtype, name=name
+        )
+        for argument, name, axes in zip(model.arguments, input_names(model.graph), marking_of(model.graph), strict=True)
     ]
     native = model.native
     called = (

@@ -30,6 +30,9 @@ class Converter(abc.ABC):
     default: ClassVar[bool] = True
     #: Whether :meth:`slices` cuts this converter's artifacts.
     sliceable: ClassVar[bool] = False
+    #: Whether :meth:`convert` marks the dimensions that are dynamic in the graph, and :meth:`dynamic_script` does so
+    #: too. Others are given static graphs only.
+    dynamic: ClassVar[bool] = False
     #: How many graphs to put into one conversion before anything has been learnt about this converter.
     pack: ClassVar[int] = 8
 
@@ -68,6 +71,11 @@ class Converter(abc.ABC):
     def script(self, settings: Settings) -> str:
         """Source lines for a stand-alone reproducer: from ``model`` (native) and ``inputs`` (list of native tensors)
         to ``artifact`` (bytes). Imports included; calls only the public API."""
+
+    def dynamic_script(self, settings: Settings) -> str:
+        """The same for a graph with dynamic dimensions, of which the list ``dynamic_shapes`` tells: for each input a
+        dictionary from axes to symbols."""
+        return self.script(settings)
 
 
 def converters() -> dict[str, Converter]:

@@ -19,6 +19,7 @@ class Identity(Converter):
     """Serialises the graph. With the runtime ``interpreter``, every finding is a defect of convfuzz."""
 
     target = Format.GRAPH
+    dynamic = True
     default = False
     requires: ClassVar[tuple[str, ...]] = ("safetensors",)
     stages: ClassVar[Mapping[str, Stage]] = {"generators": Stage.EXPORT}

@@ -27,6 +27,7 @@ class KerasOnnx(Converter):
     source = Format.KERAS
     target = Format.ONNX
     sliceable = True
+    dynamic = True
     requires = ("keras>=3.10", "tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
     pack = 4
     options: ClassVar[tuple[Option, ...]] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from fuzzer.converters._tf_function import TRACE_KERAS
+from fuzzer.converters._tf_function import TRACE_KERAS, TRACE_KERAS_DYNAMIC
 from fuzzer.converters.tf2onnx import Tf2Onnx
 from fuzzer.formats import Artifact, Format, Option, Settings
 from generators.frontends.base import LoadedModel
@@ -24,6 +24,7 @@ class KerasTf2Onnx(Tf2Onnx):
     requires: ClassVar[tuple[str, ...]] = ("keras>=3.10", *Tf2Onnx.requires)
     options: ClassVar[tuple[Option, ...]] = tuple(option for option in Tf2Onnx.options if option.name != "api")
     trace_script: ClassVar[str] = TRACE_KERAS
+    dynamic_trace_script: ClassVar[str] = TRACE_KERAS_DYNAMIC
     stages: ClassVar[Mapping[str, Stage]] = {**Tf2Onnx.stages, "keras": Stage.LOAD}
 
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:

@@ -27,6 +27,7 @@ class Onnx(Converter):
     )
     stages: ClassVar[Mapping[str, Stage]] = {"onnx": Stage.EXPORT}
     sliceable = True
+    dynamic = True
     pack = 16
 
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:

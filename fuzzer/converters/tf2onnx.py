@@ -11,7 +11,7 @@ import onnx
 
 from fuzzer.converters._tf2onnx_copies import quick_copies
 from fuzzer.converters._tf2onnx_graphs import StepFailed, quick_nodes, shared_graphs
-from fuzzer.converters._tf_function import TRACE, trace
+from fuzzer.converters._tf_function import TRACE, TRACE_DYNAMIC, trace
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
@@ -42,10 +42,12 @@ class Tf2Onnx(Converter):
     source = Format.TENSORFLOW
     target = Format.ONNX
     sliceable = True
+    dynamic = True
     requires: ClassVar[tuple[str, ...]] = ("tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
     pack = 4
     #: Source lines that make ``function`` and ``signature`` of the model.
     trace_script: ClassVar[str] = TRACE
+    dynamic_trace_script: ClassVar[str] = TRACE_DYNAMIC
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "opset", (15, 17, 18, 16, 14, 13, 12, 11, 10, 9), (4, 4, 4, 2, 1, 2, 1, 1, 0.3, 0.3), "ONNX opset asked for"
@@ -98,6 +100,9 @@ class Tf2Onnx(Converter):
 
     def slices(self, artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifact] | None:
         return slices(artifact, counts)
+
+    def dynamic_script(self, settings: Settings) -> str:
+        return self.script(settings).replace(self.trace_script, self.dynamic_trace_script)
 
     def script(self, settings: Settings) -> str:
         opset = int(settings.get("opset", self.options[0].values[0]))

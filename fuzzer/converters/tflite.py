@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from fuzzer.converters._flatbuffer_offsets import quick_offsets
-from fuzzer.converters._tf_function import TRACE, trace
+from fuzzer.converters._tf_function import TRACE, TRACE_DYNAMIC, trace
 from fuzzer.converters._tflite_quantization import QUANTIZATION, quantization, quantization_script, set_quantization
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising, root_cause
 from fuzzer.flatbuffer import code_name, numbered, operator_name
-from fuzzer.formats import Artifact, Format, InvalidModel, Option, Settings, Unsupported
+from fuzzer.formats import Artifact, Extents, Format, InvalidModel, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import contradiction, input_names
 from fuzzer.quantized_tflite import error_bounds
 from generators.frontends.base import LoadedModel
 from generators.graph import Array
+from generators.sizes import is_dynamic
 from oracles.outcome import Stage
 from oracles.quantization import ErrorBounds
 
@@ -42,6 +43,7 @@ class TFLite(Converter):
     name = "tflite"
     source = Format.TENSORFLOW
     target = Format.TFLITE
+    dynamic = True
     requires: ClassVar[tuple[str, ...]] = ("tensorflow>=2.20",)
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
@@ -143,6 +145,9 @@ class TFLite(Converter):
             )
         return lines + quantization_script(settings) + "artifact = converter.convert()\n"
 
+    def dynamic_script(self, settings: Settings) -> str:
+        return self.script(settings).replace(TRACE, TRACE_DYNAMIC)
+
     def prepared_script(self, settings: Settings) -> str:
         """Source lines for :meth:`prepared`, to ``converter``."""
         return TRACE + _FROM_FUNCTION
@@ -157,13 +162,18 @@ def _artifact(data: bytes, model: LoadedModel) -> Artifact:
     """Inputs and outputs by their names in the signature; the order of a subgraph's inputs and outputs is arbitrary."""
     inputs: dict[str, int] = {}
     found: dict[str, int] = {}
+    extents: dict[str, Extents] = {}
     with _reading(data) as flat:
         if flat.SignatureDefsLength():
             inputs, found = _signature(flat, 0)
+        if is_dynamic(model.graph):
+            extents = {name: _declared(flat.Subgraphs(0).Tensors(index))[1] for name, index in inputs.items()}
     wanted = [f"output_{index}" for index in range(len(model.graph.outputs))]
     outputs = [*(name for name in wanted if name in found), *sorted(set(found) - set(wanted))]
     names = input_names(model.graph)
-    return Artifact(Format.TFLITE, data, tuple(name if name in inputs else None for name in names), tuple(outputs))
+    given = tuple(name if name in inputs else None for name in names)
+    declared = tuple(extents.get(name) for name in names) if extents else ()
+    return Artifact(Format.TFLITE, data, given, tuple(outputs), extents=declared)
 
 
 @contextmanager

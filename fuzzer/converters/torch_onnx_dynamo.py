@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,11 +18,12 @@ from fuzzer.converters._torch_registry import warm_registry
 from fuzzer.converters._torch_tracing import sparing_tracing
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
-from fuzzer.formats import Artifact, Format, Option, Settings
+from fuzzer.formats import Artifact, Extents, Format, Option, Settings
 from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from generators.graph import Graph
+from generators.sizes import is_dynamic, marking_of, symbols_of
 from oracles.outcome import Stage
 
 
@@ -54,6 +56,9 @@ REFUSALS = (
         Refusal(r"^([^\n]*\b(?:only|not)\b[^\n]*\b(?:supported|implemented)\b[^\n]*)", r"\1", kind, scrub=True)
         for kind in ("AssertionError", "NotImplementedError", "ValueError")
     ),
+    # What torch.export finds of a dynamic dimension by tracing, and states, contradicts that it may have any extent.
+    Refusal(r"Constraints violated", "constraints on dynamic dimensions"),
+    Refusal(r"conflicts between user-specified ranges and inferred ranges", "constraints on dynamic dimensions"),
     # torch.export's documented limits: shapes or branches that depend on the elements of a tensor.
     Refusal(r"", "data-dependent expression", "GuardOnDataDependentSymNode"),
     Refusal(r"", r"data-dependent output shape", "DynamicOutputShapeException"),
@@ -70,6 +75,7 @@ class TorchOnnxDynamo(Converter):
     source = Format.TORCH
     target = Format.ONNX
     sliceable = True
+    dynamic = True
     requires = ("torch>=2.9", "onnxscript>=0.5", "onnx>=1.20")
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
@@ -78,6 +84,9 @@ class TorchOnnxDynamo(Converter):
         Option("external_data", (False, True), (4, 1), "tensors in a file beside the model"),
         Option(
             "keep_initializers_as_inputs", (False, True), (9, 1), "list the model's tensors as inputs with defaults"
+        ),
+        Option(
+            "dims", ("Dim", "Dim.DYNAMIC", "Dim.AUTO", "name"), (5, 2, 1, 1), "how dynamic dimensions are given, if any"
         ),
     )
     stages: ClassVar[Mapping[str, Stage]] = {
@@ -124,6 +133,7 @@ class TorchOnnxDynamo(Converter):
                 model.native,
                 model.arguments,
                 dynamo=True,
+                dynamic_shapes=_dynamic_shapes(graph, str(settings.get("dims", "Dim"))),
                 input_names=list(input_names(graph)),
                 output_names=list(output_names(graph)),
                 opset_version=int(settings.get("opset", self.options[0].values[0])),
@@ -133,8 +143,12 @@ class TorchOnnxDynamo(Converter):
             )
             keep = bool(settings.get("keep_initializers_as_inputs", False))
             if settings.get("external_data", False) or keep:
-                return _saved(program, graph, keep, external_data=bool(settings.get("external_data", False)))
-            return positional_artifact(program.model_proto, graph)
+                artifact = _saved(program, graph, keep, external_data=bool(settings.get("external_data", False)))
+            else:
+                artifact = positional_artifact(program.model_proto, graph)
+        if is_dynamic(graph):
+            artifact = replace(artifact, ranges=_ranges(program.exported_program, artifact.extents))
+        return artifact
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
         validate_onnx(artifact, model.graph)
@@ -162,6 +176,21 @@ class TorchOnnxDynamo(Converter):
             f"{written}"
         )
 
+    def dynamic_script(self, settings: Settings) -> str:
+        dims = str(settings.get("dims", "Dim"))
+        each = {
+            "Dim": "dims[name]",
+            "name": "name",
+        }.get(dims, f"torch.export.{dims}")
+        made = (
+            "dims = {name: torch.export.Dim(name) for axes in dynamic_shapes for name in axes.values()}\n"
+            if dims == "Dim"
+            else ""
+        )
+        shapes = f"shapes = tuple({{axis: {each} for axis, name in axes.items()}} for axes in dynamic_shapes)\n"
+        script = self.script(settings).replace("verbose=False,", "dynamic_shapes=shapes, verbose=False,")
+        return script.replace("program = ", f"{made}{shapes}program = ", 1)
+
 
 def _saved(program: Any, graph: Graph, keep: bool, *, external_data: bool) -> Artifact:
     """The artifact as ``program.save`` writes it, with the files beside it."""
@@ -174,3 +203,35 @@ def _saved(program: Any, graph: Graph, keep: bool, *, external_data: bool) -> Ar
             if path.is_file()
         }
     return positional_artifact(onnx.ModelProto.FromString(files.pop("model.onnx")), graph, files=files)
+
+
+def _dynamic_shapes(graph: Graph, dims: str) -> tuple[dict[int, Any], ...] | None:
+    """What ``torch.export`` is told of the dynamic dimensions, one way or another; None when there are none."""
+    from torch.export import Dim
+
+    if not is_dynamic(graph):
+        return None
+    named = {symbol: Dim(symbol) for symbol in symbols_of(graph)}
+    each: Callable[[str], Any] = {
+        "Dim": named.__getitem__,
+        "Dim.DYNAMIC": lambda symbol: Dim.DYNAMIC,
+        "Dim.AUTO": lambda symbol: Dim.AUTO,
+        "name": lambda symbol: symbol,
+    }[dims]
+    return tuple({axis: each(symbol) for axis, symbol in axes.items()} for axes in marking_of(graph))
+
+
+def _ranges(program: Any, extents: Sequence[Extents]) -> dict[str, tuple[int, int | None]]:
+    """What ``torch.export`` has found of the extents that a symbol of the model may have."""
+    nodes = {node.name: node for node in program.graph.nodes}
+    found: dict[str, tuple[int, int | None]] = {}
+    for name, declared in zip(program.graph_signature.user_inputs, extents, strict=False):
+        value = nodes[name].meta.get("val") if name in nodes else None
+        for symbol, extent in zip(declared or (), getattr(value, "shape", ()), strict=False):
+            if not isinstance(symbol, str) or isinstance(extent, int):
+                continue
+            range_of = program.range_constraints.get(extent.node.expr)
+            if range_of is not None:
+                upper = range_of.upper
+                found[symbol] = int(range_of.lower), int(upper) if upper.is_Integer else None
+    return found

@@ -16,6 +16,7 @@ from fuzzer.formats import Artifact, Format, Option, Settings
 from fuzzer.onnx_artifacts import input_names, named_artifact, output_names, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
+from generators.sizes import marking_of
 from oracles.outcome import Stage
 
 REFUSALS = (
@@ -30,6 +31,10 @@ REFUSALS = (
     Refusal(r"ONNX export does (?:NOT|not) support (?:exporting )?([^.\n]+)", r"\1", scrub=True),
     Refusal(r"^(ONNX does not support [^.\n]+)", r"\1", "OnnxExporterError", scrub=True),
     Refusal(r"ONNX export failed on (\w+), which is not implemented for opset", r"\1"),
+    # Raised with dynamic dimensions only: what the tracer warns of is that their extents may be constants in a trace.
+    Refusal(
+        r"might cause the trace to be incorrect|might not generalize", "tracing of dynamic shapes", "TracerWarning"
+    ),
     Refusal(
         r"^(?:.*[.:] )?([\w' =!.()]+ (?:is|are) (?:currently )?not supported[^\[\n.]*)",
         r"\1",
@@ -46,6 +51,7 @@ class TorchOnnxTorchScript(Converter):
     source = Format.TORCH
     target = Format.ONNX
     sliceable = True
+    dynamic = True
     requires = ("torch>=2.9", "onnx>=1.20")
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
@@ -81,8 +87,12 @@ class TorchOnnxTorchScript(Converter):
         graph = model.graph
         names = input_names(graph)
         file = io.BytesIO()
+        axes = {name: marked for name, marked in zip(names, marking_of(graph), strict=True) if marked}
         with recognising(REFUSALS), warnings.catch_warnings(), torch.no_grad(), sparing_iteration():
             warnings.simplefilter("ignore")
+            if axes:
+                # The tracer itself says where it takes an extent for a constant.
+                warnings.simplefilter("error", torch.jit.TracerWarning)
             torch.onnx.export(
                 model.native,
                 model.arguments,
@@ -90,6 +100,7 @@ class TorchOnnxTorchScript(Converter):
                 dynamo=False,
                 input_names=list(names),
                 output_names=list(output_names(graph)),
+                dynamic_axes=axes or None,
                 opset_version=int(settings.get("opset", self.options[0].values[0])),
                 do_constant_folding=bool(settings.get("do_constant_folding", True)),
                 keep_initializers_as_inputs=bool(settings.get("keep_initializers_as_inputs", False)),
@@ -121,3 +132,8 @@ class TorchOnnxTorchScript(Converter):
             ")\n"
             "artifact = file.getvalue()\n"
         )
+
+    def dynamic_script(self, settings: Settings) -> str:
+        names = "input_names=[f'input_{index}' for index in range(len(inputs))],"
+        axes = "dynamic_axes={f'input_{index}': axes for index, axes in enumerate(dynamic_shapes) if axes},"
+        return self.script(settings).replace(names, f"{names}\n    {axes}")

@@ -51,6 +51,15 @@ class Runtime(abc.ABC):
         for types that NumPy or the runtime lack can be left out; empty when they are not known. ``quantized`` tells of
         an artifact whose inputs or outputs may be integers that stand for real numbers."""
 
+    def dynamic_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+        """The same for a model with dynamic dimensions, which may have to be told their extents."""
+        return self.script(settings, dtypes)
+
+    def load_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+        """The first lines of :meth:`dynamic_script`, which do not depend on the feeds: a session that they make
+        is used again at every size of a model with dynamic dimensions. Empty when there are none."""
+        return ""
+
 
 def runtimes() -> dict[str, Runtime]:
     """All installed runtimes by name, available or not."""

@@ -37,11 +37,14 @@ _EMPTY = re.compile(r"Invalid tensor size")
 
 @dataclass
 class Session:
-    """An interpreter with its tensors allocated; descriptions of inputs and outputs by name."""
+    """An interpreter, its tensors allocated unless inputs have dynamic dimensions; descriptions of inputs and outputs
+    by name."""
 
     interpreter: Any
     inputs: Mapping[str, Mapping[str, Any]]
     outputs: Mapping[str, Mapping[str, Any]]
+    #: The shapes that inputs with dynamic dimensions have been given, by their index; none before the first run.
+    shapes: dict[int, tuple[int, ...] | None]
 
 
 class LiteRT(Runtime):
@@ -81,8 +84,11 @@ class LiteRT(Runtime):
             )
             # The runner is dropped at once: while it exists, the interpreter refuses to allocate.
             inputs, outputs = _details(interpreter)
-            interpreter.allocate_tensors()
-        return Session(interpreter, inputs, outputs)
+            shapes = _dynamic_shapes(interpreter)
+            # A dynamic dimension is 1 until it is told to be something else, which need not make sense.
+            if not shapes:
+                interpreter.allocate_tensors()
+        return Session(interpreter, inputs, outputs, shapes)
 
     def run(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         interpreter = session.interpreter
@@ -93,6 +99,8 @@ class LiteRT(Runtime):
             return [_dequantized(_tensor(interpreter, detail), detail) for detail in found]
 
     def _invoke(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> None:
+        if session.shapes:
+            _resize(session, artifact, feeds)
         for name, feed in zip(artifact.inputs, feeds, strict=True):
             if name is not None:
                 detail = session.inputs[name]
@@ -116,15 +124,15 @@ class LiteRT(Runtime):
         return found
 
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
-        resolver = _RESOLVERS[str(settings.get("kernels", "xnnpack"))]
-        given, imported = "", ""
-        if int(settings.get("threads", 1)) > 1:
-            given += f", num_threads={settings['threads']}"
-        if resolver != "BUILTIN":
-            given += f", experimental_op_resolver_type=OpResolverType.{resolver}"
-            imported = ", OpResolverType"
-        script = _QUANTIZED if quantized else _SCRIPT
-        return script.replace("GIVEN", given).replace("IMPORTED", imported)
+        if quantized:
+            return _filled(_QUANTIZED, settings)
+        return self.load_script(settings) + "interpreter.allocate_tensors()\n" + _RUN
+
+    def load_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+        return _filled(_LOAD, settings)
+
+    def dynamic_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
+        return self.load_script(settings) + _RESIZE + _RUN
 
 
 _RESOLVERS = {"xnnpack": "BUILTIN", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
@@ -159,6 +167,36 @@ def _dequantized(array: Array, detail: Mapping[str, Any]) -> Array:
     return np.asarray((array.astype(np.float32) - zero) * np.float32(scale))
 
 
+def _filled(script: str, settings: Settings) -> str:
+    """The lines with what the interpreter is given."""
+    resolver = _RESOLVERS[str(settings.get("kernels", "xnnpack"))]
+    given, imported = "", ""
+    if int(settings.get("threads", 1)) > 1:
+        given += f", num_threads={settings['threads']}"
+    if resolver != "BUILTIN":
+        given += f", experimental_op_resolver_type=OpResolverType.{resolver}"
+        imported = ", OpResolverType"
+    return script.replace("GIVEN", given).replace("IMPORTED", imported)
+
+
+def _dynamic_shapes(interpreter: Any) -> dict[int, tuple[int, ...] | None]:
+    details = interpreter.get_input_details()
+    return {detail["index"]: None for detail in details if -1 in detail.get("shape_signature", ())}
+
+
+def _resize(session: Session, artifact: Artifact, feeds: Sequence[Array]) -> None:
+    """Give the inputs with dynamic dimensions the shapes of these feeds."""
+    changed = False
+    for name, feed in zip(artifact.inputs, feeds, strict=True):
+        index = session.inputs[name]["index"] if name is not None else -1
+        if index in session.shapes and session.shapes[index] != feed.shape:
+            session.interpreter.resize_tensor_input(index, feed.shape)
+            session.shapes[index] = feed.shape
+            changed = True
+    if changed:
+        session.interpreter.allocate_tensors()
+
+
 def _tensor(interpreter: Any, detail: Mapping[str, Any]) -> Array:
     """A copy of an output. The binding refuses to read a tensor without elements, so that one is made here."""
     try:
@@ -170,7 +208,7 @@ def _tensor(interpreter: Any, detail: Mapping[str, Any]) -> Array:
         raise
 
 
-_SCRIPT = """\
+_LOAD = """\
 from ai_edge_litert.interpreter import InterpreterIMPORTED
 
 interpreter = Interpreter(model_content=artifactGIVEN)
@@ -178,7 +216,13 @@ runner = interpreter.get_signature_runner()
 inputs = {name: detail['index'] for name, detail in runner.get_input_details().items()}
 outputs = {name: detail['index'] for name, detail in runner.get_output_details().items()}
 del runner  # holds a reference into the interpreter
+"""
+_RESIZE = """\
+for name, index in inputs.items():
+    interpreter.resize_tensor_input(index, feeds[int(name.removeprefix('input_'))].shape)
 interpreter.allocate_tensors()
+"""
+_RUN = """\
 for name, index in inputs.items():
     interpreter.set_tensor(index, feeds[int(name.removeprefix('input_'))])
 interpreter.invoke()

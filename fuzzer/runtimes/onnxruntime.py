@@ -104,9 +104,12 @@ class OnnxRuntime(Runtime):
         return outputs
 
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
+        awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
+        return self.load_script(settings) + (_AWKWARD if awkward else _PLAIN)
+
+    def load_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         level = str(settings.get("optimization", "enable_all")).upper()
         provider = str(settings.get("provider", "CPUExecutionProvider"))
-        awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
         lines = [] if level == "ENABLE_ALL" else [_LEVEL.replace("LEVEL", level)]
         if int(settings.get("threads", 1)) > 1:
             lines.append(f"options.intra_op_num_threads = {settings['threads']}\n")
@@ -114,7 +117,7 @@ class OnnxRuntime(Runtime):
         session = _SESSION.replace("PROVIDER", provider).replace(
             "artifact,", "artifact, options," if lines else "artifact,"
         )
-        return "import onnxruntime\n\n" + "".join(options) + session + (_AWKWARD if awkward else _PLAIN)
+        return "import onnxruntime\n\n" + "".join(options) + session
 
 
 def _session(artifact: Artifact, settings: Settings) -> Any:

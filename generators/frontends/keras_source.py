@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements
 from generators.graph import Argument, Constant, DType, Graph, Node, Symbol, references
+from generators.sizes import marking_of
 
 #: Keyword of a node for the layer's weights.
 WEIGHTS = "weights"
@@ -51,11 +52,11 @@ def print_function(graph: Graph, name: str) -> str:
     for value in graph.inputs:
         names(value.name)
     lines = [f"def {name}():"]
-    for index, value in enumerate(graph.inputs):
+    for index, (value, axes) in enumerate(zip(graph.inputs, marking_of(graph), strict=True)):
         kind = value.type
+        shape = tuple(None if axis in axes else extent for axis, extent in enumerate(kind.shape))
         lines.append(
-            f"    {names(value.name)} = keras.Input(batch_shape={kind.shape!r}, dtype={kind.dtype!r}, "
-            f"name='input_{index}')"
+            f"    {names(value.name)} = keras.Input(batch_shape={shape!r}, dtype={kind.dtype!r}, name='input_{index}')"
         )
     layers: dict[str, str] = {}
     setting: list[str] = []

@@ -14,7 +14,8 @@ from generators.frontends.onnx_nodes import (
 )
 from generators.frontends.onnx_schema import NEWEST, OLDEST, element_text, has_kernel, opsets
 from generators.frontends.printing import LITERAL_ELEMENTS, argument, elements, number
-from generators.graph import DTYPES, Argument, Constant, Graph, Node, Ref, TensorType, all_nodes, all_types
+from generators.graph import DTYPES, Argument, Constant, Graph, Input, Node, Ref, TensorType, all_nodes, all_types
+from generators.sizes import is_dynamic
 
 
 def print_module(graph: Graph, name: str) -> str:
@@ -37,11 +38,12 @@ def print_module(graph: Graph, name: str) -> str:
         if node.target not in CONTROL_FLOW and (highest != NEWEST or not there):
             key = top.get(id(node))
             others[names(node.outputs[0].name) if key is None else key] = highest if there else 0
-    bodies = _Bodies(names, types)
+    unknown = is_dynamic(graph)
+    bodies = _Bodies(names, types, unknown)
     nodes = [bodies.node(node, index) for index, node in enumerate(graph.nodes)]
     nodes += [f'onnx.helper.make_node("Identity", [{names(of)!r}], [{output!r}])' for of, output in aliases]
-    inputs = [_input(f"input_{index}", value.type) for index, value in enumerate(graph.inputs)]
-    outputs = [_output(f"output_{index}", types[value]) for index, value in enumerate(graph.outputs)]
+    inputs = [_input(f"input_{index}", value) for index, value in enumerate(graph.inputs)]
+    outputs = [_output(f"output_{index}", types[value], unknown) for index, value in enumerate(graph.outputs)]
     constants = [_constant(constant, names(constant.name)) for constant in graph.constants]
     lines = [
         f"class {name}:",
@@ -63,9 +65,11 @@ def print_module(graph: Graph, name: str) -> str:
 
 
 class _Bodies:
-    """Expressions for nodes; ``lines`` are the statements that make the bodies they have, innermost first."""
+    """Expressions for nodes; ``lines`` are the statements that make the bodies they have, innermost first. Shapes of
+    what is in bodies are ``unknown`` where dimensions are dynamic."""
 
-    def __init__(self, names: Callable[[str], str], types: Mapping[str, TensorType]) -> None:
+    def __init__(self, names: Callable[[str], str], types: Mapping[str, TensorType], unknown: bool) -> None:
+        self._unknown = unknown
         self.lines: list[str] = []
         self._names = names
         self._types = types
@@ -96,8 +100,8 @@ class _Bodies:
         types = [self._types[name] for name in body.outputs]
         parts = {
             "nodes": nodes,
-            "inputs": [_output(self._names(value.name), value.type) for value in body.inputs],
-            "outputs": [_output(name, kind) for name, kind in zip(outputs, types, strict=True)],
+            "inputs": [_output(self._names(value.name), value.type, self._unknown) for value in body.inputs],
+            "outputs": [_output(name, kind, self._unknown) for name, kind in zip(outputs, types, strict=True)],
             "initializers": [_constant(constant, self._names(constant.name)) for constant in body.constants],
         }
         listed = [line for key, items in parts.items() for line in _listed(f"{variable}_{key}", items)]
@@ -151,14 +155,18 @@ def _attribute(key: str, value: Argument) -> str:
     return argument(value, repr, element_text)
 
 
-def _input(name: str, kind: TensorType) -> str:
-    dims = [f"{name}_{axis}" for axis in range(kind.rank)]
-    shape = f"{dims} if symbolic else {list(kind.shape)}" if dims else "[]"
+def _input(name: str, value: Input) -> str:
+    kind, marking = value.type, value.dynamic or (None,) * value.type.rank
+    dims = [symbol or f"{name}_{axis}" for axis, symbol in enumerate(marking)]
+    extents = [symbol or extent for symbol, extent in zip(marking, kind.shape, strict=True)]
+    shape = f"{dims} if symbolic else {extents}" if dims else "[]"
     return f'onnx.helper.make_tensor_value_info("{name}", {element_text(kind.dtype)}, {shape})'
 
 
-def _output(name: str, kind: TensorType) -> str:
+def _output(name: str, kind: TensorType, unknown: bool) -> str:
     shape = f"[None] * {kind.rank} if symbolic else {list(kind.shape)}" if kind.rank else "[]"
+    if unknown and kind.rank:
+        shape = f"[None] * {kind.rank}"
     return f'onnx.helper.make_tensor_value_info("{name}", {element_text(kind.dtype)}, {shape})'
 
 

@@ -170,8 +170,14 @@ def _like(draw: Draw, slot: Slot, kind: TensorType) -> Handle:
     if draw.flag(0.9):
         fitting = [handle for handle in draw.at_hand() if handle.type == kind and _fits(slot, handle)]
         if fitting:
-            return draw.choice(fitting)
+            return _chosen(draw, slot, fitting)
     return draw.tensor(kind.shape, kind.dtype, draw.choice(slot.profiles), reuse=False)
+
+
+def _chosen(draw: Draw, slot: Slot, fitting: list[Handle]) -> Handle:
+    handle = draw.choice(fitting)
+    draw.require(handle, lambda handle: _fits(slot, handle))
+    return handle
 
 
 def _elastic(draw: Draw, slot: Slot, dtype: str, shape: tuple[int, ...] | None) -> Handle:
@@ -181,7 +187,7 @@ def _elastic(draw: Draw, slot: Slot, dtype: str, shape: tuple[int, ...] | None) 
         if shape is not None:
             fitting = [handle for handle in fitting if _broadcasts(handle.shape, shape)]
         if fitting:
-            return draw.choice(fitting)
+            return _chosen(draw, slot, fitting)
     fresh = draw.shape() if shape is None else draw.broadcast_shape(shape)
     if shape is not None and not _broadcasts(fresh, shape):
         fresh = shape

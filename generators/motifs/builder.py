@@ -291,6 +291,10 @@ def _divided(fresh: Fresh, names: Mapping[str, Handle]) -> tuple[Fresh, Fresh]:
         (used if constant.name in names else rest).constants.append(constant)
     for handle in fresh.handles:
         (used if handle.name in names else rest).handles.append(handle)
+    for name, elements in fresh.elements.items():
+        (used if name in names else rest).elements[name] = elements
+    for name, condition in fresh.conditions:
+        (used if name in names else rest).conditions.append((name, condition))
     for name, profile in fresh.profiles.items():
         (used if name in names else rest).profiles[name] = profile
     return used, rest

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from generators.graph import Argument, Array, Case, Constant, Graph, Input, Node, type_of
-from generators.transforms import map_arguments
+from generators.graph import Argument, Array, Case, Constant, Graph, Input, Node, TensorType, type_of
+from generators.sizes import fitted, remarked
+from generators.transforms import map_arguments, with_graph
 from oracles.minimize.returned import idle_inputs
 from oracles.minimize.simplicity import simplicity
 
@@ -41,23 +42,42 @@ def compose(case: Case, edits: Iterable[Edit]) -> Case:
 
 
 def tensors(case: Case) -> dict[str, Array]:
-    """The data of inputs and constants by name, inputs first."""
+    """The data of inputs and constants by name, inputs first; of inputs at further sizes by their names and the number
+    of the size (:func:`further_name`). The case is in canonical form, whose names do not look like that."""
     found = {value.name: case.feeds[value.name] for value in case.graph.inputs}
     found.update((constant.name, constant.data) for constant in case.graph.constants)
+    for number, feeds in enumerate(case.further, 1):
+        found.update((further_name(value.name, number), feeds[value.name]) for value in case.graph.inputs)
     return found
+
+
+def further_name(name: str, number: int) -> str:
+    """What :func:`tensors` calls an input at the further size of that number, from 1."""
+    return f"{name}@{number}"
+
+
+def siblings(case: Case, name: str) -> list[str]:
+    """The names in :func:`tensors` of all sizes of the input or constant that has this one."""
+    base = name.partition("@")[0]
+    inputs = {value.name for value in case.graph.inputs}
+    numbers = range(1, len(case.further) + 1) if base in inputs else ()
+    return [base, *(further_name(base, number) for number in numbers)]
 
 
 def with_tensors(case: Case, changed: Mapping[str, Array]) -> Case:
     """The case with the data of some inputs and constants replaced, their types and layouts with it.
 
-    A layout that no longer fits the rank becomes dense.
+    A layout that no longer fits the rank becomes dense. Dimensions that are left stay dynamic; data at further sizes
+    that no longer goes with the first (another element type or rank, another extent of a static dimension) is made
+    from the first, or resized.
     """
     graph = case.graph
     inputs = []
     for value in graph.inputs:
         if value.name in changed:
             kind = type_of(changed[value.name])
-            inputs.append(Input(value.name, kind, value.layout if kind.rank == len(value.layout) else ()))
+            layout = value.layout if kind.rank == len(value.layout) else ()
+            inputs.append(Input(value.name, kind, layout, _marking(value, kind)))
         else:
             inputs.append(value)
     constants = tuple(
@@ -67,7 +87,44 @@ def with_tensors(case: Case, changed: Mapping[str, Array]) -> Case:
         for item in graph.constants
     )
     feeds = {value.name: changed.get(value.name, case.feeds[value.name]) for value in inputs}
-    return replace(case, graph=replace(graph, inputs=tuple(inputs), constants=constants), feeds=feeds)
+    result = replace(case, graph=replace(graph, inputs=tuple(inputs), constants=constants), feeds=feeds)
+    if not case.further:
+        return result
+    further = tuple(
+        {
+            value.name: _agreeing(
+                value, feeds[value.name], changed.get(further_name(value.name, number), old[value.name])
+            )
+            for value in inputs
+        }
+        for number, old in enumerate(case.further, 1)
+    )
+    return remarked(replace(result, further=further))
+
+
+def _marking(value: Input, kind: TensorType) -> tuple[str | None, ...]:
+    """The marking of an input in a new type: where it has lost dimensions, leading or trailing ones, or else the last
+    that makes the rest agree."""
+    old, rank = value.type, kind.rank
+    if not value.dynamic or rank == old.rank:
+        return value.dynamic
+    lost = old.rank - rank
+    marking = value.dynamic[lost:] if lost > 0 else ()
+    if lost > 0 and kind.shape != old.shape[lost:]:
+        marking = value.dynamic[:rank]
+        for axis in range(old.rank) if lost == 1 else ():
+            if old.shape[:axis] + old.shape[axis + 1 :] == kind.shape:
+                marking = value.dynamic[:axis] + value.dynamic[axis + 1 :]
+    return marking if any(marking) else ()
+
+
+def _agreeing(value: Input, first: Array, further: Array) -> Array:
+    """Data at a further size that goes with that at the first."""
+    if further.dtype != first.dtype or further.ndim != first.ndim:
+        further = first if further.ndim != first.ndim else fitted(first, further.shape)
+    marking = value.dynamic or (None,) * first.ndim
+    extents = zip(first.shape, further.shape, marking, strict=True)
+    return fitted(further, [other if symbol else extent for extent, other, symbol in extents])
 
 
 def with_nodes(case: Case, nodes: Iterable[Node]) -> Case:
@@ -82,11 +139,7 @@ def with_nodes(case: Case, nodes: Iterable[Node]) -> Case:
         nodes,
         case.graph.outputs,
     )
-    return Case(
-        graph,
-        {value.name: case.feeds[value.name] for value in graph.inputs},
-        {name: profile for name, profile in case.profiles.items() if name in used},
-    )
+    return with_graph(case, graph)
 
 
 def change_node(case: Case, index: int, change: Callable[[Node], Node | None]) -> Case | None:

@@ -41,6 +41,9 @@ def digest(case: Case) -> str:
         state.update(constant.data.tobytes())
     for value in graph.inputs:
         state.update(case.feeds[value.name].tobytes())
+        for feeds in case.further:
+            state.update(repr(feeds[value.name].shape).encode())
+            state.update(feeds[value.name].tobytes())
     return state.hexdigest()
 
 
@@ -236,7 +239,8 @@ def _defined(seen: Observation) -> bool:
 
 
 def _holds_empty(case: Case) -> bool:
-    return not all(kind.size for kind in case.graph.types().values())
+    further = (array.size for feeds in case.further for array in feeds.values())
+    return not (all(kind.size for kind in case.graph.types().values()) and all(further))
 
 
 def _packs(cases: Sequence[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]]:

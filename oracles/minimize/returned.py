@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from generators.graph import Case, Graph
+from generators.sizes import remarked, static
 from generators.transforms import drop_dead, with_graph
 
 
@@ -46,10 +47,19 @@ def as_in(case: Case, part: Case) -> Case:
     # Values of the whole case come first, so that a returned input keeps its place.
     inputs = [
         *(value for value in graph.inputs if value.name in present or value.name in wanted),
-        *(value for value in part.graph.inputs if value.name not in passed),
+        # What varies among them with the sizes is marked below, together with what varies alike.
+        *(replace(value, dynamic=()) for value in part.graph.inputs if value.name not in passed),
     ]
     held = {constant.name for constant in part.graph.constants}
     constants = tuple(constant for constant in graph.constants if constant.name in held or constant.name in wanted)
     whole = replace(part.graph, inputs=tuple(inputs), constants=constants, outputs=tuple(outputs))
     feeds = {**case.feeds, **part.feeds}
-    return with_graph(Case(whole, feeds, {**case.profiles, **part.profiles}), whole)
+    profiles = {**case.profiles, **part.profiles}
+    if len(part.further) == len(case.further):
+        both = zip(case.further, part.further, strict=True)
+        result = Case(whole, feeds, profiles, tuple({**old, **new} for old, new in both))
+        result = with_graph(result, whole)
+        return remarked(result) if case.further else result
+    # Sizes of the part are other ones: it is the whole at the first.
+    first = static(Case(whole, feeds, profiles))
+    return with_graph(first, first.graph)

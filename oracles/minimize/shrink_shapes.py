@@ -18,7 +18,7 @@ import numpy as np
 
 from generators.graph import Argument, Array, Case, Node
 from generators.transforms import map_arguments
-from oracles.minimize.edits import Edit, change_node, map_literals, tensors, with_nodes, with_tensors
+from oracles.minimize.edits import Edit, change_node, map_literals, siblings, tensors, with_nodes, with_tensors
 from oracles.minimize.literals import Path, arguments, replace_argument
 
 NAME = "shapes"
@@ -295,9 +295,11 @@ def _without_axis(rank: int, axis: int) -> Callable[[Case], Case | None]:
 
 def _one_leading(name: str) -> Callable[[Case], Case | None]:
     def apply(case: Case) -> Case | None:
-        array = tensors(case).get(name)
+        arrays = tensors(case)
+        array = arrays.get(name)
         if array is None or array.ndim < 2 or not array.size:
             return None
-        return with_tensors(case, {name: _drop(array, 0)})
+        every = [other for other in siblings(case, name) if arrays[other].shape[0]]
+        return with_tensors(case, {other: _drop(arrays[other], 0) for other in every})
 
     return apply

@@ -40,17 +40,23 @@ def dtype_cost(name: str) -> int:
 
 
 def simplicity(case: Case) -> Key:
-    """Sort key: nodes, those of bodies included, then whether special values are there, tensors, elements, ranks,
-    outputs, dtypes, arguments, constants, layouts and at last the elements themselves."""
+    """Sort key: nodes, those of bodies included, then whether special values are there, dynamic dimensions, further
+    sizes, tensors, elements, ranks, outputs, dtypes, arguments, constants, layouts and at last the elements
+    themselves."""
     graph = case.graph
     constants = list(all_constants(graph))
+    further = [feeds[value.name] for feeds in case.further for value in graph.inputs]
     arrays = [*(case.feeds[value.name] for value in graph.inputs), *(constant.data for constant in constants)]
     kinds = [*(value.type for value in graph.inputs), *(constant.type for constant in constants)]
     return (
         node_count(graph),
-        any(is_special(array) for array in arrays),
+        any(is_special(array) for array in (*arrays, *further)),
+        sum(symbol is not None for value in graph.inputs for symbol in value.dynamic),
+        len(case.further),
+        # Sizes at which there is nothing are a matter of their own.
+        sum(not array.size for array in further),
         len(arrays),
-        sum(kind.size for kind in kinds),
+        sum(kind.size for kind in kinds) + sum(array.size for array in further),
         sum(kind.rank for kind in kinds),
         len(graph.outputs),
         sum(dtype_cost(kind.dtype) for kind in kinds),
@@ -58,7 +64,7 @@ def simplicity(case: Case) -> Key:
         # A constant of a body could be one of the graph, and that an input.
         2 * len(constants) - len(graph.constants) + sum(constant.trainable for constant in constants),
         sum(bool(value.layout) for value in graph.inputs),
-        sum(value_cost(array) for array in arrays),
+        sum(value_cost(array) for array in (*arrays, *further)),
     )
 
 

@@ -19,6 +19,7 @@ from oracles.minimize import (
     simplify_dtypes,
     simplify_layouts,
     simplify_roles,
+    simplify_sizes,
     simplify_values,
 )
 from oracles.minimize.bypass_nodes import bypassed
@@ -33,6 +34,7 @@ from oracles.minimize.simplicity import simplicity
 PASSES: tuple[Callable[[Case], Iterator[Edit]], ...] = (
     reduce_outputs.propose,
     reduce_results.propose,
+    simplify_sizes.propose,
     shrink_shapes.propose,
     shrink_shapes.propose_ranks,
     simplify_dtypes.propose,

@@ -54,8 +54,9 @@ def _to_inputs(names: frozenset[str]) -> Callable[[Case], Case | None]:
             inputs=(*graph.inputs, *(Input(constant.name, constant.type) for constant in chosen)),
             constants=tuple(constant for constant in graph.constants if constant.name not in names),
         )
-        feeds = {**case.feeds, **{constant.name: constant.data for constant in chosen}}
-        return with_graph(replace(case, feeds=feeds), new)
+        data = {constant.name: constant.data for constant in chosen}
+        further = tuple({**feeds, **data} for feeds in case.further)
+        return with_graph(replace(case, feeds={**case.feeds, **data}, further=further), new)
 
     return apply
 

@@ -22,7 +22,7 @@ from fuzzer.converters.identity import Identity
 from fuzzer.formats import Artifact, Format, Settings
 from fuzzer.runtimes.interpreter import Interpreter
 from generators.frontends.base import LoadedModel, frontend
-from generators.graph import Array, DType, Graph, Node, Ref, TensorType, Value
+from generators.graph import Array, DType, Graph, Node, Ref, Slice, TensorType, Value
 from oracles.outcome import Stage
 
 GUILTY = "torch.neg"
@@ -73,6 +73,7 @@ class Planted(Identity):
     source = Format.TORCH
     stages: ClassVar[dict[str, Stage]] = {"convfuzz_planted": Stage.CONVERT}
     guilty: ClassVar[str] = GUILTY
+    dynamic = False
     pack = 8
 
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
@@ -197,6 +198,42 @@ class Reshapes(After):
     name, appended, arguments = "planted.reshapes", "torch.unsqueeze", (0,)
 
 
+class FrozenSize(Planted):
+    """Takes the first extent of the guilty operator's result for a constant where that is an output of the model: cuts
+    off what a longer one has more."""
+
+    name = "planted.frozen-size"
+    dynamic = True
+
+    def __init__(self) -> None:
+        #: First extents of the results in a traced module, and how many results there were when it ran.
+        self.traced: list[int] = []
+        self.tracing = False
+        self.calls = 0
+
+    def rewrite(self, graph: Graph) -> Graph:
+        types = graph.types()
+        guilty = {name for name in made_by(graph, self.guilty) & set(graph.outputs) if types[name].rank}
+        extra = tuple(
+            Node(
+                "operator.getitem",
+                (Ref(name), Slice(None, types[name].shape[0])),
+                (),
+                (Value(f"{name} cut", types[name]),),
+            )
+            for name in sorted(guilty)
+        )
+        outputs = tuple(f"{name} cut" if name in guilty else name for name in graph.outputs)
+        return Graph(graph.frontend, graph.inputs, graph.constants, (*graph.nodes, *extra), outputs)
+
+    def after(self, result: Any) -> Any:
+        if self.tracing:
+            self.traced.append(len(result))
+            return result
+        self.calls += 1
+        return result[: self.traced[(self.calls - 1) % len(self.traced)]]
+
+
 class TurnsNaN(Planted):
     """Multiplies the results of the guilty operator by NaN where they are floats."""
 
@@ -314,6 +351,10 @@ def convert(name: str, model: Any) -> tuple[Callable[..., Any], bytes]:
         with _Mode(subject.guilty, subject.after):
             return model(*inputs)
 
+    if isinstance(subject, FrozenSize):
+        subject.tracing = True
+        converted(*_example_inputs())
+        subject.tracing = False
     if isinstance(subject, Deed):
         converted(*_example_inputs())
     return converted, b""

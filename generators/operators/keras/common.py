@@ -168,6 +168,7 @@ def another_call(draw: Draw, nodes: Sequence[Node], handles: Sequence[Handle]) -
         others = [handle for handle in others if handle is not old and handle.within(*bounds)]
         if others and draw.flag(0.7):
             instead[name] = draw.choice(others)
+            draw.require(instead[name], lambda x, bounds=bounds: x.within(*bounds))  # type: ignore[misc]
         else:
             instead[name] = draw.tensor(old.shape, old.dtype, _shuffled(old), reuse=False, constant=False)
 

@@ -29,6 +29,7 @@ def _merged(draw: Draw, most: int, *, dtypes: tuple[str, ...] = _ANY) -> tuple[H
             other = draw.tensor(shape, x.dtype, "typical", reuse=False)
         if not no_nan(other):
             draw.reject("what NaN is compared with is not documented")
+        draw.require(other, no_nan)
         operands.append(other)
     order = draw.permutation(len(operands))
     return tuple(operands[place] for place in order)

@@ -62,8 +62,8 @@ def gather_nd(draw: Draw) -> Call:
 
     chosen, shape = draw.weighted(INDICES), (*x.shape[:batch], *lead)
 
-    def elements(rng: np.random.Generator) -> tuple[Any, str]:
-        parts = [index_elements(rng, shape, -extent, extent - 1, chosen) for extent in extents]
+    def elements(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, str]:
+        parts = [index_elements(rng, shape[:-1], -extent, extent - 1, chosen) for extent in extents]
         return np.stack([data for data, _ in parts], -1), parts[0][1]
 
     indices = made(draw, (*shape, depth), "int64", elements)
@@ -80,7 +80,7 @@ def scatter_elements(draw: Draw) -> Call:
     reduction = _reduction(draw, x)
     place = axis % x.rank
 
-    def unique(rng: np.random.Generator) -> tuple[Any, str]:
+    def unique(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, str]:
         order = rng.random((*shape[:place], x.shape[place], *shape[place + 1 :])).argsort(axis=place)
         order = np.take(order, range(shape[place]), axis=place)
         if draw.flag(0.15):
@@ -103,9 +103,9 @@ def scatter_nd(draw: Draw) -> Call:
 
     chosen = draw.weighted(INDICES)
 
-    def elements(rng: np.random.Generator) -> tuple[Any, str]:
+    def elements(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, str]:
         make = index_elements if reduction else distinct_elements
-        flat, profile = make(rng, (count,), 0, places - 1, chosen)
+        flat, profile = make(rng, shape[:1], 0, places - 1, chosen)
         rows = np.stack(np.unravel_index(flat, extents), -1)
         if chosen == "indices negative":
             return rows - np.array(extents), chosen

@@ -23,7 +23,7 @@ def _labelled(draw: Draw, kinds: tuple[str, ...]) -> tuple[Handle, Handle, list[
 
     chosen, shape = draw.weighted(INDICES), (batch, *extra)
 
-    def labels(rng: np.random.Generator) -> tuple[Any, str]:
+    def labels(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, str]:
         data, profile = index_elements(rng, shape, 0, classes - 1, chosen)
         if ignored is not None:
             data = np.where(rng.random(shape) < 0.3, ignored, data)

@@ -73,6 +73,8 @@ def divisor(draw: Draw, x: Handle) -> Handle | int | float:
     risky = x.size > 0 and bool((x.array == np.iinfo(DTYPES[x.dtype]).min).any()) and x.dtype != "uint8"
     if draw.flag(0.2):
         return draw.choice((2, 3, 7, 5) if x.dtype == "uint8" else (2, -3, 7, -5, 3, -2))
+    if not risky:
+        draw.require(x, lambda x: not x.size or x.bounds[0] > np.iinfo(DTYPES[x.dtype]).min or x.dtype == "uint8")
     exclude = (0, -1) if risky else (0,)
     result = other(
         draw,

@@ -51,7 +51,9 @@ def cast(draw: Draw) -> Call:
     targets = _targets(draw, x)
     if x.dtype == "complex64" and draw.flag(0.7):
         targets = [name for name in targets if name in FLOATING] or targets
-    return draw.call(x, DType(draw.dtype(targets)))
+    target = draw.dtype(targets)
+    draw.require(x, lambda x: target not in INTEGRAL or _representable(x, target))
+    return draw.call(x, DType(target))
 
 
 @operator("tf.saturate_cast", family="cast", rounding=Rounding.BASIC, weight=0.7)

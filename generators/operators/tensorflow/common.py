@@ -101,6 +101,7 @@ def other(
     for _ in range(3):
         y = draw.broadcastable(x, x.dtype)
         if where(y):
+            draw.require(y, where)
             return y
         draw.forget(y)
     return draw.tensor(partner_shape(draw, x.shape), x.dtype, otherwise)

@@ -44,10 +44,10 @@ def positions(draw: Draw, extents: tuple[int, ...], shape: tuple[int, ...], *, u
 
     chosen = draw.weighted(INDICES)
 
-    def elements(rng: np.random.Generator) -> tuple[Array, str]:
+    def elements(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, str]:
         make = distinct_elements if unique else index_elements
-        flat, profile = make(rng, (count,), 0, size - 1, chosen)
-        return (np.stack(np.unravel_index(flat, extents), axis=-1) if extents else np.zeros((count, 0))), profile
+        flat, profile = make(rng, (math.prod(shape[:-1]),), 0, size - 1, chosen)
+        return (np.stack(np.unravel_index(flat, extents), axis=-1) if extents else np.zeros(shape)), profile
 
     return made(draw, (*shape, len(extents)), INDEX, elements)
 

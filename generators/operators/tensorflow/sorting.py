@@ -76,6 +76,7 @@ def searchsorted(draw: Draw) -> Call:
     values = draw.tensor((*batch, draw.integer(1, 5)), dtype, _ascending if draw.flag() else None)
     if not no_nan(values):
         draw.reject("the order of NaN is not documented")
+    draw.require(values, no_nan)
     kwargs: dict[str, Any] = {"side": draw.choice(("left", "right"))} if draw.flag(0.8) else {}
     if draw.flag(0.4):
         kwargs["out_type"] = index_dtype(draw)

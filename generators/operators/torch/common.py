@@ -138,6 +138,7 @@ def untied(
         if extent(x, axis) > 200:
             draw.reject("too many elements for distinct ones")
         x = draw.tensor(shape, dtype, shuffled(axis), reuse=False)
+    draw.require(x, lambda x: distinct(x.array, axis))
     return x, axis
 
 
@@ -174,11 +175,22 @@ def divisor(
         shape, dtype = y.shape, y.dtype
         draw.forget(y)
         y = draw.tensor(shape, dtype, free_of_zeros, reuse=False)
-    if integers and y.dtype != "bool" and y.bounds[0] <= -1 <= y.bounds[1]:
-        low = x.bounds[0]
-        if low < 0 and any(low == -(2.0 ** (8 * np.dtype(name).itemsize - 1)) for name in {x.dtype, y.dtype}):
+    if not (draw.nonfinite and not integers):
+        draw.require(y, nonzero)
+    if integers and y.dtype != "bool":
+        least = {-(2.0 ** (8 * np.dtype(name).itemsize - 1)) for name in {x.dtype, y.dtype}}
+        if not _holds_minus_one(y):
+            draw.require(y, lambda y: not _holds_minus_one(y))
+        elif x.bounds[0] in least:
             draw.reject("the least integer divided by minus one")
+        else:
+            draw.require(x, lambda x: x.bounds[0] not in least)
     return y
+
+
+def _holds_minus_one(y: Handle) -> bool:
+    """Whether minus one lies between the extremes of the elements."""
+    return y.bounds[0] <= -1 <= y.bounds[1]
 
 
 def listed(draw: Draw, values: Sequence[int]) -> int | tuple[int, ...]:

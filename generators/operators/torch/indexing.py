@@ -88,6 +88,7 @@ def _masked(draw: Draw) -> Call:
     mask = draw.tensor(x.shape[:rank], "bool", constant=True)
     if not mask.array.any():
         draw.reject("nothing is selected")
+    draw.require(mask, lambda mask: bool(mask.array.any()))
     return draw.call(x, mask)
 
 
@@ -225,7 +226,9 @@ def embedding_bag(draw: Draw) -> Call:
         indices = draw.indices((draw.integer(1, 8),), 0, rows - 1)
         bags = draw.integer(1, 3)
         size = indices.size
-        options["offsets"] = made(draw, (bags,), "int64", lambda rng: _offsets(rng, bags, size))
+        offsets = made(draw, (bags,), "int64", lambda rng, shape: _offsets(rng, shape[0], size))
+        draw.require(offsets, lambda offsets: bool(offsets.size) and offsets.array[0] == 0)
+        options["offsets"] = offsets
     if options["mode"] == "sum" and draw.flag(0.3):
         options["per_sample_weights"] = draw.tensor(indices.shape, weight.dtype)
     return draw.call(indices, weight, **options)

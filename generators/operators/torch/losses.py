@@ -78,4 +78,6 @@ def classification(draw: Draw) -> Call:
         options["ignore_index"] = draw.integer(0, classes - 1)
         if bool((target.array == options["ignore_index"]).all()):  # the mean of nothing
             options["reduction"] = "sum"
+        else:
+            draw.require(target, lambda target: not bool((target.array == options["ignore_index"]).all()))
     return draw.call(x, target, **options)

@@ -20,6 +20,7 @@ F = "torch.nn.functional."
 def _without_ties(draw: Draw, x: Handle) -> Handle:
     """``x``, or a value like it, without equal elements: which of equal maxima's indices is returned is not said."""
     if distinct(x.array, None):
+        draw.require(x, lambda x: distinct(x.array, None))
         return x
     shape, dtype = x.shape, x.dtype
     draw.forget(x)

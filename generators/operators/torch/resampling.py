@@ -67,6 +67,7 @@ def grid_sample(draw: Draw) -> Call:
     mode = draw.choice(("bilinear", "nearest", "bicubic") if x.rank == 4 else ("bilinear", "nearest"))
     if not grid.within(-1e4, 1e4):  # converting larger coordinates to integers overflows
         draw.reject("coordinates out of range")
+    draw.require(grid, lambda grid: grid.within(-1e4, 1e4))
     return draw.call(
         x,
         grid,

@@ -32,7 +32,7 @@ def _larger(draw: Draw, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _unique_along(draw: Draw, shape: tuple[int, ...], axis: int, n: int, dtype: str) -> Handle:
     """Indices below ``n`` that do not repeat along the axis, whose extent is at most ``n``."""
 
-    def elements(rng: np.random.Generator) -> tuple[Array, str]:
+    def elements(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, str]:
         full = list(shape)
         full[axis] = n
         order = rng.random(full).argsort(axis=axis)

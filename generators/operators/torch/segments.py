@@ -27,7 +27,7 @@ def segment_reduce(draw: Draw) -> Call:
     extent = x.shape[0]
     count = draw.integer(1, min(extent + 1, 5))
 
-    def lengths(rng: np.random.Generator) -> tuple[Array, str]:
+    def lengths(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, str]:
         if count == 1 or rng.random() < 0.15:
             whole = np.zeros(count, np.int64)
             whole[rng.integers(0, count)] = extent

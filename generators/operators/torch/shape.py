@@ -206,7 +206,9 @@ def repeat_interleave(draw: Draw) -> Call:
         return draw.call(x, draw.integer(1, 3), dim=axis)
     counts = draw.indices((x.shape[axis],), 0, 3)
     # With output_size the shape of the result does not depend on data.
-    return draw.call(x, counts, dim=axis, output_size=int(counts.array.sum()))
+    total = int(counts.array.sum())
+    draw.require(counts, lambda counts: counts.array.sum() == total)
+    return draw.call(x, counts, dim=axis, output_size=total)
 
 
 @operator("torch.Tensor.contiguous", "torch.clone", family="shape", rounding=EXACT, weight=0.4)
