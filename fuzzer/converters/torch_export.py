@@ -38,7 +38,13 @@ class TorchExport(Converter):
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
         import torch
 
-        with recognising(EXPORT_REFUSALS), warm_registry(), sparing_tracing(), warnings.catch_warnings(), torch.no_grad():
+        with (
+            recognising(EXPORT_REFUSALS),
+            warm_registry(),
+            sparing_tracing(),
+            warnings.catch_warnings(),
+            torch.no_grad(),
+        ):
             warnings.simplefilter("ignore")
             program = torch.export.export(model.native, model.arguments, strict=bool(settings.get("strict", False)))
             if settings.get("decompose", False):

@@ -72,7 +72,7 @@ class OpenVino(Runtime):
         named = {
             session.inputs[name]: _tensor(feed)
             for name, feed in zip(artifact.inputs, feeds, strict=True)
-            if name in session.inputs
+            if name is not None and name in session.inputs
         }
         with recognising(REFUSALS):
             request.infer(named)
@@ -92,9 +92,7 @@ def _core() -> Any:
 
 def _element_types(model: Any) -> set[str]:
     """Names of the element types of everything that the model computes."""
-    return {
-        output.get_element_type().get_type_name() for operator in model.get_ops() for output in operator.outputs()
-    }
+    return {output.get_element_type().get_type_name() for operator in model.get_ops() for output in operator.outputs()}
 
 
 def _tensor(array: Array) -> Any:

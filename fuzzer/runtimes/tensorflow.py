@@ -58,7 +58,9 @@ class TensorFlowGraph(Runtime):
         return [tensorflow.to_array(results[name]).copy() for name in artifact.outputs]
 
     def script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
-        called = "tf.function(lambda **inputs: signature(**inputs), jit_compile=True)" if self._compiled else "signature"
+        called = (
+            "tf.function(lambda **inputs: signature(**inputs), jit_compile=True)" if self._compiled else "signature"
+        )
         return (
             "loaded = tf.saved_model.load(artifact)\n"
             "signature = loaded.signatures['serving_default']\n"

@@ -33,15 +33,13 @@ class Session:
 
 
 class Tvm(Runtime):
-    """Relax's importer and default pipeline, LLVM on one core. Compiling takes a tenth of a second for a small graph."""
+    """Relax's importer and default pipeline, LLVM on one core. Compiling a small graph takes a tenth of a second."""
 
     name = "tvm"
     format = Format.ONNX
     requires = ("apache-tvm>=0.24",)
     packages = ("tvm",)
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("optimization", (2, 0, 3), (), "opt_level of the pass context"),
-    )
+    options: ClassVar[tuple[Option, ...]] = (Option("optimization", (2, 0, 3), (), "opt_level of the pass context"),)
     variants: ClassVar[Mapping[str, Settings]] = {"llvm": {"optimization": 2}}
     share = 0.1
 
