@@ -30,6 +30,10 @@ class Format(StrEnum):
     KERAS = "keras"
     ONNX = "onnx"
     TFLITE = "tflite"
+    #: What torch.export.save writes.
+    EXPORTED_PROGRAM = "pt2"
+    #: A SavedModel's directory as a zip archive.
+    SAVED_MODEL = "saved_model"
     #: A graph of ours as it is serialised: what the identity route hands on, to test the harness against itself.
     GRAPH = "graph"
 

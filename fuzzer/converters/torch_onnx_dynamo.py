@@ -34,6 +34,17 @@ def warm_exporter() -> Iterator[None]:
         yield
 
 
+EXPORT_REFUSALS = (
+    # What torch.export finds of a dynamic dimension by tracing, and states, contradicts that it may have any extent.
+    Refusal(r"Constraints violated", "constraints on dynamic dimensions"),
+    Refusal(r"conflicts between user-specified ranges and inferred ranges", "constraints on dynamic dimensions"),
+    # torch.export's documented limits: shapes or branches that depend on the elements of a tensor.
+    Refusal(r"", "data-dependent expression", "GuardOnDataDependentSymNode"),
+    Refusal(r"", r"data-dependent output shape", "DynamicOutputShapeException"),
+    Refusal(r"", r"data-dependent output", "DataDependentOutputException"),
+    Refusal(r"([\w.:]+): attempted to run this operator with Meta tensors, but there was no fake impl", r"\1"),
+    Refusal(r"Could not run '([\w.:]+)' with arguments from the 'Meta' backend", r"\1"),
+)
 REFUSALS = (
     Refusal(
         r"No ONNX function found for <OpOverload\(op='([\w.:]+)', overload='(\w*)'\)>\. Failure message: "
@@ -56,15 +67,7 @@ REFUSALS = (
         Refusal(r"^([^\n]*\b(?:only|not)\b[^\n]*\b(?:supported|implemented)\b[^\n]*)", r"\1", kind, scrub=True)
         for kind in ("AssertionError", "NotImplementedError", "ValueError")
     ),
-    # What torch.export finds of a dynamic dimension by tracing, and states, contradicts that it may have any extent.
-    Refusal(r"Constraints violated", "constraints on dynamic dimensions"),
-    Refusal(r"conflicts between user-specified ranges and inferred ranges", "constraints on dynamic dimensions"),
-    # torch.export's documented limits: shapes or branches that depend on the elements of a tensor.
-    Refusal(r"", "data-dependent expression", "GuardOnDataDependentSymNode"),
-    Refusal(r"", r"data-dependent output shape", "DynamicOutputShapeException"),
-    Refusal(r"", r"data-dependent output", "DataDependentOutputException"),
-    Refusal(r"([\w.:]+): attempted to run this operator with Meta tensors, but there was no fake impl", r"\1"),
-    Refusal(r"Could not run '([\w.:]+)' with arguments from the 'Meta' backend", r"\1"),
+    *EXPORT_REFUSALS,
 )
 
 

@@ -23,6 +23,8 @@ class Runtime(abc.ABC):
     #: Top-level modules of the subject, to tell its own frames in a traceback from those of others.
     packages: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[Option, ...]] = ()
+    #: Share of the batches that it takes part in: less than 1 for a runtime that compiles longer than others run.
+    share: ClassVar[float] = 1.0
     #: Name of the variant (``unoptimized``) to its settings.
     variants: ClassVar[Mapping[str, Settings]] = {}
     #: Names of the variants that take turns.

@@ -1,0 +1,128 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fuzzer.failures import Refusal, recognising
+from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
+from fuzzer.runtimes.base import Runtime
+from generators.graph import DTYPES, Array
+
+REFUSALS = (
+    Refusal(r"No conversion rule found for operations: ([\w., ]+)", r"\1"),
+    Refusal(r"(?:^|\n)([^\n]*\b(?:not|n't) (?:\w+ )*(?:supported?|implemented)\b[^\n]*)", r"\1", scrub=True),
+    Refusal(r"(?:^|\n)([^\n]*\b[Uu]nsupported\b[^\n]*)", r"\1", scrub=True),
+)
+#: Types that OpenVINO has and NumPy has not.
+_EXTENDED = {"bfloat16": "bf16", "float8_e4m3fn": "f8e4m3", "float8_e5m2": "f8e5m2"}
+
+
+@dataclass
+class Session:
+    """A compiled model, the names of its inputs and where each output is."""
+
+    compiled: Any
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+class OpenVino(Runtime):
+    """One thread of the CPU plugin, in float32 unless told otherwise: by itself it computes in bfloat16 on processors
+    that have AMX."""
+
+    name = "openvino"
+    format = Format.ONNX
+    requires = ("openvino>=2025.0",)
+    packages = ("openvino",)
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("precision", ("f32", "default"), (1, 0), "INFERENCE_PRECISION_HINT; `default` leaves it to the plugin"),
+    )
+    variants: ClassVar[Mapping[str, Settings]] = {"f32": {"precision": "f32"}}
+
+    def warm_up(self) -> None:
+        _core()
+
+    def load(self, artifact: Artifact, settings: Settings) -> Session:
+        if artifact.complex_outputs:
+            raise Unsupported("complex numbers")
+        configuration: dict[str, Any] = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "CACHE_DIR": ""}
+        if settings.get("precision", "f32") == "f32":
+            configuration["INFERENCE_PRECISION_HINT"] = "f32"
+        core = _core()
+        with recognising(REFUSALS):
+            model = core.read_model(artifact.data, b"")
+            if "f64" in _element_types(model):
+                # Documentation of the CPU device, "Supported data types": there is no kernel for it.
+                raise Unsupported("float64, which is computed in float32")
+            compiled = core.compile_model(model, "CPU", configuration)
+        return Session(
+            compiled,
+            {name: port for port in compiled.inputs for name in port.get_names()},
+            {name: port for port in compiled.outputs for name in port.get_names()},
+        )
+
+    def run(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
+        request = session.compiled.create_infer_request()
+        named = {
+            session.inputs[name]: _tensor(feed)
+            for name, feed in zip(artifact.inputs, feeds, strict=True)
+            if name is not None and name in session.inputs
+        }
+        with recognising(REFUSALS):
+            request.infer(named)
+        return [_array(request.get_tensor(session.outputs[name])) for name in artifact.outputs]
+
+    def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
+        hint = ", 'INFERENCE_PRECISION_HINT': 'f32'" if settings.get("precision", "f32") == "f32" else ""
+        return _SCRIPT.replace("HINT", hint)
+
+
+@functools.cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def _element_types(model: Any) -> set[str]:
+    """Names of the element types of everything that the model computes."""
+    return {output.get_element_type().get_type_name() for operator in model.get_ops() for output in operator.outputs()}
+
+
+def _tensor(array: Array) -> Any:
+    import openvino
+
+    array = np.ascontiguousarray(array).reshape(array.shape)
+    name = _EXTENDED.get(array.dtype.name)
+    if name is None:
+        return openvino.Tensor(array)
+    bits = array.view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
+    return openvino.Tensor(bits, array.shape, getattr(openvino.Type, name))
+
+
+def _array(tensor: Any) -> Array:
+    """A copy. The binding shows bfloat16 as float16 and float8 as bytes, by their bits."""
+    element = tensor.get_element_type().get_type_name()
+    array = np.array(tensor.data, copy=True)
+    for name, own in _EXTENDED.items():
+        if element == own:
+            return array.view(DTYPES[name])
+    return array
+
+
+_SCRIPT = """\
+import openvino
+
+core = openvino.Core()
+model = core.read_model(artifact, b'')
+compiled = core.compile_model(model, 'CPU', {'INFERENCE_NUM_THREADS': 1HINT})
+named = {port: feeds[int(port.get_any_name().removeprefix('input_'))] for port in compiled.inputs}
+results = compiled(named)
+actual = [results[port] for port in compiled.outputs]
+"""

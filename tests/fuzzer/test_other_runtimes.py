@@ -1,0 +1,140 @@
+"""Runtimes that `make install-all` brings; those that are absent are skipped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from fuzzer.converters.base import converters
+from fuzzer.formats import Artifact, Format, Unsupported
+from fuzzer.runtimes.base import Runtime, runtimes
+from generators.frontends.base import frontend
+from generators.graph import Array
+from oracles.compare import compare
+from tests.fuzzer.graphs import unary
+from tests.fuzzer.test_runtimes import onnx_artifact, run_all
+
+F32, I64, U8 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
+
+
+def present(name: str) -> Runtime:
+    runtime = runtimes()[name]
+    if problem := runtime.availability().problem:
+        pytest.skip(problem)
+    return runtime
+
+
+@pytest.fixture(scope="module", params=["iree", "openvino", "tvm"])
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    return present(request.param)
+
+
+def test_two_outputs_of_two_types_in_the_order_asked_for(runtime: Runtime) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["a", "b"], ["m"]),
+        helper.make_node("Relu", ["m"], ["y"]),
+        helper.make_node("ArgMax", ["m"], ["z"], axis=1, keepdims=0),
+    ]
+    artifact = onnx_artifact(nodes, {"a": (F32, (2, 3)), "b": (F32, (3, 4))}, {"y": (F32, (2, 4)), "z": (I64, (2,))})
+    random = np.random.default_rng(1)
+    a, b = random.standard_normal((2, 3)).astype(np.float32), random.standard_normal((3, 4)).astype(np.float32)
+    artifact = Artifact(Format.ONNX, artifact.data, artifact.inputs, ("z", "y"))
+    for found in run_all(runtime, artifact, [a, b]):
+        assert not compare([(a @ b).argmax(1), np.maximum(a @ b, 0)], found)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+@pytest.mark.parametrize(("dtype", "number"), [(np.float32, F32), (np.uint8, U8), (np.int64, I64)])
+def test_types_and_ranks_survive(runtime: Runtime, shape: tuple[int, ...], dtype: Any, number: int) -> None:
+    artifact = onnx_artifact(
+        [helper.make_node("Add", ["x", "x"], ["y"])], {"x": (number, shape)}, {"y": (number, shape)}
+    )
+    feed = np.asarray(np.arange(3, 3 + int(np.prod(shape))).reshape(shape)).astype(dtype)
+    for (found,) in run_all(runtime, artifact, [feed]):
+        assert (found.dtype, found.shape) == (feed.dtype, feed.shape)
+        np.testing.assert_array_equal(found, feed + feed)
+
+
+def test_feeds_need_not_be_contiguous(runtime: Runtime) -> None:
+    artifact = onnx_artifact([helper.make_node("Neg", ["x"], ["y"])], {"x": (F32, (3, 2))}, {"y": (F32, (3, 2))})
+    feed = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    for (found,) in run_all(runtime, artifact, [feed]):
+        np.testing.assert_array_equal(found, -feed)
+
+
+def test_an_operator_without_a_conversion_is_unsupported(runtime: Runtime) -> None:
+    inputs: dict[str, tuple[int, Any]] = {"x": (F32, (1, 1, 2, 2))}
+    feeds: list[Array] = [np.ones((1, 1, 2, 2), np.float32)]
+    if runtime.name == "iree":
+        node = helper.make_node("MaxUnpool", ["x", "i"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
+        inputs["i"] = (I64, (1, 1, 2, 2))
+        feeds.append(np.array([[[[5, 7], [13, 15]]]], np.int64))
+    else:
+        node = helper.make_node("Det", ["x"], ["y"])
+    shape = (1, 1, 4, 4) if runtime.name == "iree" else (1, 1)
+    with pytest.raises(Unsupported) as caught:
+        run_all(runtime, onnx_artifact([node], inputs, {"y": (F32, shape)}), feeds)
+    assert "unpool" in caught.value.what or caught.value.what == "Det"
+
+
+def test_the_script_computes_the_same_in_a_process_of_its_own(runtime: Runtime, tmp_path: Path) -> None:
+    node = helper.make_node("Softmax", ["input_0"], ["output_0"], axis=-1)
+    artifact = onnx_artifact([node], {"input_0": (F32, (2, 3))}, {"output_0": (F32, (2, 3))})
+    feed = np.array([[1, 2, 3], [3, 1, 0]], np.float32)
+    assert executed(runtime, artifact, [feed], tmp_path) == run_all(runtime, artifact, [feed])[0][0].tolist()
+
+
+def executed(runtime: Runtime, artifact: Artifact, feeds: list[Array], folder: Path, prelude: str = "") -> Any:
+    """The first output as lists, by the runtime's own script."""
+    (folder / "artifact").write_bytes(artifact.data)
+    lines = [
+        "import sys",
+        "import numpy as np",
+        prelude,
+        "artifact = open('artifact', 'rb').read()",
+        f"feeds = [np.array(x, np.float32) for x in {[feed.tolist() for feed in feeds]}]",
+        runtime.script(next(iter(runtime.variants.values())), {"float32"}),
+        "sys.stdout = sys.__stdout__",
+        "print('RESULT', actual[0].tolist())",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    [result] = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    return eval(result.removeprefix("RESULT "))
+
+
+def test_openvino_says_that_it_has_no_float64() -> None:
+    openvino = present("openvino")
+    kind = (TensorProto.DOUBLE, (2,))
+    artifact = onnx_artifact([helper.make_node("Exp", ["x"], ["y"])], {"x": kind}, {"y": kind})
+    with pytest.raises(Unsupported, match="float64"):
+        run_all(openvino, artifact, [np.ones(2)])
+
+
+@pytest.mark.parametrize("name", ["torch.export.module", "inductor"])
+@pytest.mark.parametrize("settings", [{}, {"decompose": True}, {"strict": True}])
+def test_exported_programs(name: str, settings: dict[str, Any]) -> None:
+    if name == "inductor" and settings:
+        pytest.skip("compiling C++ takes long")
+    case = unary("torch", "exp", "float32", 2, 2)
+    model = frontend("torch").load(case)
+    artifact = converters()["torch.export"].convert(model, settings)
+    for found in run_all(runtimes()[name], artifact, list(case.feeds.values())):
+        assert not compare(frontend("torch").execute(model), found)
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "xla"])
+def test_saved_models(name: str) -> None:
+    case = unary("tensorflow", "exp", "float32", 2, 2)
+    model = frontend("tensorflow").load(case)
+    artifact = converters()["tf.saved_model"].convert(model, {})
+    for found in run_all(runtimes()[name], artifact, list(case.feeds.values())):
+        assert not compare(frontend("tensorflow").execute(model), found)
