@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+import numpy as np
+
 from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
@@ -18,8 +20,8 @@ from fuzzer.promises import takes
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.runtimes.onnx_reference import OnnxReference
 from fuzzer.tasks import Step, Subject
-from generators.frontends.base import Frontend, LoadedModel, frontend
-from generators.graph import Array, Case
+from generators.frontends.base import EvaluationError, Frontend, LoadedModel, frontend
+from generators.graph import Array, Case, dtype_name
 from generators.serial import dumps
 from generators.sizes import size_text
 from generators.transforms import union
@@ -29,6 +31,7 @@ from oracles.noise import Analyst
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import BASELINE, ErrorBounds, judge_quantized
 
+_INT32 = np.iinfo(np.int32)
 #: Kinds of mismatch in the order in which they hide each other.
 _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
 _STAGES = {
@@ -141,6 +144,8 @@ class Attempt:
         self.artifact: Artifact | None = None
         #: Numbers of the cases of which it does not promise some size.
         self.narrowed: set[int] = set()
+        #: What was seen of the union and of none of its cases.
+        self._company: list[Observation] = []
 
     @contextmanager
     def _step(
@@ -164,6 +169,7 @@ class Attempt:
         """
         self.artifact = None
         self.narrowed = set()
+        self._company = []
         numbers = tuple(item.number for item in prepared)
         started = time.process_time()
         with self.spent.during("joining and printing"):
@@ -185,6 +191,9 @@ class Attempt:
             ):
                 # The union is refused although none of its parts is: it fails only in company.
                 found.append((-1, case, [*refusal.observations]))
+        if self._company:
+            # A runtime refuses the union although it takes all of its parts.
+            found.append((-1, case, self._company))
         self.artifact = artifact
         return found
 
@@ -209,33 +218,25 @@ class Attempt:
             [array for item in prepared for array in item.sizes[size if size < len(item.sizes) else 0].feeds()]
             for size in range(max(len(item.sizes) for item in prepared))
         ]
-        per_variant: list[Results] = []
+        per_variant: list[tuple[str, str, list[list[list[Array] | Refused]]]] = []
         for runtime, variant in self.variants:
             results = self._run(runtime, variant, artifact, feeds, numbers, blob)
-            for result in results:
-                if isinstance(result, Refused) and len(prepared) > 1:
-                    raise result
-            per_variant.append((runtime.name, variant, results))
-        if self.converter.source is self.converter.target:
-            per_variant = _dissent(per_variant)
+            refusal = next((result for result in results if isinstance(result, Refused)), None)
+            by_case = (
+                _by_case(prepared, results)
+                if refusal is None or len(prepared) == 1
+                else self._one_by_one(prepared, artifact, runtime, variant, refusal)
+            )
+            per_variant.append((runtime.name, variant, by_case))
         bounds = self._error_bounds(artifact, feeds, numbers, blob)
         self._announce(Step("judge", "", numbers))
         found: list[Judgement] = []
         start = 0
-        for item in prepared:
-            # The last case takes what is left over, so that a surplus of outputs is seen.
+        for place, item in enumerate(prepared):
             stop = None if item is prepared[-1] else start + len(item.expected)
-            outputs: list[Results] = [
-                (
-                    name,
-                    variant,
-                    [
-                        result if isinstance(result, Refused) else result[start:stop]
-                        for result in results[: len(item.sizes)]
-                    ],
-                )
-                for name, variant, results in per_variant
-            ]
+            outputs: list[Results] = [(name, variant, by_case[place]) for name, variant, by_case in per_variant]
+            if self.converter.source is self.converter.target:
+                outputs = _dissent(outputs)
             with self.spent.during("judging"):
                 part = bounds and bounds.part(start, stop)
                 found.append((item.number, item.case, self._verdicts(item, outputs, part)))
@@ -245,6 +246,23 @@ class Attempt:
         if len(prepared) > 1 and counts:
             # With an output missing or added, those behind it are shifted: only single cases can be judged.
             raise Refused(counts[0], bug=True)
+        return found
+
+    def _one_by_one(
+        self, prepared: list[Prepared], artifact: Artifact, runtime: Runtime, variant: str, refusal: Refused
+    ) -> list[list[list[Array] | Refused]]:
+        """What a runtime that refuses the artifact of a union makes of the slices of its cases, at each of their sizes.
+        Raises the refusal when the artifact cannot be cut."""
+        counts = [(len(item.case.graph.inputs), len(item.case.graph.outputs)) for item in prepared]
+        slices = self.converter.slices(artifact, counts)
+        if slices is None:
+            raise refusal
+        found = [
+            self._run(runtime, variant, part, [size.feeds() for size in item.sizes], (item.number,), dumps(item.case))
+            for item, part in zip(prepared, slices, strict=True)
+        ]
+        if refusal.bug and not any(isinstance(result, Refused) for results in found for result in results):
+            self._company += refusal.observations
         return found
 
     def _error_bounds(
@@ -483,7 +501,25 @@ class Attempt:
         outputs = tuple(dict.fromkeys(result.mismatch.output for _, result in same_kind))
         numbers = {**first.numbers, "defined": float(all(map(finite, item.sizes[number].expected)))}
         message = str(first.mismatch) + _at_sizes(item, {number for number, _ in same_kind})
-        return Observation(signature, first.verdict, message, outputs, variant, numbers)
+        verdict = first.verdict
+        if verdict is Verdict.BUG and self._beyond_32_bits(item.sizes[number], runtimes()[name].narrows):
+            verdict = Verdict.INCONCLUSIVE
+            message += f" ({name} computes with 32 bits, which some values of the graph do not fit in)"
+        return Observation(signature, verdict, message, outputs, variant, numbers)
+
+    def _beyond_32_bits(self, size: Sized, narrowed: tuple[str, ...]) -> bool:
+        """Whether the graph has values of these element types that no 32-bit integer holds."""
+        if not narrowed:
+            return False
+        try:
+            values = [*size.analyst.eager().values(), *(constant.data for constant in size.case.graph.constants)]
+        except EvaluationError:
+            return True
+        return any(
+            bool(array.size) and (int(array.max()) > _INT32.max or int(array.min()) < _INT32.min)
+            for array in values
+            if dtype_name(array.dtype) in narrowed
+        )
 
 
 def _at_sizes(item: Prepared, numbers: set[int]) -> str:
@@ -507,6 +543,20 @@ def _refusals(item: Prepared, results: list[list[Array] | Refused]) -> list[Obse
     if isinstance(results[0], Refused):
         return list(first.values())
     return [replace(seen, message=seen.message + _at_sizes(item, numbers[key])) for key, seen in first.items()]
+
+
+def _by_case(prepared: list[Prepared], results: list[list[Array] | Refused]) -> list[list[list[Array] | Refused]]:
+    """The results of a union at each size, taken apart: for each case those at its own sizes."""
+    found = []
+    start = 0
+    for item in prepared:
+        # The last case takes what is left over, so that a surplus of outputs is seen.
+        stop = None if item is prepared[-1] else start + len(item.expected)
+        found.append(
+            [result if isinstance(result, Refused) else result[start:stop] for result in results[: len(item.sizes)]]
+        )
+        start += len(item.expected)
+    return found
 
 
 def _dissent(per_variant: list[Results]) -> list[Results]:

@@ -16,6 +16,7 @@ from generators.choices import SeededChoices
 #: Keys that keep the draws of batches and cases apart from those of other purposes of the same seed.
 _SETTINGS_STREAM = -1
 _ORDER_STREAM = -3
+_RUNTIMES_STREAM = -4
 #: Sizes of graphs relative to the wanted one: small ones are cheap to minimize.
 _SIZES = (1.0, 0.2, 1.0, 0.5)
 #: Every other batch of a converter probes operators of which nothing is known yet, as long as there are some, one
@@ -94,12 +95,22 @@ class Plan:
             settings,
             cases,
             nodes,
-            _variants_of_turn(variants, turn),
+            self._taking_part(_variants_of_turn(variants, turn), index),
             avoid,
             operators,
             min(pack, cases),
             self._harvest if frontend == "torch" else "",
         )
+
+    def _taking_part(self, variants: tuple[tuple[str, str], ...], index: int) -> tuple[tuple[str, str], ...]:
+        """The runtime variants without those of runtimes that a batch does without now and then."""
+        names = list(dict.fromkeys(name for name, _ in variants))
+        present = {
+            name
+            for number, name in enumerate(names)
+            if SeededChoices(self._seed, index, number, _RUNTIMES_STREAM).fraction() < runtimes()[name].share
+        }
+        return tuple(pair for pair in variants if pair[0] in present)
 
     def _settings(self, index: int) -> dict[str, Setting]:
         """Of two consecutive batches of a converter, drawn which, one has the default settings, which most people use.

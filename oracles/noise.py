@@ -124,6 +124,12 @@ class Analyst:
         #: Samples taken so far of each output.
         self._taken: Counter[int] = Counter()
 
+    def eager(self) -> Mapping[str, Array]:
+        """Every value by name as eager mode computes it. EvaluationError when it refuses the case."""
+        if self._runs is None:
+            self._runs = _Runs(self._frontend, self._case, self._seed)
+        return self._runs.eager
+
     def bounds(self, outputs: Iterable[int] | None = None, samples: int = FEW) -> NoiseAnalysis:
         """Bound the outputs with these indices (all of them unless given) from at least ``samples`` noisy runs.
 
@@ -132,13 +138,13 @@ class Analyst:
         """
         names = self._case.graph.outputs
         wanted = list(range(len(names))) if outputs is None else sorted(set(outputs))
-        if self._runs is None:
-            self._runs = _Runs(self._frontend, self._case, self._seed)
+        eager = self.eager()
+        assert self._runs is not None
         run = self._runs
         for index in wanted:
             if index not in self._bounds:
                 reference = run.reference([names[index]])
-                self._bounds[index] = _start(run.eager[names[index]], reference[names[index]])
+                self._bounds[index] = _start(eager[names[index]], reference[names[index]])
         while fewest := [index for index in wanted if self._taken[index] < samples]:
             number = min(self._taken[index] for index in fewest)
             fewest = [index for index in fewest if self._taken[index] == number]

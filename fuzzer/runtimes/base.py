@@ -30,6 +30,9 @@ class Runtime(abc.ABC):
     #: Names of the variants that take turns.
     occasional: ClassVar[tuple[str, ...]] = ()
 
+    #: Element types that it computes in 32 bits, as it documents: what a graph computes beyond them tells nothing.
+    narrows: ClassVar[tuple[str, ...]] = ()
+
     def availability(self) -> Availability:
         """Versions, or why it cannot be used here and the command that installs it."""
         return availability(self.requires)

@@ -11,6 +11,7 @@ import onnx
 
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
+from fuzzer.onnx_artifacts import complete
 from fuzzer.runtimes.base import Runtime
 from generators.graph import Array
 
@@ -56,7 +57,7 @@ class Iree(Runtime):
             raise Unsupported("complex numbers")
         # The importer needs the type of every value; iree-import-onnx infers them in the same way.
         try:
-            model = onnx.shape_inference.infer_shapes(onnx.load_from_string(artifact.data), data_prop=True)
+            model = onnx.shape_inference.infer_shapes(complete(artifact), data_prop=True)
         except onnx.shape_inference.InferenceError as error:
             raise Unsupported("types that ONNX's own inference does not find", str(error)) from error
         with recognising(REFUSALS):
@@ -116,9 +117,9 @@ import iree.compiler
 import iree.runtime
 import onnx
 
+onnx_model = onnx.load(artifact) if isinstance(artifact, str) else onnx.load_from_string(artifact)
 with tempfile.TemporaryDirectory() as folder:
-    with open(f'{folder}/model.onnx', 'wb') as file:
-        file.write(artifact)
+    onnx.save(onnx_model, f'{folder}/model.onnx')
     importer = [sys.executable, '-m', 'iree.compiler.tools.import_onnx']
     subprocess.run([*importer, f'{folder}/model.onnx', '-o', f'{folder}/model.mlir'], check=True)
     compiled = iree.compiler.compile_file(
@@ -128,7 +129,7 @@ with tempfile.TemporaryDirectory() as folder:
     )
 context = iree.runtime.SystemContext(config=iree.runtime.Config('local-sync'))
 context.add_vm_module(iree.runtime.VmModule.copy_buffer(context.instance, compiled))
-onnx_graph = onnx.load_from_string(artifact).graph
+onnx_graph = onnx_model.graph
 held = {tensor.name for tensor in onnx_graph.initializer}
 names = [value.name for value in onnx_graph.input if value.name not in held]
 function = getattr(context.modules.module, onnx_graph.name)

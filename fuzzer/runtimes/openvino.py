@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -43,6 +44,8 @@ class OpenVino(Runtime):
     options: ClassVar[tuple[Option, ...]] = (
         Option("precision", ("f32", "default"), (1, 0), "INFERENCE_PRECISION_HINT; `default` leaves it to the plugin"),
     )
+    #: Documentation of the CPU device, "Supported data types".
+    narrows = ("int64", "uint32", "uint64")
     variants: ClassVar[Mapping[str, Settings]] = {"f32": {"precision": "f32"}}
 
     def warm_up(self) -> None:
@@ -56,7 +59,8 @@ class OpenVino(Runtime):
             configuration["INFERENCE_PRECISION_HINT"] = "f32"
         core = _core()
         with recognising(REFUSALS):
-            model = core.read_model(artifact.data, b"")
+            with artifact.in_directory() if artifact.files else nullcontext() as path:
+                model = core.read_model(artifact.data, b"") if path is None else core.read_model(path)
             if "f64" in _element_types(model):
                 # Documentation of the CPU device, "Supported data types": there is no kernel for it.
                 raise Unsupported("float64, which is computed in float32")
@@ -120,7 +124,7 @@ _SCRIPT = """\
 import openvino
 
 core = openvino.Core()
-model = core.read_model(artifact, b'')
+model = core.read_model(artifact) if isinstance(artifact, str) else core.read_model(artifact, b'')
 compiled = core.compile_model(model, 'CPU', {'INFERENCE_NUM_THREADS': 1HINT})
 named = {port: feeds[int(port.get_any_name().removeprefix('input_'))] for port in compiled.inputs}
 results = compiled(named)

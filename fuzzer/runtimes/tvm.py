@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import onnx
 
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
+from fuzzer.onnx_artifacts import complete
 from fuzzer.runtimes.base import Runtime
 from generators.graph import Array
 
@@ -53,7 +53,7 @@ class Tvm(Runtime):
 
         if artifact.complex_outputs:
             raise Unsupported("complex numbers")
-        model = onnx.load_from_string(artifact.data)
+        model = complete(artifact)
         held = {tensor.name for tensor in model.graph.initializer}
         with recognising(REFUSALS), tvm.transform.PassContext(opt_level=int(settings.get("optimization", 2))):
             module = relax.transform.DecomposeOpsForInference()(from_onnx(model, keep_params_in_input=False))
@@ -71,7 +71,7 @@ class Tvm(Runtime):
         results = [result] if hasattr(result, "numpy") else list(result)
         if not all(hasattr(item, "numpy") for item in results):
             raise Unsupported("a shape as an output")
-        order = [value.name for value in onnx.load_from_string(artifact.data).graph.output]
+        order = [value.name for value in complete(artifact).graph.output]
         arrays = {name: np.array(item.numpy(), copy=True) for name, item in zip(order, results, strict=True)}
         return [arrays[name] for name in artifact.outputs]
 
@@ -90,7 +90,7 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
-onnx_model = onnx.load_from_string(artifact)
+onnx_model = (onnx.load(artifact) if isinstance(artifact, str) else onnx.load_from_string(artifact))
 with tvm.transform.PassContext(opt_level=LEVEL):
     module = relax.transform.DecomposeOpsForInference()(from_onnx(onnx_model, keep_params_in_input=False))
     machine = relax.VirtualMachine(tvm.compile(module, target='llvm'), tvm.cpu())
