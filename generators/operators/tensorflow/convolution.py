@@ -118,11 +118,24 @@ class Window:
         return tuple(numbers) if draw.flag() else self.whole(numbers)
 
 
+def _ends_the_process(x: Handle, window: Window) -> bool:
+    """Whether oneDNN's kernel for bfloat16 may end the process: in eager mode it does for a dilated kernel that reaches
+    beyond an extent padded with SAME (TensorFlow 2.21, extents of 1 and 6, kernel 2, dilation 3)."""
+    spatial = x.shape[1:-1]
+    return (
+        x.dtype == "bfloat16"
+        and max(window.dilations) > 1
+        and any(reach(k, d) > n for k, d, n in zip(window.kernel, window.dilations, spatial, strict=True))
+    )
+
+
 @operator("tf.nn.conv2d", family="convolution", weight=2)
 def conv2d(draw: Draw) -> Call:
     """Grouped where the filter's input channels are a divisor of the input's."""
     x = _image(draw, 2, (*FLOATS, "int32") if draw.flag(0.15) else FLOATS)
     window = Window(draw, x.shape[1:3], explicit=True)
+    if _ends_the_process(x, window):
+        draw.reject("ends the process")
     channels = x.shape[3]
     groups = draw.choice([n for n in range(1, channels + 1) if channels % n == 0]) if draw.flag(0.3) else 1
     outputs = groups * draw.integer(1, max(1, 4 // groups))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from generators.draw import Call, Draw, Handle
-from generators.graph import FLOATING, DType
+from generators.graph import DTYPES, FLOATING, Array, DType
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import INDEX, moderate
@@ -77,9 +79,11 @@ def beta(draw: Draw) -> Call:
 @operator("tf.math.approx_max_k", family="sorting", weight=0.15)
 def approximate(draw: Draw) -> Call:
     """On a CPU exact, and so are the indices of distinct numbers."""
-    from generators.operators.torch.common import shuffled
 
-    x = draw.tensor(draw.shape((1, 2, 3), minimum=2, maximum=6), "float32", shuffled(None))
+    def distinct(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+        return np.asarray((rng.permutation(math.prod(shape)).reshape(shape) / 2 - 5).astype(DTYPES[dtype]))
+
+    x = draw.tensor(draw.shape((1, 2, 3), minimum=2, maximum=6), "float32", distinct)
     return draw.call(x, draw.integer(1, x.shape[-1]))
 
 
