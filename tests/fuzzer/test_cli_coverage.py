@@ -25,6 +25,10 @@ COVERAGE = Coverage(
         "onnxruntime unoptimized": {"success": {"tf.add(float32,float32)": 3}},
     },
     {"graph": 3, "motif layer norm": 1, "motif layer norm (cut short)": 1, "mutation of the future": 1},
+    {
+        "opset": {"15": {"started": 3, "success": 2, "mismatch": 1}, "99": {"started": 1, "unsupported": 1}},
+        "runtime": {"onnxruntime optimized": {"success": 2, "mismatch": 1}},
+    },
 )
 REGISTERED = {"tensorflow": ("tf.abs", "tf.add", "tf.tanh"), "torch": None}
 
@@ -76,6 +80,21 @@ def test_structures_that_nothing_had_are_listed_too(corpus: str, capfd: pytest.C
     counted = json.loads(shown(capfd, "--json"))["structures"]
     assert counted["torch"]["unused input"] == 0
     assert counted["tensorflow"]["motif layer norm"] == 2
+
+
+def test_options_by_setting_also_those_that_nothing_had(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [" ".join(line.split()) for line in shown(capfd, "--converter", "tf2onnx").splitlines()]
+    start = lines.index("tf2onnx opset")
+    assert lines[start + 1] == "15 6 2 mismatch, 4 success"
+    assert "17 0" in lines[start:]
+    assert "99 2 2 unsupported" in lines[start:]
+    assert "com.microsoft 0" in lines[lines.index("tf2onnx extra_opset") :]
+    runtime = lines[lines.index("tf2onnx runtime") :]
+    assert "onnxruntime optimized 6 2 mismatch, 4 success" in runtime
+    assert "onnxruntime threads 0" in runtime
+    counted = json.loads(shown(capfd, "--json"))["options"]
+    assert counted["tf2onnx"]["large_model"] == {"off": {}, "on": {}}
+    assert counted["other"]["opset"]["99"] == {"started": 1, "unsupported": 1}
 
 
 def test_of_a_campaign_and_of_a_converter(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:
