@@ -186,7 +186,7 @@ class Attempt:
                 if len(prepared) > 1:
                     raise
                 per_variant.append((runtime.name, variant, refusal))
-        if self.converter.source is self.converter.target:
+        if self.converter.source is self.converter.target and not self.converter.quantizes(self.settings):
             per_variant = _dissent(per_variant)
         bounds = self._error_bounds(artifact, feeds, numbers, blob)
         self._announce(Step("judge", "", numbers))
@@ -309,6 +309,8 @@ class Attempt:
             for index, (_, _, seen) in enumerate(found)
             if any(one.signature.component == self.converter.name and one.signature.kind in MISMATCH for one in seen)
         ]
+        if self.converter.quantizes(self.settings):
+            return  # the witness computes as exactly as it can
         if not accused or len(runtimes_used) != 1 or artifact.format not in WITNESSES:
             return
         counts = [(len(item.case.graph.inputs), len(item.case.graph.outputs)) for item in prepared]
