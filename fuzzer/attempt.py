@@ -235,7 +235,7 @@ class Attempt:
         for place, item in enumerate(prepared):
             stop = None if item is prepared[-1] else start + len(item.expected)
             outputs: list[Results] = [(name, variant, by_case[place]) for name, variant, by_case in per_variant]
-            if self.converter.source is self.converter.target:
+            if self.converter.source is self.converter.target and not self.converter.quantizes(self.settings):
                 outputs = _dissent(outputs)
             with self.spent.during("judging"):
                 part = bounds and bounds.part(start, stop)
@@ -379,6 +379,8 @@ class Attempt:
             for index, (_, _, seen) in enumerate(found)
             if any(one.signature.component == self.converter.name and one.signature.kind in MISMATCH for one in seen)
         ]
+        if self.converter.quantizes(self.settings):
+            return  # the witness computes as exactly as it can
         if not accused or len(runtimes_used) != 1 or artifact.format not in WITNESSES:
             return
         counts = [(len(item.case.graph.inputs), len(item.case.graph.outputs)) for item in prepared]

@@ -81,6 +81,8 @@ def _verified(store: Store, campaign: str | None) -> Iterator[tuple[Finding, Gra
 
 def _write(path: Path, text: str) -> None:
     """Replace the file as a whole, so that a failure leaves what was there."""
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no directory {path.parent}", "make it, or choose another")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
     try:
         with open(handle, "w", encoding="utf-8") as file:

@@ -10,7 +10,7 @@ from generators.graph import Array, Case
 from oracles.judge import Judged
 from oracles.noise import Analyst
 from oracles.outcome import Observation, Signature, Stage, Verdict
-from oracles.quantization import BASELINE, ErrorBounds, dissent, farther, judge_kernels
+from oracles.quantization import ErrorBounds, dissent, farther, judge_kernels
 
 #: Runtime, variant, what was seen of it.
 Wrong: TypeAlias = "tuple[str, str, Observation]"
@@ -42,20 +42,20 @@ def held_together(
         return judge_kernels(frontend, item.case, want, got, bounds, analyst=item.analyst)
 
     seen: list[Observation] = []
-    for name in dict.fromkeys(name for name, variant in ran if variant == BASELINE):
-        reference = ran[name, BASELINE]
-        own = [variant for runtime, variant in ran if runtime == name and variant != BASELINE]
+    for name in dict.fromkeys(name for name, variant in ran if variant == bounds.baseline):
+        reference = ran[name, bounds.baseline]
+        own = [variant for runtime, variant in ran if runtime == name and variant != bounds.baseline]
         dissenting = {variant: judged for variant in own if (judged := kernels(reference, ran[name, variant]))}
         accused = {variant for runtime, variant, _ in wrong if runtime == name}
         if dissenting and all(farther(item.expected, reference, ran[name, variant]) for variant in dissenting):
             wrong = [one for one in wrong if one[0] != name or one[1] not in dissenting]
-            if BASELINE not in accused:
+            if bounds.baseline not in accused:
                 other = next(iter(dissenting))
                 judged = kernels(ran[name, other], reference)
-                seen.append(_observed(name, BASELINE, other, judged or dissenting[other]))
+                seen.append(_observed(name, bounds.baseline, other, judged or dissenting[other]))
             continue
         seen += [
-            _observed(name, variant, BASELINE, judged)
+            _observed(name, variant, bounds.baseline, judged)
             for variant, judged in dissenting.items()
             if variant not in accused
         ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import onnx
@@ -183,6 +184,18 @@ def _hold(place: str, value: onnx.ValueInfoProto, wanted: TensorType, *, pairs: 
 def _holds_parts(value: onnx.ValueInfoProto, wanted: TensorType) -> bool:
     part = PARTS.get(wanted.dtype)
     return bool(part) and declared_type(value)[0] == part
+
+
+@contextmanager
+def saving() -> Iterator[tuple[Path, dict[str, bytes]]]:
+    """A path to save a model to, in a directory of its own, and what the files there are by name, once outside."""
+    files: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory(prefix="convfuzz-") as name:
+        directory = Path(name)
+        yield directory / "model.onnx", files
+        for path in sorted(directory.rglob("*")):
+            if path.is_file():
+                files[path.relative_to(directory).as_posix()] = path.read_bytes()
 
 
 def external_files(model: onnx.ModelProto) -> list[str]:

@@ -131,6 +131,9 @@ def error_of(
     exact = all(not error.any() for error in errors)
     kind = operation.kind
     plain = all(one is None or one.step is None for one in (*operands, result))
+    if kind == "DYNAMIC_QUANTIZE":
+        # Its scale and zero point are what they are; what follows from them is held against the numbers.
+        return (_quantized_as_it_runs(operation, operands, errors, result) if place == 0 else _NONE), False
     if kind in _TYPES or (exact and plain):
         # Nothing is quantized that this operator sees.
         return _NONE, False
@@ -259,6 +262,31 @@ def _batched_products(operation: Operation, operands: Operands, errors: Errors, 
     return np.asarray(terms * (y.max(initial=0.0) * ex + x.max(initial=0.0) * ey + ex * ey))
 
 
+def _convolved(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
+    """A convolution with weights of shape (channels, terms of a sum …), and a bias if there is a third operand that is
+    no zero point."""
+    x, w = np.abs(_value(operands[0])), np.abs(_value(operands[1]))
+    ex, ew = _largest(errors[:1]), _largest(errors[1:2])
+    terms = w.size / max(w.shape[0], 1)
+    sums = w.reshape(w.shape[0], -1).sum(axis=1).max(initial=0.0)
+    bias = errors[2:] if operation.kind == "CONV" else ()
+    return np.asarray(sums * ex + terms * ew * (x.max(initial=0.0) + ex) + _largest(bias))
+
+
+def _gemm(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
+    x, y = (np.abs(_value(one)) for one in operands[:2])
+    ex, ey = _largest(errors[:1]), _largest(errors[1:2])
+    terms = max(*x.shape, *y.shape)  # at least those of a sum, whichever is transposed
+    product = terms * (y.max(initial=0.0) * ex + x.max(initial=0.0) * ey + ex * ey)
+    alpha, beta = (abs(operation.attributes.get(name, 1.0)) for name in ("alpha", "beta"))
+    return np.asarray(alpha * product + beta * _largest(errors[2:]))
+
+
+def _quantized_as_it_runs(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
+    """Integers, in steps of the scale: half a step for rounding and half for the zero point."""
+    return np.asarray(_largest(errors[:1]) / operation.attributes["scale"] + 1.0)
+
+
 def _compared(operation: Operation, operands: Operands, errors: Errors, result: Tensor) -> Array:
     """Exact where the operands are further apart than their errors."""
     apart = np.abs(_value(operands[0]) - _value(operands[1]))
@@ -303,6 +331,10 @@ _RULES: dict[str, Rule] = {
     "SUM": _reduced_sum,
     "CUMSUM": _cumulated,
     "BATCH_MATMUL": _batched_products,
+    "MATMUL_INTEGER": _batched_products,
+    "CONV": _convolved,
+    "CONV_INTEGER": _convolved,
+    "GEMM": _gemm,
     "SELECT": _selected,
     "SELECT_V2": _selected,
     "CAST": _cast,

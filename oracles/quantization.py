@@ -53,7 +53,7 @@ _HYBRID_STEP = 1 / 127
 _NOISE = 2.0
 
 
-#: The runtime variant whose kernels others are held against.
+#: The runtime variant whose kernels others are held against, unless bounds name another.
 BASELINE = "reference"
 
 
@@ -91,21 +91,23 @@ class Against(Enum):
 @dataclass(frozen=True)
 class ErrorBounds:
     """Bounds on the error of each output of a graph, in order, in shapes that broadcast to the outputs': ``floats``
-    against the float model, ``kernels`` between kernels. Infinite where none holds, with the ``reasons``."""
+    against the float model, ``kernels`` between kernels. Infinite where none holds, with the ``reasons``. ``baseline``
+    names the runtime variant whose kernels the others are held against."""
 
     floats: tuple[Array, ...]
     kernels: tuple[Array, ...]
     reasons: tuple[str, ...] = ()
+    baseline: str = BASELINE
 
     def part(self, start: int, stop: int | None) -> ErrorBounds:
         """The bounds of some of the outputs."""
         return replace(self, floats=self.floats[start:stop], kernels=self.kernels[start:stop])
 
 
-def no_bounds(outputs: int, reason: str) -> ErrorBounds:
+def no_bounds(outputs: int, reason: str, baseline: str = BASELINE) -> ErrorBounds:
     """Bounds that hold for nothing: every difference is inconclusive."""
     infinite = (np.asarray(np.inf),) * outputs
-    return ErrorBounds(infinite, infinite, (reason,))
+    return ErrorBounds(infinite, infinite, (reason,), baseline)
 
 
 def carry(

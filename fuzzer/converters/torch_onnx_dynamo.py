@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import onnx
@@ -19,7 +17,7 @@ from fuzzer.converters._torch_tracing import sparing_tracing
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Extents, Format, Option, Settings
-from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact, validate_onnx
+from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact, saving, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from generators.graph import Graph
@@ -197,15 +195,9 @@ class TorchOnnxDynamo(Converter):
 
 def _saved(program: Any, graph: Graph, keep: bool, *, external_data: bool) -> Artifact:
     """The artifact as ``program.save`` writes it, with the files beside it."""
-    with tempfile.TemporaryDirectory(prefix="convfuzz-") as name:
-        directory = Path(name)
-        program.save(directory / "model.onnx", external_data=external_data, keep_initializers_as_inputs=keep)
-        files = {
-            path.relative_to(directory).as_posix(): path.read_bytes()
-            for path in sorted(directory.rglob("*"))
-            if path.is_file()
-        }
-    return positional_artifact(onnx.ModelProto.FromString(files.pop("model.onnx")), graph, files=files)
+    with saving() as (path, files):
+        program.save(path, external_data=external_data, keep_initializers_as_inputs=keep)
+    return positional_artifact(onnx.ModelProto.FromString(files.pop(path.name)), graph, files=files)
 
 
 def _dynamic_shapes(graph: Graph, dims: str) -> tuple[dict[int, Any], ...] | None:

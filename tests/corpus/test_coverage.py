@@ -34,6 +34,8 @@ COVERAGE = Coverage(
     },
     {"graph": 4, "motif layer norm": 2, "unused input": 1},
     {"large": {"float32": {"arithmetic": 3, "elementwise": 1}}, "mask rows": {"bool": {"selection": 2}}},
+    {"optimize": {"off": {"started": 4, "success": 3, "mismatch": 1}}},
+    {"tf2onnx": {"tf.abs(int8)": {"Abs of int8\0": 2}}},
 )
 
 
@@ -85,6 +87,19 @@ def test_batches_add_up(store: Store) -> None:
         ("", "unsupported", "tf.abs(int8)"): 6,
         ("onnxruntime unoptimized", "success", "tf.add(float32,float32)"): 12,
     }
+    options = {(row.option, row.setting, row.outcome): row.count for row in report.options}
+    assert options == {
+        ("optimize", "off", "started"): 12,
+        ("optimize", "off", "success"): 9,
+        ("optimize", "off", "mismatch"): 3,
+    }
+    [refusal] = report.refusals
+    assert (refusal.component, refusal.key, refusal.what, refusal.count) == (
+        "tf2onnx",
+        "tf.abs(int8)",
+        "Abs of int8\0",
+        6,
+    )
     assert report.structures == {"tensorflow": {"graph": 12, "motif layer norm": 6, "unused input": 3}}
     assert report.profiles == (
         ProfileCount("tensorflow", "large", "float32", "arithmetic", 9),
@@ -274,7 +289,7 @@ def test_an_older_corpus_counts_from_now_on(old: Path) -> None:
 
 
 def test_tables_of_counts_hold_nothing_twice_on_sqlite_and_suit_postgresql() -> None:
-    for name in ("sequence", "cell", "argument", "name"):
+    for name in ("sequence", "cell", "argument", "name", "option", "refusal"):
         table = Base.metadata.tables[f"coverage_{name}"]
         assert "WITHOUT ROWID" in str(CreateTable(table).compile(dialect=sqlite.dialect()))
         assert "ROWID" not in str(CreateTable(table).compile(dialect=postgresql.dialect()))
@@ -293,7 +308,9 @@ def test_a_batch_is_a_statement_per_table(store: Store, monkeypatch: pytest.Monk
     assert sorted(calls) == [
         "coverage_argument",
         "coverage_cell",
+        "coverage_option",
         "coverage_profile",
+        "coverage_refusal",
         "coverage_sequence",
         "coverage_sequence",
         "coverage_structure",

@@ -30,6 +30,10 @@ COVERAGE = Coverage(
         "mask rows": {"bool": {"selection": 2, "arithmetic": 1}},
         "own": {"float32": {"arithmetic": 4}},
     },
+    {
+        "opset": {"15": {"started": 3, "success": 2, "mismatch": 1}, "99": {"started": 1, "unsupported": 1}},
+        "runtime": {"onnxruntime optimized": {"success": 2, "mismatch": 1}},
+    },
 )
 REGISTERED = {"tensorflow": ("tf.abs", "tf.add", "tf.tanh"), "torch": None}
 
@@ -103,6 +107,21 @@ def test_profiles_and_what_stays_at_zero(corpus: str, capfd: pytest.CaptureFixtu
     assert places == {("float32", "arithmetic"), ("int8", "arithmetic"), ("", "selection")}
     # Fractions are nothing to an integer, and what was met is not at zero.
     assert not {("large", "float32"), ("fractions", "int8"), ("special", "int8")} & {(row[0], row[1]) for row in zero}
+
+
+def test_options_by_setting_also_those_that_nothing_had(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [" ".join(line.split()) for line in shown(capfd, "--converter", "tf2onnx").splitlines()]
+    start = lines.index("tf2onnx opset")
+    assert lines[start + 1] == "15 6 2 mismatch, 4 success"
+    assert "17 0" in lines[start:]
+    assert "99 2 2 unsupported" in lines[start:]
+    assert "com.microsoft 0" in lines[lines.index("tf2onnx extra_opset") :]
+    runtime = lines[lines.index("tf2onnx runtime") :]
+    assert "onnxruntime optimized 6 2 mismatch, 4 success" in runtime
+    assert "onnxruntime threads 0" in runtime
+    counted = json.loads(shown(capfd, "--json"))["options"]
+    assert counted["tf2onnx"]["large_model"] == {"off": {}, "on": {}}
+    assert counted["other"]["opset"]["99"] == {"started": 1, "unsupported": 1}
 
 
 def test_of_a_campaign_and_of_a_converter(corpus: str, capfd: pytest.CaptureFixture[str]) -> None:

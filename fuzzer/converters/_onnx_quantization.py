@@ -1,0 +1,85 @@
+"""onnxruntime.quantization: the option, what it does to a model, and the same as source text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+
+from fuzzer.formats import Option, Settings
+from fuzzer.onnx_artifacts import saving
+from generators.frontends.base import LoadedModel
+from generators.graph import Array
+
+QUANTIZATION = Option(
+    "quantization",
+    ("none", "dynamic", "static"),
+    (6, 1, 2),
+    "onnxruntime.quantization: of weights, operands as the model runs (dynamic); of both, as QuantizeLinear and"
+    " DequantizeLinear around operators (static)",
+)
+PER_CHANNEL = Option("per_channel", (False, True), (2, 1), "scales of quantized weights by channel")
+
+
+def quantization(settings: Settings) -> str:
+    """The setting, ``none`` without one."""
+    return str(settings.get("quantization", "none"))
+
+
+def quantized(proto: onnx.ModelProto, model: LoadedModel, settings: Settings) -> onnx.ModelProto:
+    """The model quantized as the settings ask for; calibrated on the case's own feeds, once, infinities and NaN set to
+    zero."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
+
+    given: dict[str, Any] = {
+        "weight_type": QuantType.QInt8,
+        "per_channel": bool(settings.get("per_channel", False)),
+    }
+    with saving() as (path, files):
+        if quantization(settings) == "dynamic":
+            quantize_dynamic(proto, path, **given)
+        else:
+            feeds = {f"input_{index}": _finite(array) for index, array in enumerate(model.arguments)}
+            quantize_static(proto, path, _Feeds(feeds), activation_type=QuantType.QInt8, **given)
+    return onnx.ModelProto.FromString(files[path.name])
+
+
+class _Feeds:
+    """A calibration data reader, which need not be derived from ORT's."""
+
+    def __init__(self, feeds: dict[str, Array]) -> None:
+        self._left = [feeds]
+
+    def get_next(self) -> dict[str, Array] | None:
+        return self._left.pop() if self._left else None
+
+
+def _finite(array: Array) -> Array:
+    if array.dtype.kind != "f":
+        return array
+    return np.where(np.isfinite(array), array, np.zeros((), array.dtype))
+
+
+def quantization_script(settings: Settings, proto: str) -> str:
+    """Source lines for :func:`quantized`, from the expression ``proto`` and ``feeds`` to ``artifact``."""
+    way = quantization(settings)
+    channel = ", per_channel=True" if settings.get("per_channel", False) else ""
+    if way == "dynamic":
+        return (
+            "from onnxruntime.quantization import QuantType, quantize_dynamic\n\n"
+            f"quantize_dynamic({proto}, 'quantized.onnx', weight_type=QuantType.QInt8{channel})\n"
+            "artifact = open('quantized.onnx', 'rb').read()\n"
+        )
+    return (
+        "from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static\n\n\n"
+        "class Feeds(CalibrationDataReader):\n"
+        "    def __init__(self, feeds):\n"
+        "        self.left = [feeds]\n\n"
+        "    def get_next(self):\n"
+        "        return self.left.pop() if self.left else None\n\n\n"
+        "finite = [np.where(np.isfinite(x), x, x.dtype.type(0)) if x.dtype.kind == 'f' else x for x in feeds]\n"
+        "data = Feeds({f'input_{index}': x for index, x in enumerate(finite)})\n"
+        f"quantize_static({proto}, 'quantized.onnx', data, activation_type=QuantType.QInt8{channel})\n"
+        "artifact = open('quantized.onnx', 'rb').read()\n"
+    )
