@@ -31,9 +31,7 @@ def conditional(frontend: str, data: Array, then: str = "", other: str = "") -> 
     nodes = (
         Node(largest, (Ref("x"),), extra, (Value("m", TensorType(kind.dtype, ())),)),
         Node(greater, (Ref("m"), Ref("t")), (), (Value("p", TRUTH),)),
-        Node(
-            COND[frontend], (Ref("p"),) if given else (Ref("p"), *branches), named if given else (), (Value("y", kind),)
-        ),
+        Node(COND[frontend], args, kwargs, (Value("y", kind),)),
     )
     inputs = (Input("x", kind), Input("t", TensorType(kind.dtype, ())))
     return Case(Graph(frontend, inputs, (), nodes, ("y",)), {"x": data, "t": np.array(0, data.dtype)})
