@@ -132,3 +132,12 @@ def test_a_reproducer_with_control_flow_runs_alone(name: str) -> None:
     verification = verify(script, 1)
     # Nothing is wrong with it: the script runs to its end, and says so.
     assert verification.statuses == (0,), verification.outputs
+
+
+def test_what_is_wrong_in_a_body_is_complained_of_as_anywhere() -> None:
+    from fuzzer.onnx_artifacts import _complaints
+
+    inner = "(op_type:Resize): [ShapeInferenceError] Number of elements of input 'sizes' (2) must be 3."
+    alone = f"[ShapeInferenceError] Inference error(s): {inner}\n"
+    around = "[ShapeInferenceError] Inference error(s): (op_type:If, node name: n): [ShapeInferenceError] "
+    assert _complaints(f"{around}Inference error(s): {inner}\n\n") == _complaints(alone)
