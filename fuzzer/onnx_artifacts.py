@@ -244,13 +244,24 @@ def _miscounts_windows(model: onnx.ModelProto) -> bool:
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     return opset < 22 and any(
         attribute.name == "ceil_mode" and attribute.i
-        for node in model.graph.node
+        for node in _nodes(model.graph)
         if node.op_type in ("AveragePool", "MaxPool", "LpPool")
         for attribute in node.attribute
     )
 
 
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of the bodies in it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                yield from _nodes(body)
+
+
 _INFERENCE = "Inference error(s): "
+#: The complaint of control flow about a node of one of its bodies.
+_AROUND = re.compile(r"\(op_type:(?:If|Loop|Scan|SequenceMap)\b[^)]*\): \[\w+\] Inference error\(s\):")
 _LOST = "expected to have type but instead is null"
 
 
@@ -262,6 +273,8 @@ def _complaints(text: str) -> list[str]:
     if not found:
         return [line[:600]]
     errors = [error.strip() for error in re.split(r"(?=\(op_type:)", tail) if error.strip()]
+    # What is wrong is wrong in a body: its own complaint follows, as it would without the control flow around it.
+    errors = [error for error in errors if not _AROUND.fullmatch(error)] or errors
     # A type that got lost is complained of by every node behind: then only what else was said counts, if anything was.
     errors = [error for error in errors if _LOST not in error] or [f"a value's type {_LOST}"]
     distinct = {re.sub(r"node name: [^)]*", "", error): error for error in reversed(errors)}

@@ -20,6 +20,8 @@ from generators.sizes import marking_of
 from oracles.outcome import Stage
 
 REFUSALS = (
+    # torch.cond and the loops compile the functions that they are given, which the tracer does not follow.
+    Refusal(r"torch\.jit\.trace a dynamo-optimized function", "control flow", "RuntimeError"),
     Refusal(r"Exporting the operator '([\w:.]+)' to ONNX opset version \d+ is not supported", r"\1"),
     Refusal(r"ONNX export failed on an operator with unrecognized namespace ([\w:.]+)", r"\1"),
     Refusal(r"Unsupported: ONNX export of operator ([^\[]+?)\. Please feel free to request support", r"\1", scrub=True),

@@ -219,6 +219,12 @@ class Frontend(abc.ABC):
                 raise EvaluationError(f"{node.target} returned {type(output).__name__}, not a tensor")
         return outputs, several
 
+    def outputs(self, node: Node, values: Mapping[str, Any], running: Running) -> list[Any]:
+        """Native outputs of a node, its bodies, if it has any, run so."""
+        if next(node.bodies(), None) is None:
+            return self.call(node, values)[0]
+        return self.call(node, values, running)[0]
+
     def _argument(self, argument: Argument, node: Node, values: Mapping[str, Any], running: Running) -> Any:
         if isinstance(argument, Graph):
             return BodyFunction(self, node, argument, values, running)
@@ -238,7 +244,7 @@ class Frontend(abc.ABC):
         for constant in graph.constants:
             values[constant.name] = self.to_native(constant.data)
         for node in graph.nodes:
-            outputs, _ = self.call(node, values, running)
+            outputs = self.outputs(node, values, running)
             if len(outputs) != len(node.outputs):
                 raise EvaluationError(f"{node.target} returned {len(outputs)} tensors, {len(node.outputs)} expected")
             values.update(zip((output.name for output in node.outputs), outputs, strict=True))

@@ -67,7 +67,7 @@ class BodyFunction:
         values.update((constant.name, self._frontend.to_native(constant.data)) for constant in body.constants)
         for node in body.nodes:
             self._check_domain(node, values)
-            outputs, _ = self._frontend.call(node, values, self._running)
+            outputs = self._frontend.outputs(node, values, self._running)
             if len(outputs) != len(node.outputs):
                 raise ValueError(f"{node.target} returned {len(outputs)} tensors, {len(node.outputs)} expected")
             values.update(zip((output.name for output in node.outputs), outputs, strict=True))
