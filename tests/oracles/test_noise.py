@@ -180,7 +180,7 @@ def test_the_sign_of_a_sum_that_is_zero_is_free_and_that_of_other_zeros_is_not()
 @pytest.mark.parametrize("name", ["torch", "tensorflow"])
 def test_noise_is_put_into_every_step_of_a_loop(name: str) -> None:
     data = np.linspace(0.1, 1, 8, dtype=np.float32)
-    one, many = (bounds(frontend(name), loop(name, data, steps)).bounds[0] for steps in (1, 12))
+    one, many = (Analyst(frontend(name), loop(name, data, steps)).bounds().bounds[0] for steps in (1, 12))
     assert not one.problem
     assert not many.problem
     assert 0 < one.spread.max() < 1e-6
@@ -193,20 +193,20 @@ def test_noise_is_put_into_every_step_of_a_loop(name: str) -> None:
 def test_a_predicate_that_rounding_may_change_takes_either_branch(name: str) -> None:
     data = np.array([-1, 0.3], dtype=np.float32)
     far = conditional(name, data)
-    assert bounds(frontend(name), far).bounds[0].limit.max() < 1e-5
+    assert Analyst(frontend(name), far).bounds().bounds[0].limit.max() < 1e-5
     # The largest element is an exponential that is as near to the threshold as rounding goes.
     exponential = {"torch": "torch.exp", "tensorflow": "tf.exp", "onnx": "onnx.Exp"}[name]
     kind = TensorType("float32", (2,))
     before = Node(exponential, (Ref("z"),), (), (Value("x", kind),))
     graph = replace(far.graph, inputs=(Input("z", kind), far.graph.inputs[1]), nodes=(before, *far.graph.nodes))
     near = Case(graph, {"z": data, "t": np.array(np.exp(np.float32(0.3)), np.float32)})
-    limit = bounds(frontend(name), near, samples=32).bounds[0].limit
+    limit = Analyst(frontend(name), near).bounds(samples=32).bounds[0].limit
     assert limit.max() > 0.1
 
 
 def test_what_a_body_gives_in_double_precision_is_the_reference() -> None:
     data = np.linspace(0.1, 1, 8, dtype=np.float32)
-    bound = bounds(TORCH, loop("torch", data, 4)).bounds[0]
+    bound = Analyst(TORCH, loop("torch", data, 4)).bounds().bounds[0]
     expected = data.astype(np.float64)
     for _ in range(4):
         expected = np.sin(expected) + np.float64(np.float32(0.3))
@@ -215,6 +215,6 @@ def test_what_a_body_gives_in_double_precision_is_the_reference() -> None:
 
 
 def test_the_signature_of_a_map_follows_into_double_precision() -> None:
-    analysis = bounds(frontend("tensorflow"), mapped(np.array([[1.2, 3.7], [2.5, 9]], np.float32)))
+    analysis = Analyst(frontend("tensorflow"), mapped(np.array([[1.2, 3.7], [2.5, 9]], np.float32))).bounds()
     assert not analysis.notes
     assert analysis.bounds[0].reference.tolist() == [[1, 3], [2, 9]]
