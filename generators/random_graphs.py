@@ -54,6 +54,8 @@ class Weights:
     motifs: bool = False
     control: Mapping[str, float] = field(default_factory=dict)
     share: float = 0.0
+    #: What control flow must do without, too, when it makes results fit: targets whose factor is 0.
+    excluded: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, frontend: Frontend, factors: Mapping[str, float] | None = None, *, only: Sequence[str] = ()) -> Weights:
@@ -89,6 +91,7 @@ class Weights:
             motifs=not only and bool(motifs_of(frontend.name)),
             control=control,
             share=share,
+            excluded=frozenset(target for target, factor in factors.items() if factor <= 0),
         )
 
     def pick(self, choices: Choices) -> str:
@@ -99,8 +102,8 @@ class Weights:
 
 @dataclass(frozen=True)
 class Grown:
-    """A finished case, every value by name as growth computed it, why draws were dropped (reason to count), and the
-    motifs and mutations that were grown in it, by name."""
+    """A finished case, every value by name as growth computed it (those of bodies as they ran first), why draws were
+    dropped (reason to count), and the motifs and mutations that were grown in it, by name."""
 
     case: Case
     values: Mapping[str, Array]
@@ -207,8 +210,8 @@ class Growth:
         self.inside = ""
         self.depth = 0
         self.given: list[Handle] = []
-        #: How many operators of control flow there are.
-        self.controlled = 0
+        #: Values of bodies as they ran first, by name.
+        self.inner: dict[str, Array] = {}
         self.announce = announce
         self.handles: list[Handle] = []
         #: Those that operators may take.
@@ -273,7 +276,7 @@ class Growth:
         if reason:
             self.dropped[reason] += 1
         else:
-            self.controlled += 1
+            self.inner.update(bodies.inner)
         return reason
 
     def new_draw(self) -> Draw:
@@ -281,6 +284,8 @@ class Growth:
 
     def add(self, call: Call, draw: Draw) -> str:
         """Add an operator that control flow needs, whatever the weighted ones are; else say why not."""
+        if call.target in self.weights.excluded:
+            return "excluded"
         return self._execute(call, draw, wanted=True)
 
     def consumes(self, name: str) -> bool:
@@ -407,7 +412,7 @@ class Growth:
             names = [constant.name for constant in self.constants]
             outputs = arranged(self.choices, kind, outputs, self.inputs, names)
         graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))
-        values = {handle.name: handle.array for handle in self.handles}
+        values = {**self.inner, **{handle.name: handle.array for handle in self.handles}}
         case = Case(graph, self.feeds, self.drawn)
         if dynamic and self.choices.fraction() < dynamic:
             marker = Marker(self.frontend, self.choices, self.elements, self.conditions, self.profiles.nonfinite)

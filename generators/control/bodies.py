@@ -15,9 +15,9 @@ import numpy as np
 
 from generators.control.registry import DTYPES_OF_BODIES, ControlFlow
 from generators.draw import Draw
-from generators.graph import DTYPES, FLOATING, Array, Constant, Graph, Input, TensorType, captured
+from generators.graph import DTYPES, FLOATING, Array, Constant, Graph, Input, TensorType, captured, type_of
 from generators.handles import Call, Fresh, Handle, Rejected
-from generators.transforms import drop_dead
+from generators.transforms import all_names, drop_dead
 
 if TYPE_CHECKING:
     from generators.random_graphs import Growth
@@ -45,6 +45,8 @@ class Bodies:
         self.growth = growth
         self.draw = draw
         self.words = words
+        #: Values of finished bodies, by name.
+        self.inner: dict[str, Array] = {}
 
     # -- operands ----------------------------------------------------------------------------------------------
 
@@ -103,11 +105,9 @@ class Bodies:
 
     # -- bodies ------------------------------------------------------------------------------------------------
 
-    def inside(
-        self, target: str, given: Sequence[tuple[Array, str]], *, nodes: int, like: Sequence[Handle] = ()
-    ) -> Growth:
-        """A body whose inputs hold these arrays (of these dtypes), with up to so many nodes. ``like`` are values from
-        outside that it should use, for those that have no inputs."""
+    def inside(self, target: str, given: Sequence[Any], *, nodes: int, like: Sequence[Handle] = ()) -> Growth:
+        """A body whose inputs are these native tensors, with up to so many nodes. ``like`` are values from outside that
+        it should use, for those that have no inputs."""
         from generators.random_graphs import Growth
 
         outer = self.growth
@@ -116,7 +116,7 @@ class Bodies:
             outer.frontend, outer.choices, outer.weights, outer.profiles, outer.avoid, settings, outer.announce
         )
         body.outer, body.inside, body.depth, body.names = outer, target, outer.depth + 1, outer.names
-        body.given = [self._input(array, dtype) for array, dtype in given]
+        body.given = [self._input(native) for native in given]
         visible = [x for x in outer.operands if x.size <= LARGEST and x not in like]
         while len(visible) > VISIBLE:
             del visible[self.draw.integer(0, len(visible) - 1)]
@@ -133,10 +133,9 @@ class Bodies:
                 body.attempt(suits=self.words.suits)
         return body
 
-    def _input(self, array: Array, dtype: str) -> Handle:
-        return Handle(
-            f"v{next(self.growth.names)}", self.growth.frontend.to_native(array), array, TensorType(dtype, array.shape)
-        )
+    def _input(self, native: Any) -> Handle:
+        array = self.growth.frontend.to_array(native)
+        return Handle(f"v{next(self.growth.names)}", native, array, type_of(array))
 
     def results(self, body: Growth, most: int) -> list[Handle]:
         """Results of the body's nodes that it may return, the last ones that nothing uses first."""
@@ -185,7 +184,7 @@ class Bodies:
 
     def branches(self, target: str, operands: Sequence[Handle], *, like: Sequence[Handle] = ()) -> tuple[Graph, Graph]:
         """Two bodies that take the operands and return values of the same types."""
-        given = [(x.array, x.dtype) for x in operands]
+        given = [x.native for x in operands]
         first = self.inside(target, given, nodes=self.draw.integer(1, 4), like=like)
         second = self.inside(target, given, nodes=self.draw.integer(1, 4), like=like)
         outputs = self.results(first, 3) or self.draw.reject("a branch without results")
@@ -199,7 +198,7 @@ class Bodies:
     def loop(self, target: str, carried: Sequence[Handle], limit: int | None) -> tuple[Graph, Graph]:
         """The condition and the body of a loop. The first of the carried values is a counter that stays below
         ``limit``; without, the condition is of the data alone."""
-        draw, given = self.draw, [(x.array, x.dtype) for x in carried]
+        draw, given = self.draw, [x.native for x in carried]
         condition = self.inside(target, given, nodes=0)
         going = None
         if limit is not None:
@@ -253,6 +252,8 @@ class Bodies:
         fresh.constants += [item for item in body.constants if item.name in used]
         made = {entry.name for entry in body.inputs} | {item.name for item in body.constants}
         fresh.handles += [x for x in body.handles if x.name in made & used]
+        values = {**body.inner, **{x.name: x.array for x in body.handles}}
+        self.inner.update((name, values[name]) for name in all_names(graph))
         fresh.profiles.update((name, profile) for name, profile in body.drawn.items() if name in used)
         return graph
 

@@ -71,8 +71,7 @@ def _loop(target: str, bodies: Bodies) -> Call:
     numbered = draw.flag(0.75)
     count = bodies.start(draw.integer(1, STEPS), constant=draw.flag(0.6)) if numbered else None
     going = bodies.predicate(draw.flag(0.93)) if draw.flag(0.5) else None
-    given: list[tuple[Array, str]] = [(np.array(0, np.int64), "int64"), (np.array(True), "bool")]
-    given += [(x.array, x.dtype) for x in carried]
+    given: list[Array] = [np.array(0, np.int64), np.array(True), *(x.array for x in carried)]
     body = bodies.inside(target, given, nodes=draw.integer(1, 4), like=() if carried else bodies.operands(1))
     step, last, *_ = body.given
     made: list[Handle] = []
@@ -99,9 +98,8 @@ def _scan(target: str, bodies: Bodies) -> Call:
     carried, xs = bodies.operands(2, least=0), bodies.alike(draw.integer(1, 3))
     axes = [draw.choice([axis for axis, extent in enumerate(x.shape) if extent == xs[0].shape[0]]) for x in xs]
     backwards = [int(draw.flag(0.3)) for _ in xs]
-    parts = [(x.array.take(-back, axis), x.dtype) for x, axis, back in zip(xs, axes, backwards, strict=True)]
-    given = [*((x.array, x.dtype) for x in carried), *parts]
-    body = bodies.inside(target, given, nodes=draw.integer(1, 4))
+    parts = [x.array.take(-back, axis) for x, axis, back in zip(xs, axes, backwards, strict=True)]
+    body = bodies.inside(target, [*(x.array for x in carried), *map(np.asarray, parts)], nodes=draw.integer(1, 4))
     made: list[Handle] = []
     for x in carried:
         made.append(bodies.fitted(body, x.type, made))

@@ -73,7 +73,7 @@ def _while(target: str, bodies: Bodies) -> Call:
 def _map(target: str, bodies: Bodies) -> Call:
     draw = bodies.draw
     xs = bodies.alike(draw.integer(1, 2))
-    body = bodies.inside(target, [(x.array[0], x.dtype) for x in xs], nodes=draw.integer(1, 4))
+    body = bodies.inside(target, [x.native[0] for x in xs], nodes=draw.integer(1, 4))
     made = [x for x in bodies.results(body, 2) if x.size * xs[0].shape[0] <= LARGEST * 2]
     made = bodies.returned(body, made or draw.reject("nothing to stack"))
     single = len(xs) == 1 and draw.flag(0.8)

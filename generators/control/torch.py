@@ -89,9 +89,7 @@ def _scan(target: str, bodies: Bodies) -> Call:
     carried, xs = bodies.densely(bodies.operands(2)), bodies.alike(draw.integer(1, 2))
     dim = draw.integer(0, min(x.rank for x in xs) - 1) if len({x.shape for x in xs}) == 1 and draw.flag(0.4) else 0
     reverse = draw.flag(0.4)
-    first = -1 if reverse else 0
-    slices = [(x.array.take(first, dim), x.dtype) for x in xs]
-    given = [*((x.array, x.dtype) for x in carried), *slices]
+    given = [*(x.native for x in carried), *(_first(x, dim, reverse) for x in xs)]
     body = bodies.inside(target, given, nodes=draw.integer(1, 4))
     made = [bodies.fitted(body, x.type) for x in carried]
     made += [x for x in bodies.results(body, 2) if x.size * xs[0].shape[dim] <= LARGEST * 2]
@@ -104,10 +102,16 @@ def _scan(target: str, bodies: Bodies) -> Call:
     return Call(target, (graph, _structure(draw, carried), _structure(draw, xs)), arguments)
 
 
+def _first(x: Handle, dim: int, reverse: bool) -> torch.Tensor:
+    """The slice that is worked on first, as it then lies in memory."""
+    moved = torch.movedim(x.native, dim, 0) if dim else x.native
+    return (torch.flip(moved, [0]) if reverse else moved).select(0, 0)
+
+
 def _map(target: str, bodies: Bodies) -> Call:
     draw = bodies.draw
     xs = bodies.alike(draw.integer(1, 2))
-    body = bodies.inside(target, [(x.array[0], x.dtype) for x in xs], nodes=draw.integer(1, 4))
+    body = bodies.inside(target, [_first(x, 0, False) for x in xs], nodes=draw.integer(1, 4))
     made = [x for x in bodies.results(body, 2) if x.size * xs[0].shape[0] <= LARGEST * 2]
     graph = bodies.graph(body, bodies.returned(body, made or draw.reject("nothing to stack")))
     return Call(target, (graph, _structure(draw, xs)), {})

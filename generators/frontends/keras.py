@@ -104,6 +104,10 @@ class KerasFrontend(TensorFlowFrontend):
         if constants & set(graph.outputs):
             raise EvaluationError("a constant is no output of a functional model")
 
+    def control_flow(self) -> None:
+        """None: functional models are made of layers."""
+        return
+
     def source(self, graph: Graph, name: str = "Model") -> str:
         return print_function(graph, name)
 

@@ -95,7 +95,7 @@ class TensorFlowFrontend(Frontend):
             if wanted is not None and first in types and types[first].rank != wanted:
                 raise EvaluationError(f"{node.target}: an operand of rank {types[first].rank}; documented is {wanted}")
 
-    def control_flow(self) -> ControlFlow:
+    def control_flow(self) -> ControlFlow | None:
         from generators.control.tensorflow import TensorFlowControl
 
         return TensorFlowControl()

@@ -184,9 +184,9 @@ def test_errors_name_the_node_and_the_fault(tensorflow: Frontend) -> None:
         tensorflow.call(Node("tf.version.VERSION.upper", (), (), ()), {})
 
 
-def test_a_body_is_refused() -> None:
+def test_a_body_among_others_is_refused() -> None:
     body = Graph("tensorflow", (), (), (), ())
-    graph = Graph("tensorflow", (), (), (Node("tf.cond", (body,), (), ()),), ())
+    graph = Graph("tensorflow", (), (), (Node("tf.switch_case", ((body,),), (), ()),), ())
     with pytest.raises(TypeError, match="body"):
         print_module(graph, "Model")
 
