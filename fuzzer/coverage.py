@@ -37,9 +37,9 @@ _GRAVITY = (
 class Tally:
     """Counts while a batch is judged. ``format`` is that of the converter's artifacts, ``settings`` are its options."""
 
-    def __init__(self, format: str, settings: Settings) -> None:
+    def __init__(self, format: str, settings: Settings | None = None) -> None:
         self._format = str(format)
-        self._settings = {name: setting_text(value) for name, value in settings.items()}
+        self._settings = {name: setting_text(value) for name, value in (settings or {}).items()}
         self._options: Counter[tuple[str, str, str]] = Counter()
         self._refusals: Counter[tuple[str, str, str]] = Counter()
         self._source: Counter[str] = Counter()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,10 @@ QUANTIZATION = Option(
     "onnxruntime.quantization: of weights, operands as the model runs (dynamic); of both, as QuantizeLinear and"
     " DequantizeLinear around operators (static)",
 )
+#: Seconds after which quantization is taken to hang. It takes well under one; the static one of onnxruntime 1.31 loops
+#: for ever over a result that shares the scale of a value which is not quantized, and the deadline of a step is too
+#: long to wait for that each time.
+_SECONDS = 10
 PER_CHANNEL = Option("per_channel", (False, True), (2, 1), "scales of quantized weights by channel")
 
 
@@ -36,13 +44,32 @@ def quantized(proto: onnx.ModelProto, model: LoadedModel, settings: Settings) ->
         "weight_type": QuantType.QInt8,
         "per_channel": bool(settings.get("per_channel", False)),
     }
-    with saving() as (path, files):
+    with saving() as (path, files), _within(_SECONDS):
         if quantization(settings) == "dynamic":
             quantize_dynamic(proto, path, **given)
         else:
             feeds = {f"input_{index}": _finite(array) for index, array in enumerate(model.arguments)}
             quantize_static(proto, path, _Feeds(feeds), activation_type=QuantType.QInt8, **given)
     return onnx.ModelProto.FromString(files[path.name])
+
+
+@contextmanager
+def _within(seconds: int) -> Iterator[None]:
+    """TimeoutError where what is inside takes longer, if this is the main thread, as it is in a worker."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"still quantizing after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class _Feeds:
@@ -66,12 +93,13 @@ def quantization_script(settings: Settings, proto: str) -> str:
     way = quantization(settings)
     channel = ", per_channel=True" if settings.get("per_channel", False) else ""
     if way == "dynamic":
-        return (
+        return _ALARM + (
             "from onnxruntime.quantization import QuantType, quantize_dynamic\n\n"
             f"quantize_dynamic({proto}, 'quantized.onnx', weight_type=QuantType.QInt8{channel})\n"
+            "signal.alarm(0)\n"
             "artifact = open('quantized.onnx', 'rb').read()\n"
         )
-    return (
+    return _ALARM + (
         "from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static\n\n\n"
         "class Feeds(CalibrationDataReader):\n"
         "    def __init__(self, feeds):\n"
@@ -81,5 +109,17 @@ def quantization_script(settings: Settings, proto: str) -> str:
         "finite = [np.where(np.isfinite(x), x, x.dtype.type(0)) if x.dtype.kind == 'f' else x for x in feeds]\n"
         "data = Feeds({f'input_{index}': x for index, x in enumerate(finite)})\n"
         f"quantize_static({proto}, 'quantized.onnx', data, activation_type=QuantType.QInt8{channel})\n"
+        "signal.alarm(0)\n"
         "artifact = open('quantized.onnx', 'rb').read()\n"
     )
+
+
+_ALARM = f"""\
+import signal
+
+def late(*_):
+    raise TimeoutError('still quantizing after {_SECONDS} s')
+
+signal.signal(signal.SIGALRM, late)
+signal.alarm({_SECONDS})
+"""

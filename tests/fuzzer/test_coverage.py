@@ -308,3 +308,35 @@ def test_a_case_that_ends_the_worker_is_counted_too() -> None:
         Mortal(), range(2), lambda numbers: JudgeTask(SUBJECT, tuple((n, b"") for n in numbers)), converter
     )
     assert asked.coverage is None
+
+
+def test_settings_and_variants_are_counted_by_outcome() -> None:
+    case = unary("torch", "relu", "float32", 2)
+    tally = Tally("onnx", {"opset": 18, "optimize": False, "extra": ""})
+    tally.case(
+        case.graph, ["torch.relu(float32)"], {"onnxruntime a": Outcome.SUCCESS, "onnxruntime b": Outcome.MISMATCH}
+    )
+    tally.case(case.graph, ["torch.relu(float32)"], {"": Outcome.UNSUPPORTED})
+    options = tally.record().options
+    assert options["opset"] == {"18": {"started": 2, "mismatch": 1, "unsupported": 1}}
+    assert options["optimize"].keys() == {"off"}
+    assert options["extra"].keys() == {"none"}
+    assert options["runtime"] == {"onnxruntime a": {"success": 1}, "onnxruntime b": {"mismatch": 1}}
+    both = merge([tally.record(), tally.record()])
+    assert both is not None
+    assert both.options["opset"]["18"]["started"] == 4
+
+
+def test_a_refusal_is_counted_for_the_operator_that_it_is_about() -> None:
+    case = unary("torch", "relu", "float32", 2)
+
+    def refusals(keys: list[str], what: str) -> dict[str, dict[str, dict[str, int]]]:
+        seen = Observation(Signature(Stage.CONVERT, "subject", Kind.UNSUPPORTED, what), Verdict.PASS)
+        tally = Tally("onnx")
+        tally.case(case.graph, keys, {"": Outcome.UNSUPPORTED}, seen=[seen, seen])
+        return tally.record().refusals
+
+    assert refusals(["torch.relu(int8)"], "no such thing") == {"subject": {"torch.relu(int8)": {"no such thing": 1}}}
+    named = refusals(["torch.relu(int8)", "torch.abs(int8)"], "Relu(int8)")
+    assert named == {"subject": {"torch.relu(int8)": {"Relu(int8)": 1}}}
+    assert refusals(["torch.relu(int8)", "torch.abs(int8)"], "no such thing") == {}
