@@ -119,7 +119,7 @@ def node_of(target: str, *args: object, **kwargs: object) -> tuple[Node, dict[st
     [
         ("torch.rand_like", (torch.zeros(8),), "draws random numbers"),
         ("torch.nn.functional.dropout", (torch.ones(8),), "draws random numbers"),
-        ("torch.Tensor.add_", (torch.ones(3), 1), "writes into its argument"),
+        ("torch.relu_", (torch.ones(3) - 2,), "writes into its argument"),
         ("torch.equal", (torch.ones(3), torch.ones(3)), "returns bool"),
         ("torch.linalg.inv", (torch.zeros(2, 2),), "raises in eager mode: _LinAlgError"),
     ],
@@ -200,8 +200,8 @@ def test_matrices_are_hermitian_or_outside_of_the_domain() -> None:
     assert hermitian([np.array([[1, 2], [2, 1]], dtype=np.float32)]) == ""
     assert hermitian([np.array([[1, 2], [0, 1]], dtype=np.float32)])
     # Without any harvest, too: a finding may be minimized in a process that has none.
-    assert REGISTRY.domain("torch.linalg.cholesky") is hermitian
-    assert "torch.linalg.cholesky" not in REGISTRY
+    assert REGISTRY.domain("torch.linalg.cholesky_ex") is hermitian
+    assert "torch.linalg.cholesky_ex" not in REGISTRY
 
 
 # -- the samples ------------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_graphs_with_harvested_operators_are_valid() -> None:
             harvested += sum(node.target in mine for node in grown.case.graph.nodes)
             accepted += grown.accepted
             dropped += sum(count for reason, count in grown.dropped.items() if reason != "unconnected")
-        assert harvested >= 30
+        assert harvested >= 15
         assert accepted / (accepted + dropped) >= 0.8
     finally:
         TORCH.mix_in("")
