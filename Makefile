@@ -2,6 +2,7 @@
 #
 #   make fuzz            two minutes over every converter; ARGS="--minutes 30 --seed 7" for more (convfuzz fuzz --help)
 #   make test            the tests
+#   make install-all     further runtimes: OpenVINO, TVM, IREE (a gigabyte); campaigns then use them
 #   make check           lint, format, types
 #   make sweep           the slow tests, thousands of graphs
 #   make bench           the measurements of docs/benchmarks.md, but for the soak; ARGS="routes rate" for some
@@ -20,7 +21,7 @@ TEST_PROCESSES ?= 2
 export OMP_NUM_THREADS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: fuzz test check sweep bench clean
+.PHONY: fuzz test install-all check sweep bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -43,6 +44,10 @@ fuzz: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not sweep' $(ARGS)
+
+install-all: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,runtimes]'
+	@$(BIN)/convfuzz doctor
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -26,6 +26,8 @@ class SavedModel(Converter):
     requires: ClassVar[tuple[str, ...]] = ("tensorflow>=2.20",)
     stages: ClassVar[Mapping[str, Stage]] = {"tensorflow": Stage.LOAD, "tensorflow.python.saved_model": Stage.EXPORT}
     pack = 16
+    #: Asked for by name: no converter to another format.
+    default = False
 
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
         import tensorflow as tf

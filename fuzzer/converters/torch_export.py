@@ -34,6 +34,8 @@ class TorchExport(Converter):
         "torch._export.serde": Stage.EXPORT,
     }
     pack = 16
+    #: Asked for by name: no converter to another format.
+    default = False
 
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
         import torch
