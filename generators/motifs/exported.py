@@ -185,7 +185,7 @@ def _mutated(m: Builder, node: Operation, call: Call) -> Call:
     rank = first.rank if isinstance(first, Handle) else 0
     if "axis" in options and rank > 1 and m.due("axis"):
         options["axis"] = m.draw.axis(rank)
-    if "perm" in options and m.due("axis"):
+    if "perm" in options and rank > 1 and m.due("axis"):
         options["perm"] = m.draw.permutation(rank)
     if node.operator.startswith("Reduce") and m.due("keepdims"):
         options["keepdims"] = 1 - int(options.get("keepdims", 1))

@@ -79,7 +79,8 @@ class Onnx(Vocabulary):
         return Call("onnx.Einsum", given, {"equation": f"{letters}i,oi->{letters}o"})
 
     def word_transpose(self, draw: Draw, x: Handle, *, order: tuple[int, ...]) -> Call:
-        return Call("onnx.Transpose", (x,), {"perm": tuple(order)})
+        # The type of a list of nothing is not known.
+        return Call("onnx.Transpose", (x,), {"perm": tuple(order)} if order else {})
 
     def word_reshape(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
         return Call("onnx.Reshape", (x, _tensor(draw, shape)), {})
