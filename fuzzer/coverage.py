@@ -163,7 +163,9 @@ def outcomes_of(seen: Iterable[Observation], variants: Sequence[tuple[str, str]]
         if signature.kind in MISMATCH:
             outcome = Outcome.INCONCLUSIVE if item.verdict is Verdict.INCONCLUSIVE else Outcome.MISMATCH
             runtime = f"{signature.component} " if signature.stage is Stage.INFERENCE else ""
-            found.update((runtime + variant, outcome) for variant in item.settings.split(", "))
+            # What a witness put down to the runtime names it already.
+            names = (variant.removeprefix(runtime) for variant in item.settings.split(", "))
+            found.update((runtime + variant, outcome) for variant in names)
             continue
         stages = {Stage.RUNTIME_LOAD: Outcome.LOAD_FAILED, Stage.INFERENCE: Outcome.RUN_FAILED}
         outcome = stages.get(signature.stage, Outcome.CONVERTER_FAILED)

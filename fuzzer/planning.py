@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from corpus.records import IssuedBatch
@@ -113,18 +114,24 @@ class Plan:
         return tuple(pair for pair in variants if pair[0] in present)
 
     def _settings(self, index: int) -> dict[str, Setting]:
-        """Of two consecutive batches of a converter, drawn which, one has the default settings, which most people use.
-        The other's are drawn: each value of an option once, in an order of its own, before any is drawn by weight."""
+        """Of two consecutive batches of a converter, drawn which, one has the default settings, which most people use;
+        the other's are drawn by weight. Before that, each value of an option comes up once, in an order of its own, in
+        three batches of every four."""
         turn, place = divmod(index, len(self.subjects))
         converter = self.subjects[place][0]
-        choices = SeededChoices(self._seed, turn // 2 * len(self.subjects) + place, _SETTINGS_STREAM)
-        if (turn % 2 == 0) == (choices.fraction() < 0.5):
+        longest = max((len(option.drawn) for option in converter.options), default=0)
+        first = turn < 4 * math.ceil(longest / 3)
+        block = 4 if first else 2
+        choices = SeededChoices(self._seed, turn // block * len(self.subjects) + place, block, _SETTINGS_STREAM)
+        usual = choices.integer(0, block - 1)
+        if turn % block == usual:
             return default_settings(converter)
+        explored = turn // block * (block - 1) + turn % block - (turn % block > usual)
+        drawn = SeededChoices(self._seed, index, _SETTINGS_STREAM)
         settings: dict[str, Setting] = {}
         for number, option in enumerate(converter.options):
-            order = option.order(SeededChoices(self._seed, place, number, _ORDER_STREAM))
-            drawn = option.sample(choices)
-            settings[option.name] = order[turn // 2] if turn // 2 < len(order) else drawn
+            order = option.order(SeededChoices(self._seed, place, number, _ORDER_STREAM)) if first else []
+            settings[option.name] = order[explored] if explored < len(order) else option.sample(drawn)
         return settings
 
 

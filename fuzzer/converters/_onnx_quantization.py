@@ -11,11 +11,19 @@ from typing import Any
 import numpy as np
 import onnx
 
+from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Option, Settings
 from fuzzer.onnx_artifacts import saving
 from generators.frontends.base import LoadedModel
 from generators.graph import Array
 
+#: Calibration runs the model through ONNX Runtime's Python API, which has no arrays of some element types.
+REFUSALS = (
+    Refusal(r"No corresponding Numpy type for Tensor Type\. (\w+)", r"calibration with \1", "RuntimeError"),
+    Refusal(r"Numpy_type \d+ can't be converted to MLDataType", "calibration with this element type", "RuntimeError"),
+    Refusal(r"^No data is collected\.$", "calibration of a model that has nothing to calibrate", "ValueError"),
+    Refusal(r"^(.* is not supported for weight yet)$", r"\1", "ValueError", scrub=True),
+)
 QUANTIZATION = Option(
     "quantization",
     ("none", "dynamic", "static"),
@@ -44,7 +52,7 @@ def quantized(proto: onnx.ModelProto, model: LoadedModel, settings: Settings) ->
         "weight_type": QuantType.QInt8,
         "per_channel": bool(settings.get("per_channel", False)),
     }
-    with saving() as (path, files), _within(_SECONDS):
+    with saving() as (path, files), recognising(REFUSALS), _within(_SECONDS):
         if quantization(settings) == "dynamic":
             quantize_dynamic(proto, path, **given)
         else:

@@ -313,9 +313,8 @@ def test_a_case_that_ends_the_worker_is_counted_too() -> None:
 def test_settings_and_variants_are_counted_by_outcome() -> None:
     case = unary("torch", "relu", "float32", 2)
     tally = Tally("onnx", {"opset": 18, "optimize": False, "extra": ""})
-    tally.case(
-        case.graph, ["torch.relu(float32)"], {"onnxruntime a": Outcome.SUCCESS, "onnxruntime b": Outcome.MISMATCH}
-    )
+    outcomes = {"onnxruntime a": Outcome.SUCCESS, "onnxruntime b": Outcome.MISMATCH}
+    tally.case(case.graph, ["torch.relu(float32)"], outcomes)
     tally.case(case.graph, ["torch.relu(float32)"], {"": Outcome.UNSUPPORTED})
     options = tally.record().options
     assert options["opset"] == {"18": {"started": 2, "mismatch": 1, "unsupported": 1}}

@@ -170,3 +170,11 @@ def test_the_script_runs_by_itself(way: str, monkeypatch: pytest.MonkeyPatch) ->
     assert "per_channel=True" in script
     done = verify(script, 1)
     assert done.statuses == (0,), done.outputs[0][-2000:]
+
+
+def test_what_cannot_be_calibrated_is_unsupported() -> None:
+    node = Node("onnx.Constant", (), (("value_float", 0.5),), (Value("y", TensorType("float32", ())),))
+    case = Case(Graph("onnx", (), (), (node,), ("y",)), {})
+    [seen] = judged(subject("static"), case)
+    assert (seen.kind, seen.verdict) == ("unsupported", "pass")
+    assert seen.detail == "calibration of a model that has nothing to calibrate"
