@@ -62,16 +62,16 @@ def loop(frontend: str, data: Array, steps: int = 3) -> Case:
     return Case(Graph(frontend, inputs, (), (node,), ("y",)), feeds)
 
 
-def mapped(data: Array) -> Case:
+def mapped(data: Array, dtype: str = "int32") -> Case:
     """``tf.map_fn`` that gives each row in another element type."""
     row = TensorType(str(data.dtype), data.shape[1:])
     body = Graph(
         "tensorflow", (Input("r", row),), (),
-        (Node("tf.cast", (Ref("r"), DType("int32")), (), (Value("q", TensorType("int32", row.shape)),)),), ("q",),
+        (Node("tf.cast", (Ref("r"), DType(dtype)), (), (Value("q", TensorType(dtype, row.shape)),)),), ("q",),
     )  # fmt: skip
     node = Node(
-        "tf.map_fn", (body, Ref("x")), (("fn_output_signature", DType("int32")),),
-        (Value("y", TensorType("int32", data.shape)),),
+        "tf.map_fn", (body, Ref("x")), (("fn_output_signature", DType(dtype)),),
+        (Value("y", TensorType(dtype, data.shape)),),
     )  # fmt: skip
     kind = TensorType(str(data.dtype), data.shape)
     return Case(Graph("tensorflow", (Input("x", kind),), (), (node,), ("y",)), {"x": data})

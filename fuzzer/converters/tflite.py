@@ -25,6 +25,9 @@ from oracles.quantization import ErrorBounds
 REFUSALS = (
     Refusal(r"error: '([\w.]+)' op is neither a custom op nor a flex op", r"\1", "ConverterError"),
     Refusal(r"error: (Failed to convert element type '\w+': Unsupported type)", r"\1", "ConverterError"),
+    # Loops that stack results (tf.map_fn) do it in lists, which are lowered for some element types only; it says so,
+    # and recommends TensorFlow's own operators instead.
+    Refusal(r"'(tf\.TensorList\w+)'.*Lowering tensor list ops is failed", r"\1", "ConverterError"),
     Refusal(r"error: ('[\w.]+' op .*?unsupported[^\n]*)", r"\1", "ConverterError", scrub=True),
 )
 #: One line of the list that the converter gives of the operators for which the runtime has no kernel.

@@ -141,3 +141,10 @@ def test_what_is_wrong_in_a_body_is_complained_of_as_anywhere() -> None:
     alone = f"[ShapeInferenceError] Inference error(s): {inner}\n"
     around = "[ShapeInferenceError] Inference error(s): (op_type:If, node name: n): [ShapeInferenceError] "
     assert _complaints(f"{around}Inference error(s): {inner}\n\n") == _complaints(alone)
+
+
+def test_lists_of_other_element_types_are_unsupported_by_tflite() -> None:
+    case = mapped(DATA, "bfloat16")
+    with pytest.raises(Unsupported) as refusal:
+        converters()["tflite"].convert(frontend("tensorflow").load(case), {})
+    assert refusal.value.what.startswith("tf.TensorList")
