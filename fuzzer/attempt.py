@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import replace
 
-import numpy as np
-
-from corpus.records import Outcome
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, Format, InvalidModel, Unsupported
-from fuzzer.kernel_verdicts import held_together
+from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Results, Spent
 from fuzzer.promises import takes
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.runtimes.onnx_reference import OnnxReference
 from fuzzer.tasks import Step, Subject
-from generators.frontends.base import EvaluationError, Frontend, LoadedModel, frontend
-from generators.graph import Array, Case, dtype_name
+from fuzzer.verdicts import Verdicts, by_case, dissenting
+from generators.frontends.base import Frontend, LoadedModel, frontend
+from generators.graph import Array
 from generators.serial import dumps
-from generators.sizes import size_text
 from generators.transforms import union
-from oracles.compare import finite
-from oracles.judge import Judged, judge
-from oracles.noise import Analyst
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
-from oracles.quantization import BASELINE, ErrorBounds, judge_quantized
+from oracles.quantization import BASELINE, ErrorBounds
 
-_INT32 = np.iinfo(np.int32)
-#: Kinds of mismatch in the order in which they hide each other.
-_SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
 _STAGES = {
     "convert": Stage.CONVERT,
     "validate": Stage.VALIDATE,
@@ -42,86 +31,8 @@ _STAGES = {
 }
 
 
-@dataclass(slots=True)
-class Sized:
-    """A case at one of its sizes, with the types that it has there and no dimension marked; ``expected`` are its
-    outputs."""
-
-    case: Case
-    expected: list[Array]
-    analyst: Analyst
-
-    def feeds(self) -> list[Array]:
-        """The arrays in the order of the inputs."""
-        return [self.case.feeds[value.name] for value in self.case.graph.inputs]
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A case that eager mode ran twice with the same results: its types are right. ``sizes`` has it at each of its
-    sizes, the one that it is converted with first."""
-
-    number: int
-    case: Case
-    sizes: list[Sized]
-
-    @property
-    def expected(self) -> list[Array]:
-        """The outputs at the size that it is converted with."""
-        return self.sizes[0].expected
-
-
-@dataclass(slots=True)
-class Spent:
-    """What was spent and counted."""
-
-    conversions: int = 0
-    #: Seconds of CPU time by what they were spent on.
-    parts: Counter[str] = field(default_factory=Counter)
-    funnel: dict[str, Counter[str]] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-    costs: list[tuple[int, float]] = field(default_factory=list)
-
-    @contextmanager
-    def during(self, part: str) -> Iterator[None]:
-        """Count the CPU time spent inside under this part, and not under the one around it."""
-        started, inner = time.process_time(), self.parts.total()
-        try:
-            yield
-        finally:
-            self.parts[part] += time.process_time() - started - (self.parts.total() - inner)  # type: ignore[assignment]
-
-    def count(self, outcome: Outcome, variant: str = "", number: int = 1) -> None:
-        """Count cases that came to this outcome, under a runtime variant or, before any runtime, under ``''``."""
-        self.funnel.setdefault(variant, Counter())[outcome.value] += number
-
-
-class Printed(Exception):
-    """A subject wrote to standard output."""
-
-    def __init__(self, text: str, component: str, stage: Stage) -> None:
-        super().__init__(text)
-        self.text = text
-        self.component = component
-        self.stage = stage
-
-
-class Refused(Exception):
-    """A subject refused the union (or the single case) with these observations, one for each thing that it said;
-    ``bug`` unless it is unsupported."""
-
-    def __init__(self, *observations: Observation, bug: bool) -> None:
-        super().__init__(observations[0].message)
-        self.observations = observations
-        self.bug = bug
-
-
 #: Evaluators that are asked who is wrong, by the format that they take.
 WITNESSES: dict[Format, Runtime] = {Format.ONNX: OnnxReference()}
-#: Number of a case in its batch, the case, what was observed of it.
-Judgement: TypeAlias = "tuple[int, Case, list[Observation]]"
-#: Name and variant of a runtime, and what it gave at each size; nothing behind a first size that it refused.
-Results: TypeAlias = "tuple[str, str, list[list[Array] | Refused]]"
 
 
 class Attempt:
@@ -135,6 +46,7 @@ class Attempt:
         self._printed = printed
         self.frontend: Frontend = frontend(subject.frontend)
         self.converter: Converter = converters()[subject.converter]
+        self._verdicts = Verdicts(self.frontend, self.converter.name)
         self.settings = dict(subject.settings)
         self.variants: list[tuple[Runtime, str]] = [
             (runtimes()[runtime], variant) for runtime, variant in subject.variants
@@ -222,24 +134,24 @@ class Attempt:
         for runtime, variant in self.variants:
             results = self._run(runtime, variant, artifact, feeds, numbers, blob)
             refusal = next((result for result in results if isinstance(result, Refused)), None)
-            by_case = (
-                _by_case(prepared, results)
+            parts = (
+                by_case(prepared, results)
                 if refusal is None or len(prepared) == 1
                 else self._one_by_one(prepared, artifact, runtime, variant, refusal)
             )
-            per_variant.append((runtime.name, variant, by_case))
+            per_variant.append((runtime.name, variant, parts))
         bounds = self._error_bounds(artifact, feeds, numbers, blob)
         self._announce(Step("judge", "", numbers))
         found: list[Judgement] = []
         start = 0
         for place, item in enumerate(prepared):
             stop = None if item is prepared[-1] else start + len(item.expected)
-            outputs: list[Results] = [(name, variant, by_case[place]) for name, variant, by_case in per_variant]
+            outputs: list[Results] = [(name, variant, parts[place]) for name, variant, parts in per_variant]
             if self.converter.source is self.converter.target and not self.converter.quantizes(self.settings):
-                outputs = _dissent(outputs)
+                outputs = dissenting(outputs)
             with self.spent.during("judging"):
                 part = bounds and bounds.part(start, stop)
-                found.append((item.number, item.case, self._verdicts(item, outputs, part)))
+                found.append((item.number, item.case, self._verdicts.of(item, outputs, part)))
             start += len(item.expected)
         self._hear_witness(prepared, artifact, found)
         counts = [seen for _, _, all_seen in found for seen in all_seen if seen.signature.kind is Kind.COUNT]
@@ -419,174 +331,6 @@ class Attempt:
         except Exception:  # noqa: BLE001  (it does not know every operator and type, and then has nothing to say)
             return False
         with self.spent.during("judging"):
-            return not any(self._judged(item, size, outputs) for size, outputs in zip(item.sizes, actual, strict=True))
-
-    def _judged(
-        self, item: Prepared, size: Sized, actual: list[Array], bounds: ErrorBounds | None = None
-    ) -> list[Judged]:
-        given = (self.frontend, size.case, size.expected, actual)
-        return (
-            judge(*given, analyst=size.analyst)
-            if bounds is None
-            else judge_quantized(*given, bounds, analyst=size.analyst)
-        )
-
-    # -- verdicts ------------------------------------------------------------------------------------------------
-
-    def _verdicts(self, item: Prepared, outputs: list[Results], bounds: ErrorBounds | None) -> list[Observation]:
-        """One observation per component that is at fault.
-
-        When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.
-        Of a quantized model, see :func:`fuzzer.kernel_verdicts.held_together`.
-        """
-        seen: list[Observation] = []
-        wrong: list[tuple[str, str, Observation]] = []
-        ran = 0
-        for name, variant, results in outputs:
-            seen += _refusals(item, results)
-            if isinstance(results[0], Refused):
-                continue
-            ran += 1
-            worst = self._worst(item, results, name, variant, bounds)
-            if worst is None:
-                continue
-            if worst.verdict is Verdict.INCONCLUSIVE:
-                seen.append(worst)
-            else:
-                wrong.append((name, variant, worst))
-        converted = len(wrong) == ran
-        if bounds is not None:
-            ran_at_first = {
-                (name, variant): results[0] for name, variant, results in outputs if not isinstance(results[0], Refused)
-            }
-            found, wrong, agree = held_together(self.frontend, item.sizes[0], ran_at_first, wrong, bounds)
-            seen += found
-            converted = converted or agree
-        if not wrong:
-            return seen
-        if converted:
-            first = min((seen for _, _, seen in wrong), key=lambda seen: _SEVERITY.index(seen.signature.kind))
-            signature = Signature(Stage.CONVERT, self.converter.name, first.signature.kind)
-            variants = ", ".join(f"{name} {variant}" for name, variant, _ in wrong)
-            return [*seen, Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers)]
-        groups: dict[tuple[str, Kind], list[tuple[str, Observation]]] = {}
-        for name, variant, observation in wrong:
-            groups.setdefault((name, observation.signature.kind), []).append((variant, observation))
-        for (name, kind), members in groups.items():
-            first = members[0][1]
-            variants = ", ".join(variant for variant, _ in members)
-            # Which of those that take turns was there is no part of a defect that the others show.
-            occasional = runtimes()[name].occasional
-            standing = ", ".join(variant for variant, _ in members if variant not in occasional)
-            signature = Signature(Stage.INFERENCE, name, kind, standing or variants)
-            seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
-        return seen
-
-    def _worst(
-        self, item: Prepared, results: list[list[Array] | Refused], name: str, variant: str, bounds: ErrorBounds | None
-    ) -> Observation | None:
-        """The gravest verdict on the outputs of one variant at any size; None when all pass."""
-        judged = [
-            (number, result)
-            for number, (size, actual) in enumerate(zip(item.sizes, results, strict=True))
-            if not isinstance(actual, Refused)
-            for result in self._judged(item, size, actual, bounds)
-        ]
-        bugs = [pair for pair in judged if pair[1].verdict is Verdict.BUG]
-        chosen = bugs or [pair for pair in judged if pair[1].verdict is Verdict.INCONCLUSIVE]
-        if not chosen:
-            return None
-        kind = min((result.mismatch.kind for _, result in chosen), key=_SEVERITY.index)
-        same_kind = [pair for pair in chosen if pair[1].mismatch.kind is kind]
-        number, first = same_kind[0]
-        signature = Signature(Stage.INFERENCE, name, kind)
-        outputs = tuple(dict.fromkeys(result.mismatch.output for _, result in same_kind))
-        numbers = {**first.numbers, "defined": float(all(map(finite, item.sizes[number].expected)))}
-        message = str(first.mismatch) + _at_sizes(item, {number for number, _ in same_kind})
-        verdict = first.verdict
-        if verdict is Verdict.BUG and self._beyond_32_bits(item.sizes[number], runtimes()[name].narrows):
-            verdict = Verdict.INCONCLUSIVE
-            message += f" ({name} computes with 32 bits, which some values of the graph do not fit in)"
-        return Observation(signature, verdict, message, outputs, variant, numbers)
-
-    def _beyond_32_bits(self, size: Sized, narrowed: tuple[str, ...]) -> bool:
-        """Whether the graph has values of these element types that no 32-bit integer holds."""
-        if not narrowed:
-            return False
-        try:
-            values = [*size.analyst.eager().values(), *(constant.data for constant in size.case.graph.constants)]
-        except EvaluationError:
-            return True
-        return any(
-            bool(array.size) and (int(array.max()) > _INT32.max or int(array.min()) < _INT32.min)
-            for array in values
-            if dtype_name(array.dtype) in narrowed
-        )
-
-
-def _at_sizes(item: Prepared, numbers: set[int]) -> str:
-    """At which of its sizes something was seen of a case with several, in parentheses."""
-    if len(item.sizes) == 1:
-        return ""
-    texts = [size_text(item.case, number) for number in range(len(item.sizes))]
-    where = " and ".join(text for number, text in enumerate(texts) if number in numbers)
-    rest = " and ".join(text for number, text in enumerate(texts) if number not in numbers)
-    return f" (at {where}, not at {rest}; converted with {texts[0]})" if rest else f" (at {where})"
-
-
-def _refusals(item: Prepared, results: list[list[Array] | Refused]) -> list[Observation]:
-    """What was refused, each thing once, with the sizes."""
-    numbers: dict[Signature, set[int]] = {}
-    first: dict[Signature, Observation] = {}
-    for number, result in enumerate(results):
-        for seen in result.observations if isinstance(result, Refused) else ():
-            numbers.setdefault(seen.signature, set()).add(number)
-            first.setdefault(seen.signature, seen)
-    if isinstance(results[0], Refused):
-        return list(first.values())
-    return [replace(seen, message=seen.message + _at_sizes(item, numbers[key])) for key, seen in first.items()]
-
-
-def _by_case(prepared: list[Prepared], results: list[list[Array] | Refused]) -> list[list[list[Array] | Refused]]:
-    """The results of a union at each size, taken apart: for each case those at its own sizes."""
-    found = []
-    start = 0
-    for item in prepared:
-        # The last case takes what is left over, so that a surplus of outputs is seen.
-        stop = None if item is prepared[-1] else start + len(item.expected)
-        found.append(
-            [result if isinstance(result, Refused) else result[start:stop] for result in results[: len(item.sizes)]]
-        )
-        start += len(item.expected)
-    return found
-
-
-def _dissent(per_variant: list[Results]) -> list[Results]:
-    """Results of a model that was converted by nobody: a size that every variant refuses is one that the model does not
-    take, and that is no finding."""
-    most = max(len(results) for _, _, results in per_variant)
-    refused = [
-        all(len(results) <= size or isinstance(results[size], Refused) for _, _, results in per_variant)
-        for size in range(most)
-    ]
-    return [
-        (
-            name,
-            variant,
-            [
-                _unsupported(result) if isinstance(result, Refused) and refused[size] else result
-                for size, result in enumerate(results)
-            ],
-        )
-        for name, variant, results in per_variant
-    ]
-
-
-def _unsupported(refusal: Refused) -> Refused:
-    return Refused(
-        *(
-            replace(seen, signature=replace(seen.signature, kind=Kind.UNSUPPORTED), verdict=Verdict.PASS)
-            for seen in refusal.observations
-        ),
-        bug=False,
-    )
+            return not any(
+                self._verdicts.judged(size, outputs) for size, outputs in zip(item.sizes, actual, strict=True)
+            )

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from corpus.records import Outcome
-from fuzzer.attempt import Attempt, Judgement, Prepared, Printed, Refused, Sized, Spent
+from fuzzer.attempt import Attempt
 from fuzzer.converters.base import Converter
 from fuzzer.coverage import Tally, outcomes_of
 from fuzzer.failures import normalise
 from fuzzer.formats import Settings
+from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Sized, Spent
 from fuzzer.quarantine import named
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
 from generators.argument_classes import Form

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from fuzzer import attempt, quantized_tflite
+from fuzzer import quantized_tflite, verdicts
 from fuzzer.converters.base import converters
 from fuzzer.converters.tflite import TFLite
 from fuzzer.formats import Artifact, Settings
@@ -284,7 +284,7 @@ def test_the_script_of_a_quantized_model_runs_by_itself(monkeypatch: pytest.Monk
     """The bound is set to nothing, so that the script shows what quantization does."""
     case, way = dense(), "int8_io"
     with monkeypatch.context() as patch:
-        patch.setattr(attempt, "judge_quantized", lambda *given, **more: attempt.judge(*given[:4], **more))
+        patch.setattr(verdicts, "judge_quantized", lambda *given, **more: verdicts.judge(*given[:4], **more))
         seen = bugs(judged(way, case))[0].observation()
     assert seen.signature.kind is Kind.VALUE
     script = script_of(case, seen, frontend("tensorflow").source(case.graph), subject(way), converters()["tflite"])
