@@ -257,7 +257,7 @@ def test_graphs_with_harvested_operators_are_valid() -> None:
             harvested += sum(node.target in mine for node in grown.case.graph.nodes)
             accepted += grown.accepted
             dropped += sum(count for reason, count in grown.dropped.items() if reason != "unconnected")
-        assert harvested >= 30
+        assert harvested >= 20
         assert accepted / (accepted + dropped) >= 0.8
     finally:
         TORCH.mix_in("")
