@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import msgspec
+
 from corpus.records import Batch, Campaign, CoverageReport, Finding, Summary
 from corpus.store import Store
 from fuzzer.campaign import run
 from fuzzer.config import CampaignConfig
+from fuzzer.handling import IN_REPRODUCERS
 from fuzzer.listener import Snapshot
 
 SEED = 2026
@@ -36,8 +39,8 @@ class Outcome:
 
     @property
     def subjects(self) -> float:
-        """Share of the CPU time that was spent inside subjects' own calls."""
-        return self.parts.get("subjects", 0.0) / sum(self.parts.values())
+        """CPU seconds spent inside subjects' own calls, in workers and in reproducers."""
+        return self.parts.get("subjects", 0.0) + self.parts.get(IN_REPRODUCERS, 0.0)
 
 
 @dataclass
@@ -73,38 +76,55 @@ class Quiet:
 def campaign(minutes: float, *, workers: int = 2, guidance: bool = True, quarantine: bool = True) -> Outcome:
     """Run one in a fresh corpus."""
     config = CampaignConfig(SEED, minutes, workers=workers, guidance=guidance, quarantine=quarantine)
-    listener = Quiet()
     with (
         tempfile.TemporaryDirectory(prefix="convfuzz-") as directory,
         Store.open(f"{directory}/corpus", create=True) as store,
     ):
         identifier = store.create_campaign(config.seed, config.to_builtins(), {}).id
-        summary = run(store, identifier, config, listener)
-        return Outcome(summary, store.coverage(campaign=identifier), listener.snapshot.parts)
+        return _run(store, identifier, config)
+
+
+def _run(store: Store, identifier: str, config: CampaignConfig) -> Outcome:
+    listener = Quiet()
+    summary = run(store, identifier, config, listener)
+    return Outcome(summary, store.coverage(campaign=identifier), listener.snapshot.parts)
 
 
 def share(minutes: float) -> None:
-    """Where the CPU time of a campaign goes."""
-    done = campaign(minutes)
-    total = sum(done.parts.values())
-    print(f"CPU time of a campaign of {minutes:g} minutes, {done.summary.cases} graphs judged.\n")
-    print("| part | CPU seconds | share |")
-    print("|---|---|---|")
-    for part, seconds in sorted(done.parts.items(), key=lambda item: -item[1]):
-        print(f"| {part} | {seconds:.1f} | {100 * seconds / total:.1f}% |")
+    """Where the CPU time goes of a campaign, and of one that goes on for as long: by then fewer defects are new."""
+    config = CampaignConfig(SEED, minutes)
+    with (
+        tempfile.TemporaryDirectory(prefix="convfuzz-") as directory,
+        Store.open(f"{directory}/corpus", create=True) as store,
+    ):
+        identifier = store.create_campaign(config.seed, config.to_builtins(), {}).id
+        for part in (1, 2):
+            before = store.summary(identifier).cases
+            done = _run(store, identifier, msgspec.structs.replace(config, minutes=part * minutes))
+            total = sum(done.parts.values())
+            print(
+                f"Minutes {(part - 1) * minutes:g} to {part * minutes:g}, {done.summary.cases - before} graphs judged, "
+                f"{100 * done.subjects / total:.1f}% in subjects:\n"
+            )
+            print("| part | CPU seconds | share |")
+            print("|---|---|---|")
+            for name, seconds in sorted(done.parts.items(), key=lambda item: -item[1]):
+                print(f"| {name} | {seconds:.1f} | {100 * seconds / total:.1f}% |")
+            print(flush=True)
 
 
 def workers(minutes: float) -> None:
-    """Two workers against one, without the findings, of which there are few in so short a time."""
+    """Two workers against one."""
     one, two = (campaign(minutes, workers=count) for count in (1, 2))
     print(f"Campaigns of {minutes:g} minutes with one worker and with two.\n")
-    print("| workers | graphs judged | conversions | findings minimized |")
-    print("|---|---|---|---|")
+    print("| workers | graphs judged | conversions | CPU seconds in subjects | findings minimized |")
+    print("|---|---|---|---|---|")
+    rows = []
     for count, done in ((1, one), (2, two)):
         finished = sum(done.summary.states.get(state, 0) for state in ("verified", "duplicate", "flaky"))
-        print(f"| {count} | {done.summary.cases} | {done.summary.conversions} | {finished} |")
-    ratios = [two.summary.cases / one.summary.cases, two.summary.conversions / one.summary.conversions]
-    print(f"\nRatios: {ratios[0]:.2f}× the graphs, {ratios[1]:.2f}× the conversions.")
+        rows.append((done.summary.cases, done.summary.conversions, round(done.subjects), finished))
+        print(f"| {count} | {' | '.join(map(str, rows[-1]))} |")
+    print(f"| ratio | {' | '.join(f'{right / max(left, 1):.2f}' for left, right in zip(*rows, strict=True))} |")
 
 
 def guidance(minutes: float) -> None:

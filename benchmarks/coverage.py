@@ -67,7 +67,7 @@ def measure(converter: str, batches: int, watch: Stopwatch, store: Store) -> str
     recording: list[float] = []
     for index in range(batches + WARM_UP):
         issued = plan.batch(index, Learnt())
-        task = task_of(SEED, issued, range(issued.cases))
+        task = task_of(SEED, issued, tuple(range(issued.cases)))
         pipeline = Pipeline(task.subject, lambda step: None, lambda note: None, lambda: "")
         watch.seconds = 0.0
         started = time.perf_counter()

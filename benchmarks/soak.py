@@ -36,7 +36,7 @@ INTERVAL = 15.0
 @dataclass(frozen=True)
 class Sample:
     """Minutes since the start, MiB resident of the campaign's process and of all its children, graphs judged so far,
-    findings that wait for minimization, and CPU minutes spent so far."""
+    findings that wait for minimization, CPU minutes spent so far, MiB of the largest child, and what slots are at."""
 
     minutes: float
     campaign: float
@@ -44,6 +44,8 @@ class Sample:
     graphs: int
     pending: int
     cpu: float
+    largest: float = 0.0
+    doing: str = ""
 
 
 class Watcher(threading.Thread):
@@ -61,21 +63,21 @@ class Watcher(threading.Thread):
         """Take a sample every INTERVAL seconds."""
         me = psutil.Process()
         while not self.ended.wait(INTERVAL):
-            children = 0.0
+            children = [0.0]
             for child in me.children(recursive=True):
-                try:
-                    children += child.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    children.append(child.memory_info().rss / 2**20)
             shot = self._listener.snapshot
             self.samples.append(
                 Sample(
                     (time.monotonic() - self._since) / 60,
                     me.memory_info().rss / 2**20,
-                    children / 2**20,
+                    sum(children),
                     shot.graphs,
                     shot.pending,
                     sum(shot.parts.values()) / 60,
+                    max(children),
+                    "; ".join(f"{worker.step} {worker.component}" for worker in shot.workers),
                 )
             )
             if self._log is not None:
@@ -103,8 +105,8 @@ def soak(minutes: float, workers: int, log: TextIO | None) -> list[Sample]:
 def table(samples: list[Sample], parts: int = 8) -> str:
     """Medians over equal parts of the time: MiB, graphs a minute and a CPU minute."""
     lines = [
-        "| minutes | campaign MiB | workers MiB | graphs a minute | a CPU minute | findings waiting |",
-        "|---|---|---|---|---|---|",
+        "| minutes | campaign MiB | workers MiB | largest one | graphs a minute | a CPU minute | findings waiting |",
+        "|---|---|---|---|---|---|---|",
     ]
     size = max(1, len(samples) // parts)
     for start in range(0, len(samples) - size + 1, size):
@@ -114,7 +116,8 @@ def table(samples: list[Sample], parts: int = 8) -> str:
         per_cpu = (part[-1].graphs - before.graphs) / max(part[-1].cpu - before.cpu, 1e-9)
         memory = [statistics.median(values) for values in zip(*((s.campaign, s.workers) for s in part), strict=True)]
         lines.append(
-            f"| {before.minutes:.0f} to {part[-1].minutes:.0f} | {memory[0]:.0f} | {memory[1]:.0f} | {rate:.0f} "
+            f"| {before.minutes:.0f} to {part[-1].minutes:.0f} | {memory[0]:.0f} | {memory[1]:.0f} "
+            f"| {max(sample.largest for sample in part):.0f} | {rate:.0f} "
             f"| {per_cpu:.0f} | {part[-1].pending} |"
         )
     return "\n".join(lines)

@@ -22,7 +22,7 @@ from generators.serial import dumps
 from generators.transforms import union
 from oracles.compare import finite
 from oracles.judge import judge
-from oracles.noise import NoiseAnalysis
+from oracles.noise import Analyst
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
 
 #: Kinds of mismatch in the order in which they hide each other.
@@ -42,7 +42,7 @@ class Prepared:
     number: int
     case: Case
     expected: list[Array]
-    analyses: dict[tuple[int, ...], NoiseAnalysis] = field(default_factory=dict)
+    analyst: Analyst
 
 
 @dataclass(slots=True)
@@ -332,7 +332,7 @@ class Attempt:
         except Exception:  # noqa: BLE001  (it does not know every operator and type, and then has nothing to say)
             return False
         with self.spent.during("judging"):
-            return not judge(self.frontend, item.case, item.expected, actual, seed=item.number, analyses=item.analyses)
+            return not judge(self.frontend, item.case, item.expected, actual, analyst=item.analyst)
 
     # -- verdicts ------------------------------------------------------------------------------------------------
 
@@ -375,7 +375,7 @@ class Attempt:
 
     def _worst(self, item: Prepared, actual: list[Array], name: str, variant: str) -> Observation | None:
         """The gravest verdict on the outputs of one variant; None when all pass."""
-        judged = judge(self.frontend, item.case, item.expected, actual, seed=item.number, analyses=item.analyses)
+        judged = judge(self.frontend, item.case, item.expected, actual, analyst=item.analyst)
         bugs = [result for result in judged if result.verdict is Verdict.BUG]
         chosen = bugs or [result for result in judged if result.verdict is Verdict.INCONCLUSIVE]
         if not chosen:

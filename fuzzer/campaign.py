@@ -31,7 +31,7 @@ from corpus.records import Quarantine as QuarantineEntry
 from corpus.store import Store
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import converters
-from fuzzer.handling import Handler
+from fuzzer.handling import IMPORTS, IN_REPRODUCERS, Handler
 from fuzzer.known import applies, shipped
 from fuzzer.learning import Learnt
 from fuzzer.listener import Listener, Snapshot, WorkerState
@@ -197,7 +197,7 @@ class _Run:
                 thread.join()
             of_workers, of_reproducers = self.zygotes.close()
             self.worker_seconds += of_workers
-            self.parts.update({"verification, imports to fork from": of_reproducers})
+            self.parts.update({IMPORTS: of_reproducers})
         self._drain(0)
         listener.progress(self._snapshot())
         if self.failure is not None:
@@ -249,7 +249,7 @@ class _Run:
     def _parts(self) -> dict[str, float]:
         """CPU seconds of this run so far: of jobs, of what workers took beside them (imports above all), of this
         process."""
-        in_workers = sum(seconds for part, seconds in self.parts.items() if "verification" not in part)
+        in_workers = self.parts.total() - self.parts[IN_REPRODUCERS] - self.parts[IMPORTS]
         parts = {**self.parts, "campaign": time.process_time() - self.cpu_started}
         if self.worker_seconds:
             parts["starting workers"] = max(0.0, self.worker_seconds - in_workers)

@@ -26,6 +26,9 @@ from oracles.minimize import Budget, Minimized, Unreproducible, minimize
 from oracles.outcome import Kind, Observation, Stage, symptom_of
 from oracles.reproducer import render, starts_itself, verify
 
+#: What CPU time outside workers is spent on: what reproducers do, and what they import to do it.
+IN_REPRODUCERS, IMPORTS = "subjects, in reproducers", "imports of reproducers"
+
 
 @dataclass(frozen=True)
 class Handled:
@@ -146,9 +149,9 @@ class Handler:
             deadline=3 * self._config.deadline_seconds,
             zygote=None if starts_itself(seen.signature.kind) else lambda: self._zygote(subject.frontend),
         )
-        # The first is a fresh process, which has everything to import.
-        parts["verification, first runs"] += verification.cpu_seconds[0]  # type: ignore[assignment]
-        parts["verification, other runs"] += sum(verification.cpu_seconds[1:])  # type: ignore[assignment]
+        calls = verification.calls_seconds
+        parts[IN_REPRODUCERS] += calls  # type: ignore[assignment]
+        parts[IMPORTS] += sum(verification.cpu_seconds) - calls  # type: ignore[assignment]
         state = (
             FindingState.VERIFIED
             if verification.failures == runs

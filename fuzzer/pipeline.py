@@ -29,6 +29,7 @@ from generators.random_graphs import Grown, Weights, grow
 from generators.serial import dumps, loads
 from generators.transforms import retype, union
 from oracles.compare import same
+from oracles.noise import Analyst
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Verdict
 
 #: Seconds of work that a subject may take away by ending the worker.
@@ -151,7 +152,7 @@ class Pipeline:
             if self._varies(case, model, index, reference[index], printed[index]):
                 raise EvaluationError(f"output {name!r} differs between two eager runs")
             raise EvaluationError(f"output {name!r} of the printed source differs from the interpreter's")
-        return Prepared(number, case, [array.copy() for array in reference])
+        return Prepared(number, case, [array.copy() for array in reference], Analyst(self.frontend, case, number))
 
     def _varies(self, case: Case, model: LoadedModel, index: int, interpreted: Array, printed: Array) -> bool:
         """Whether the interpreter, or the printed source, gives that output another value than before when run again.

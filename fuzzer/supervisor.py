@@ -207,7 +207,7 @@ class Worker:
             if self.stopped():
                 self.close()
                 raise Stopped
-            allowed = deadline * (_IMPORT_FACTOR if step.name == "import" else 1)
+            allowed = max(deadline, self.limits.deadline * _IMPORT_FACTOR) if step.name == "import" else deadline
             if time.monotonic() - started > allowed:
                 self._dump_frames()
                 self._bury(step, (Kind.HANG, f"over {allowed:g} s"))

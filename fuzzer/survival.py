@@ -26,6 +26,9 @@ _STAGES = {
 }
 
 
+#: Of several cases no step may take longer than this share of the deadline; the case that did is asked alone, with all
+#: of it. Finding the one that hangs in a pack takes as many steps as the pack can be halved.
+_SHARE_IN_COMPANY = 0.25
 #: Signals that subjects do not send to themselves.
 _FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM"})
 
@@ -44,6 +47,7 @@ def judge_numbers(
 
     When the worker dies over several cases they are split in two; over a single one, its end becomes that case's
     observation. Of a batch, it must end a fresh worker, too: a subject that corrupts memory may die of it cases later.
+    So must what took long in company, which is given less time than a case alone.
     What was judged before is kept, and the others are done after that. A worker that was killed from outside starts
     over once. A case that kills eager mode is refused. Raises WorkerUnusable.
     """
@@ -63,8 +67,9 @@ def judge_numbers(
         if not part:
             continue
         asked = task(part)
+        deadline = worker.limits.deadline * (1.0 if len(part) == 1 else _SHARE_IN_COMPANY)
         try:
-            result = worker.call(asked, partial=keep)
+            result = worker.call(asked, deadline, partial=keep)
         except WorkerDied as death:
             gathered.append(BatchResult((), parts=death.parts))
             waiting.append(part)
@@ -88,7 +93,7 @@ def judge_numbers(
                 reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"
                 funnel = {"": {Outcome.REFUSED.value: 1}}
                 keep(BatchResult((CaseResult(number, refused=reason),), funnel=funnel))
-            elif counted and len(part) > 1 and number not in suspected:
+            elif (counted or death.kind is Kind.HANG) and len(part) > 1 and number not in suspected:
                 suspected.add(number)
                 waiting.append((number,))
             else:

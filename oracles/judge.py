@@ -25,7 +25,7 @@ import numpy as np
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, dtype_name
 from oracles.compare import Mismatch, at_element, classes, compare, differences, exceeds_custom, same, wide
-from oracles.noise import FEW, MANY, Bound, NoiseAnalysis, bounds
+from oracles.noise import FEW, MANY, Analyst, Bound
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
 
@@ -54,26 +54,22 @@ def judge(
     expected: Sequence[Array],
     actual: Sequence[Array],
     *,
-    seed: int = 0,
-    analyses: dict[tuple[int, ...], NoiseAnalysis] | None = None,
+    analyst: Analyst | None = None,
 ) -> list[Judged]:
     """Judge the outputs of one case against those of eager mode; nothing for outputs that pass.
 
-    ``expected`` and ``actual`` hold an array for each graph output, in order. ``seed`` fixes the noise. ``analyses``
-    keeps noise analyses between calls for the same case and seed: pass one dictionary for all runtimes of a case.
+    ``expected`` and ``actual`` hold an array for each graph output, in order. ``analyst`` is
+    the case's; pass the same one for all runtimes, since it keeps what it has found out.
     """
-    analyses = {} if analyses is None else analyses
+    analyst = analyst or Analyst(frontend, case)
     mismatches = compare(expected, actual)
     verdicts = {item.output: Judged(item, Verdict.BUG, numbers=_numbers(item)) for item in mismatches}
     suspects = {item.output: item for item in mismatches if item.kind not in _STRUCTURE}
     for samples in (FEW, MANY):
         if not suspects:
             break
-        key = (samples, *sorted(suspects))
         try:
-            if key not in analyses:
-                analyses[key] = bounds(frontend, case, outputs=suspects, samples=samples, seed=seed)
-            analysis = analyses[key]
+            analysis = analyst.bounds(suspects, samples)
         except EvaluationError as error:
             for output, item in suspects.items():
                 note = f"eager mode refuses the graph on a second run: {error}"

@@ -36,6 +36,7 @@ holds for discontinuities too, where a deviation does not grow with its cause.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -44,7 +45,7 @@ import numpy as np
 from generators.frontends.base import WIDER, EvaluationError, Frontend, widen_node
 from generators.graph import DTYPES, Array, Case, Graph, Node, Value, dtype_name
 from generators.operators.registry import Rounding
-from generators.transforms import drop_dead, widen, with_graph, with_outputs
+from generators.transforms import widen
 from oracles.compare import classes, wide
 from oracles.probes import Sensitivity, probe
 from oracles.tolerances import COMPONENT, ROUNDED, smallest_normal, unit_roundoff
@@ -111,33 +112,45 @@ class NoiseAnalysis:
     notes: tuple[str, ...] = ()
 
 
-def bounds(
-    frontend: Frontend,
-    case: Case,
-    *,
-    outputs: Iterable[int] | None = None,
-    samples: int = FEW,
-    seed: int = 0,
-) -> NoiseAnalysis:
-    """Bound the outputs with these indices (all of them unless given) from ``samples`` noisy runs.
+class Analyst:
+    """Noise analysis of one case, which goes on from what it has when more is asked. ``seed`` fixes the noise."""
 
-    EvaluationError when eager mode refuses the case itself. A noisy run that an operator refuses makes the outputs
-    that depend on it unbounded; a refusal in double precision makes the reference go on from the eager operator.
-    """
-    wanted = range(len(case.graph.outputs)) if outputs is None else sorted(set(outputs))
-    names = [case.graph.outputs[index] for index in wanted]
-    case = with_graph(case, drop_dead(with_outputs(case.graph, names)))
-    run = _Runs(frontend, case, seed)
-    result = {index: _start(run.eager[name], run.reference[name]) for index, name in zip(wanted, names, strict=True)}
-    for number in range(samples):
-        amplitude = SAFETY if number % 2 else 1.0
-        values, problem = run.sample(amplitude)
-        for index, name in zip(wanted, names, strict=True):
-            if name in values:
-                _include(result[index], values[name], amplitude)
-            else:
-                result[index].problem = problem
-    return NoiseAnalysis(result, tuple(run.notes))
+    def __init__(self, frontend: Frontend, case: Case, seed: int = 0) -> None:
+        self._frontend = frontend
+        self._case = case
+        self._seed = seed
+        self._runs: _Runs | None = None
+        self._bounds: dict[int, Bound] = {}
+        #: Samples taken so far of each output.
+        self._taken: Counter[int] = Counter()
+
+    def bounds(self, outputs: Iterable[int] | None = None, samples: int = FEW) -> NoiseAnalysis:
+        """Bound the outputs with these indices (all of them unless given) from at least ``samples`` noisy runs.
+
+        EvaluationError when eager mode refuses the case itself. A noisy run that an operator refuses makes the outputs
+        that depend on it unbounded; a refusal in double precision makes the reference go on from the eager operator.
+        """
+        names = self._case.graph.outputs
+        wanted = list(range(len(names))) if outputs is None else sorted(set(outputs))
+        if self._runs is None:
+            self._runs = _Runs(self._frontend, self._case, self._seed)
+        run = self._runs
+        for index in wanted:
+            if index not in self._bounds:
+                reference = run.reference([names[index]])
+                self._bounds[index] = _start(run.eager[names[index]], reference[names[index]])
+        while fewest := [index for index in wanted if self._taken[index] < samples]:
+            number = min(self._taken[index] for index in fewest)
+            fewest = [index for index in fewest if self._taken[index] == number]
+            amplitude = SAFETY if number % 2 else 1.0
+            values, problem = run.sample(amplitude, [names[index] for index in fewest])
+            for index in fewest:
+                self._taken[index] += 1
+                if names[index] in values:
+                    _include(self._bounds[index], values[names[index]], amplitude)
+                else:
+                    self._bounds[index].problem = problem
+        return NoiseAnalysis({index: self._bounds[index] for index in wanted}, tuple(run.notes))
 
 
 def _start(eager: Array, reference: Array) -> Bound:
@@ -199,16 +212,33 @@ class _Runs:
         self._probes: dict[tuple[Value, ...], tuple[Sensitivity, list[Array]]] = {}
         self._amplitude = 1.0
         self._only_eager: set[tuple[Value, ...]] = set()
-        self.reference = self._in_double()
+        self._doubles = {value.name: widen(case.feeds[value.name]) for value in case.graph.inputs}
+        self._doubles.update((constant.name, widen(constant.data)) for constant in case.graph.constants)
+        self._needed: dict[tuple[str, ...], list[int]] = {}
 
-    def sample(self, amplitude: float) -> tuple[dict[str, Array], str]:
-        """Values of a run with noise of so many times its usual size, by name, and why some are lacking."""
+    def needed(self, wanted: Sequence[str]) -> list[int]:
+        """Indices of the nodes that values with these names depend on, in order."""
+        key = tuple(wanted)
+        if key not in self._needed:
+            names, found = set(key), []
+            for index in reversed(range(len(self._case.graph.nodes))):
+                node = self._case.graph.nodes[index]
+                if any(value.name in names for value in node.outputs):
+                    found.append(index)
+                    names.update(node.references())
+            self._needed[key] = found[::-1]
+        return self._needed[key]
+
+    def sample(self, amplitude: float, wanted: Sequence[str]) -> tuple[dict[str, Array], str]:
+        """Values of a run with noise of so many times its usual size, by name, and why some are lacking; of the nodes
+        only those that the ``wanted`` values depend on."""
         graph = self._case.graph
         self._amplitude = amplitude
         values = {value.name: self._flush(self._case.feeds[value.name]) for value in graph.inputs}
         values.update((constant.name, self._flush(constant.data)) for constant in graph.constants)
         problem = ""
-        for node in graph.nodes:
+        for index in self.needed(wanted):
+            node = graph.nodes[index]
             names = set(node.references())
             if not names <= values.keys():
                 continue
@@ -221,11 +251,13 @@ class _Runs:
                 values.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))
         return values, problem
 
-    def _in_double(self) -> dict[str, Array]:
-        graph = self._case.graph
-        values = {value.name: widen(self._case.feeds[value.name]) for value in graph.inputs}
-        values.update((constant.name, widen(constant.data)) for constant in graph.constants)
-        for node in graph.nodes:
+    def reference(self, wanted: Sequence[str]) -> dict[str, Array]:
+        """Values in double precision by name, at least those wanted."""
+        values = self._doubles
+        for index in self.needed(wanted):
+            node = self._case.graph.nodes[index]
+            if node.outputs and node.outputs[0].name in values:
+                continue
             inputs = {name: values[name] for name in set(node.references())}
             outputs = self._step_in_double(node, inputs)
             values.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))

@@ -88,6 +88,13 @@ def test_a_death_is_told_of_the_guilty_case_alone(worker: Worker) -> None:
     assert seen == [[], [Signature(Stage.CONVERT, "planted.segfault", Kind.SIGNAL, "SIGSEGV")], []]
 
 
+def test_a_hang_among_several_cases_is_told_with_the_whole_deadline(worker: Worker) -> None:
+    cases = [chain("torch.sin"), chain("torch.cos"), chain("torch.neg")]
+    trials = RemoteTester(worker, subject("planted.hang"), PLANTED).test(cases)
+    assert [len(trial.observations) for trial in trials] == [0, 0, 1]
+    assert f"over {LIMITS.deadline:g} s" in trials[2].observations[0].message
+
+
 def test_what_a_subject_prints_is_told_of_the_guilty_case_alone(worker: Worker) -> None:
     seen = judge(worker, "planted.prints", chain("torch.sin"), chain("torch.neg"))
     assert [[signature.kind for signature in signatures] for signatures in seen] == [[], [Kind.STDOUT]]

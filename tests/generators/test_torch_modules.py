@@ -17,7 +17,7 @@ from generators.transforms import isolate, replace_by_input, union
 from oracles.minimize.edits import applied
 from oracles.minimize.simplicity import simplicity
 from oracles.minimize.simplify import proposals
-from oracles.noise import bounds
+from oracles.noise import Analyst
 
 TORCH = frontend("torch")
 
@@ -127,7 +127,7 @@ def test_interpreter_source_and_file_agree(name: str) -> None:
 def test_double_precision_bounds_the_noise(name: str) -> None:
     torch.manual_seed(2)
     case = CASES[name]()
-    analysis = bounds(TORCH, case)
+    analysis = Analyst(TORCH, case).bounds()
     assert analysis.notes == ()
     for bound in analysis.bounds.values():
         assert bound.problem == ""

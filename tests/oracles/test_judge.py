@@ -10,6 +10,7 @@ from generators.random_graphs import grow
 from generators.transforms import retype
 from oracles.compare import compare
 from oracles.judge import Judged, judge
+from oracles.noise import Analyst
 from oracles.outcome import Kind, Verdict
 from tests.oracles.faults import FAULTS, Fault, case_with, faulty
 from tests.oracles.variants import REWRITES, double_then_rounded, eager, perturbed, rewritten, run_with
@@ -47,7 +48,9 @@ def test_correct_but_different_implementations_are_never_bugs(block: int) -> Non
             perturbed(TORCH, number, biased=True),
             rewritten(TORCH),
         ):
-            judged = judge(TORCH, case, expected, run_with(TORCH, case, implement), seed=number)
+            judged = judge(
+                TORCH, case, expected, run_with(TORCH, case, implement), analyst=Analyst(TORCH, case, number)
+            )
             bugs = [str(item.mismatch) for item in judged if item.verdict is Verdict.BUG]
             assert bugs == [], f"case {number}: {case.graph.operators()}"
 
@@ -193,6 +196,8 @@ def test_a_result_that_eager_mode_does_not_give_again_is_no_reference(dtype: str
 def test_a_seed_makes_the_verdict_a_pure_function() -> None:
     case = chain(np.linspace(0.1, 3, 12, dtype=np.float32), ("torch.tan",), ("torch.exp",))
     actual = [outputs_of(case)[0] * np.float32(1.001)]
-    first, second = (judge(TORCH, case, outputs_of(case), actual, seed=5)[0].numbers for _ in range(2))
+    first, second = (
+        judge(TORCH, case, outputs_of(case), actual, analyst=Analyst(TORCH, case, 5))[0].numbers for _ in range(2)
+    )
     assert first == second
     assert first["bound"] < first["error"]

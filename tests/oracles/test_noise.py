@@ -7,7 +7,7 @@ import pytest
 
 from generators.frontends.base import EvaluationError, frontend
 from generators.graph import Array, Case, Graph, Input, Node, Ref, TensorType, Value, type_of
-from oracles.noise import SAFETY, bounds
+from oracles.noise import SAFETY, Analyst
 from oracles.probes import probe
 from tests.control_flow import conditional, loop, mapped
 from tests.oracles.test_judge import chain
@@ -17,7 +17,7 @@ DATA = np.random.default_rng(3).standard_normal((6, 8)).astype(np.float32)
 
 
 def bound_of(*calls: tuple[object, ...], feed: Array = DATA):
-    return bounds(TORCH, chain(feed, *calls)).bounds[0]
+    return Analyst(TORCH, chain(feed, *calls)).bounds().bounds[0]
 
 
 def test_data_movement_is_not_disturbed() -> None:
@@ -63,8 +63,8 @@ def test_bounds_stay_far_below_the_faults_to_be_found() -> None:
 
 def test_only_the_outputs_asked_for_are_computed() -> None:
     case = chain(DATA, ("torch.exp",), ("torch.sin",), outputs=2)
-    assert set(bounds(TORCH, case).bounds) == {0, 1}
-    assert set(bounds(TORCH, case, outputs=[1]).bounds) == {1}
+    assert set(Analyst(TORCH, case).bounds().bounds) == {0, 1}
+    assert set(Analyst(TORCH, case).bounds([1]).bounds) == {1}
 
 
 def test_integers_have_extremes_and_booleans_vary() -> None:
@@ -101,7 +101,7 @@ class WithoutDouble(type(TORCH)):  # type: ignore[misc]
 
 
 def test_an_operator_without_double_precision_is_noted_and_still_bounded() -> None:
-    analysis = bounds(WithoutDouble(), chain(DATA, ("torch.exp",), ("torch.mul", 1.3)))
+    analysis = Analyst(WithoutDouble(), chain(DATA, ("torch.exp",), ("torch.mul", 1.3))).bounds()
     assert any("torch.exp: not in double precision" in note for note in analysis.notes)
     assert analysis.bounds[0].problem == ""
     assert analysis.bounds[0].reference.dtype == np.float64
@@ -120,7 +120,7 @@ class Fragile(type(TORCH)):  # type: ignore[misc]
 
 def test_a_refused_noisy_run_leaves_its_dependents_unbounded() -> None:
     case = chain(DATA, ("torch.exp",), ("torch.sin",), outputs=2)
-    analysis = bounds(Fragile(), case)
+    analysis = Analyst(Fragile(), case).bounds()
     assert analysis.bounds[0].problem == ""
     assert analysis.bounds[1].problem == "refused with rounding noise: torch.sin: refused"
 
@@ -161,7 +161,7 @@ def test_weights_from_a_table_are_known_to_a_thousandth() -> None:
         arguments = (("method", method), *kwargs.items())
         node = Node("tf.image.resize", (Ref("x"), (7, 3)), arguments, (Value("y", kind),))
         case = Case(Graph("tensorflow", (Input("x", type_of(feed)),), (), (node,), ("y",)), {"x": feed})
-        return float(bounds(tensorflow, case).bounds[0].limit.max())
+        return float(Analyst(tensorflow, case).bounds().bounds[0].limit.max())
 
     assert 1e-3 * largest < limit("bicubic") < 1e-2 * largest
     assert limit("bicubic", antialias=True) < 1e-4 * largest
@@ -180,7 +180,7 @@ def test_the_sign_of_a_sum_that_is_zero_is_free_and_that_of_other_zeros_is_not()
 @pytest.mark.parametrize("name", ["torch", "tensorflow"])
 def test_noise_is_put_into_every_step_of_a_loop(name: str) -> None:
     data = np.linspace(0.1, 1, 8, dtype=np.float32)
-    one, many = (bounds(frontend(name), loop(name, data, steps)).bounds[0] for steps in (1, 12))
+    one, many = (Analyst(frontend(name), loop(name, data, steps)).bounds().bounds[0] for steps in (1, 12))
     assert not one.problem
     assert not many.problem
     assert 0 < one.spread.max() < 1e-6
@@ -193,20 +193,20 @@ def test_noise_is_put_into_every_step_of_a_loop(name: str) -> None:
 def test_a_predicate_that_rounding_may_change_takes_either_branch(name: str) -> None:
     data = np.array([-1, 0.3], dtype=np.float32)
     far = conditional(name, data)
-    assert bounds(frontend(name), far).bounds[0].limit.max() < 1e-5
+    assert Analyst(frontend(name), far).bounds().bounds[0].limit.max() < 1e-5
     # The largest element is an exponential that is as near to the threshold as rounding goes.
     exponential = {"torch": "torch.exp", "tensorflow": "tf.exp", "onnx": "onnx.Exp"}[name]
     kind = TensorType("float32", (2,))
     before = Node(exponential, (Ref("z"),), (), (Value("x", kind),))
     graph = replace(far.graph, inputs=(Input("z", kind), far.graph.inputs[1]), nodes=(before, *far.graph.nodes))
     near = Case(graph, {"z": data, "t": np.array(np.exp(np.float32(0.3)), np.float32)})
-    limit = bounds(frontend(name), near, samples=32).bounds[0].limit
+    limit = Analyst(frontend(name), near).bounds(samples=32).bounds[0].limit
     assert limit.max() > 0.1
 
 
 def test_what_a_body_gives_in_double_precision_is_the_reference() -> None:
     data = np.linspace(0.1, 1, 8, dtype=np.float32)
-    bound = bounds(TORCH, loop("torch", data, 4)).bounds[0]
+    bound = Analyst(TORCH, loop("torch", data, 4)).bounds().bounds[0]
     expected = data.astype(np.float64)
     for _ in range(4):
         expected = np.sin(expected) + np.float64(np.float32(0.3))
@@ -215,6 +215,6 @@ def test_what_a_body_gives_in_double_precision_is_the_reference() -> None:
 
 
 def test_the_signature_of_a_map_follows_into_double_precision() -> None:
-    analysis = bounds(frontend("tensorflow"), mapped(np.array([[1.2, 3.7], [2.5, 9]], np.float32)))
+    analysis = Analyst(frontend("tensorflow"), mapped(np.array([[1.2, 3.7], [2.5, 9]], np.float32))).bounds()
     assert not analysis.notes
     assert analysis.bounds[0].reference.tolist() == [[1, 3], [2, 9]]

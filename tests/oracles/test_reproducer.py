@@ -270,7 +270,7 @@ def test_a_mismatch_needs_a_runtime() -> None:
 
 def test_verify_counts_failures_and_kills_what_hangs() -> None:
     failing = verify("import sys; sys.exit(1)", 3)
-    assert replace(failing, cpu_seconds=()) == Verification(3, 3, ("",) * 3, (1, 1, 1))
+    assert replace(failing, cpu_seconds=()) == Verification(3, 3, ("",) * 3, (1, 1, 1), forked=(False,) * 3)
     assert len(failing.cpu_seconds) == 3
     assert all(seconds > 0 for seconds in failing.cpu_seconds)
     result = verify("import os\nprint(os.listdir())\nos.fork()\nimport time; time.sleep(100)", 1, deadline=2.0)
@@ -283,6 +283,13 @@ def test_verify_counts_failures_and_kills_what_hangs() -> None:
     )
     assert shown.outputs == ("b\n",)
     assert verify("pass", 1, python=sys.executable).statuses == (0,)
+
+
+def test_forked_runs_tell_what_a_plain_one_spends_on_imports() -> None:
+    runs = Verification(3, 3, cpu_seconds=(5.0, 1.0, 2.0), forked=(False, True, True))
+    assert runs.calls_seconds == 4.5
+    assert replace(runs, cpu_seconds=(0.5, 1.0, 2.0)).calls_seconds == 3.5
+    assert replace(runs, forked=(False,) * 3).calls_seconds == 8.0
 
 
 #: What pytest changes from one phase of a test to the next would make every environment another one.
