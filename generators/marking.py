@@ -22,8 +22,8 @@ from generators.graph import Array, Case, GraphError, Input, TensorType, type_of
 from generators.handles import Condition, Elements, Handle
 from generators.values import draw_array
 
-#: Share of the graphs that a marking is looked for; two thirds of them take one.
-SHARE = 0.27
+#: Share of the graphs that a marking is looked for; about half of them take one.
+SHARE = 0.32
 #: Markings that are tried for a graph.
 ATTEMPTS = 4
 #: Elements that a value may have at a larger size.
