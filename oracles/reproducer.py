@@ -160,7 +160,7 @@ def render(
             eager=EAGER if frontend == "onnx" else "",
             keras=frontend == "keras",
             inputs=_list(inputs),
-            others=[_list(other) for other in others],
+            others=[_list(other).replace("\n", "\n    ") for other in others],
             dynamic=repr(marking_of(case.graph)) if is_dynamic(case.graph) else "",
             input_bits=input_bits,
             output_bits=dtypes,

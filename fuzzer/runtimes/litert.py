@@ -157,18 +157,18 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 interpreter = Interpreter(model_content=artifact, num_threads=1, experimental_op_resolver_type=OpResolverType.RESOLVER)
 runner = interpreter.get_signature_runner()
-inputs = {name: detail['index'] for name, detail in runner.get_input_details().items()}
-outputs = {name: detail['index'] for name, detail in runner.get_output_details().items()}
+input_indices = {name: detail['index'] for name, detail in runner.get_input_details().items()}
+output_indices = {name: detail['index'] for name, detail in runner.get_output_details().items()}
 del runner  # holds a reference into the interpreter
 """
 _RESIZE = """\
-for name, index in inputs.items():
+for name, index in input_indices.items():
     interpreter.resize_tensor_input(index, feeds[int(name.removeprefix('input_'))].shape)
 interpreter.allocate_tensors()
 """
 _RUN = """\
-for name, index in inputs.items():
+for name, index in input_indices.items():
     interpreter.set_tensor(index, feeds[int(name.removeprefix('input_'))])
 interpreter.invoke()
-actual = [interpreter.get_tensor(outputs[f'output_{number}']) for number in range(len(outputs))]
+actual = [interpreter.get_tensor(output_indices[f'output_{number}']) for number in range(len(output_indices))]
 """
