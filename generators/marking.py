@@ -11,14 +11,15 @@ non-finite that should not, and every condition that samplers put on values when
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from generators.choices import Choices
 from generators.frontends.base import EvaluationError, Frontend
-from generators.graph import Array, Case, GraphError, Input, TensorType, type_of
+from generators.graph import Array, Case, Graph, GraphError, Input, TensorType, type_of
 from generators.handles import Condition, Elements, Handle
 from generators.values import draw_array
 
@@ -33,6 +34,10 @@ OTHERS: Mapping[str, float] = {"one": 0.5, "zero": 0.35, "large": 0.4}
 #: How dimensions are chosen, with weights.
 MODES: Mapping[str, float] = {"one": 3.0, "alike": 3.0, "first": 2.5, "all": 1.5}
 
+#: Families whose kernels take the process down where a window is larger than what it moves over, or empty: what is put
+#: into them has elements, and extents are no smaller than at first but for the batch.
+FRAGILE = frozenset({"convolution", "pooling", "signal"})
+
 #: A dimension: the name of an input and an axis.
 Dim = tuple[str, int]
 
@@ -40,14 +45,16 @@ Dim = tuple[str, int]
 @dataclass(frozen=True)
 class Marker:
     """Marks graphs. ``elements`` says what inputs were drawn by, ``conditions`` what must hold of values by name,
-    ``nonfinite`` whether results may be NaN or infinite. Extents below 2 are not marked: torch.export takes those for
-    constants, as it documents, and a dimension of 1 broadcasts."""
+    ``nonfinite`` whether results may be NaN or infinite; ``announce`` is called with each target before it is executed.
+    Extents below 2 are not marked: torch.export takes those for constants, as it documents, and a dimension of 1
+    broadcasts."""
 
     frontend: Frontend
     choices: Choices
     elements: Mapping[str, Elements]
     conditions: Sequence[tuple[str, Condition]]
     nonfinite: bool
+    announce: Callable[[str], None] | None = None
 
     def mark(self, case: Case, values: Mapping[str, Array]) -> Case:
         """The case with marked dimensions and feeds at other sizes; the case itself where no marking that was tried
@@ -133,17 +140,50 @@ class Marker:
             inputs.append(Input(value.name, type_of(feed), value.layout))
         graph = replace(case.graph, inputs=tuple(inputs))
         try:
-            found = self.frontend.run(graph, feeds)
+            found = self._run(graph, feeds, values)
+            if found is None:
+                return None
             self.frontend.check_values(graph, found)
         except (EvaluationError, GraphError, ValueError):
             return None
-        for name, array in found.items():
-            before = values[name]
-            if array.ndim != before.ndim or array.dtype != before.dtype or array.size > LARGEST:
-                return None
+        return feeds
+
+    def _run(self, graph: Graph, feeds: Mapping[str, Array], before: Mapping[str, Array]) -> dict[str, Array] | None:
+        """As :meth:`Frontend.run`, until a value is not what it may be; then None. A node is run once it is known that
+        its operands are what its sampler asked for: kernels exist that take the process down where they are not."""
+        frontend, registry = self.frontend, self.frontend.registry()
+        natives: dict[str, Any] = {}
+        found: dict[str, Array] = {}
+
+        def admitted(name: str) -> bool:
+            array = found[name] = frontend.to_array(natives[name])
+            old = before[name]
+            if array.ndim != old.ndim or array.dtype != old.dtype or array.size > LARGEST:
+                return False
             if not self.nonfinite and array.dtype.kind in "fcV" and not _finite(array):
+                return False
+            return self._holds(name, natives[name], array)
+
+        for value in graph.inputs:
+            natives[value.name] = frontend.to_native(feeds[value.name], value.layout)
+            if not admitted(value.name):
                 return None
-        return feeds if self._holds(found) else None
+        for constant in graph.constants:
+            natives[constant.name] = frontend.to_native(constant.data)
+            found[constant.name] = constant.data
+        for node in graph.nodes:
+            fragile = node.target in registry and registry[node.target].family in FRAGILE
+            if fragile and not all(_as_large(found[name], before[name]) for name in node.references()):
+                return None
+            if self.announce:
+                self.announce(node.target)
+            outputs, _ = frontend.call(node, natives)
+            if len(outputs) != len(node.outputs):
+                return None
+            natives.update(zip((output.name for output in node.outputs), outputs, strict=True))
+            if not all([admitted(output.name) for output in node.outputs]):
+                return None
+        return found
 
     def _feed(self, case: Case, value: Input, sizes: Mapping[str, int]) -> Array | None:
         """Elements for an input at these sizes, drawn as those that it has; None when they cannot be."""
@@ -164,23 +204,16 @@ class Marker:
             return None
         return feed if type_of(feed) == TensorType(value.type.dtype, shape) else None
 
-    def _holds(self, values: Mapping[str, Array]) -> bool:
-        """Whether what samplers asked of values holds of these."""
-        handles: dict[str, Handle] = {}
-        for name, condition in self.conditions:
-            array = values.get(name)
-            if array is None:
-                continue
-            handle = handles.get(name)
-            if handle is None:
-                native = self.frontend.to_native(array)
-                handle = handles[name] = Handle(name, native, array, type_of(array))
-            try:
-                if not condition(handle):
-                    return False
-            except (ValueError, IndexError):  # asked of an element that there is not
-                return False
-        return True
+    def _holds(self, name: str, native: Any, array: Array) -> bool:
+        """Whether what samplers asked of the value holds of these elements."""
+        asked = [condition for of, condition in self.conditions if of == name]
+        if not asked:
+            return True
+        handle = Handle(name, native, array, type_of(array))
+        try:
+            return all(condition(handle) for condition in asked)
+        except (ValueError, IndexError):  # asked of an element that there is not
+            return False
 
 
 def _with_marking(case: Case, groups: Sequence[Sequence[Dim]]) -> Case:
@@ -190,6 +223,10 @@ def _with_marking(case: Case, groups: Sequence[Sequence[Dim]]) -> Case:
         marking = tuple(symbols.get((value.name, axis)) for axis in range(value.type.rank))
         inputs.append(replace(value, dynamic=marking if any(marking) else ()))
     return replace(case, graph=replace(case.graph, inputs=tuple(inputs)))
+
+
+def _as_large(array: Array, first: Array) -> bool:
+    return array.size > 0 and array.shape[1:] == tuple(map(max, array.shape[1:], first.shape[1:]))
 
 
 def _finite(array: Array) -> bool:

@@ -314,7 +314,9 @@ class Growth:
         values = {handle.name: handle.array for handle in self.handles}
         case = Case(graph, self.feeds, self.drawn)
         if dynamic and self.choices.fraction() < dynamic:
-            marker = Marker(self.frontend, self.choices, self.elements, self.conditions, self.profiles.nonfinite)
+            marker = Marker(
+                self.frontend, self.choices, self.elements, self.conditions, self.profiles.nonfinite, self.announce
+            )
             case = marker.mark(case, values)
         return Grown(case, values, len(self.nodes), self.dropped, tuple(self.motifs))
 

@@ -211,6 +211,8 @@ def embedding(draw: Draw) -> Call:
 def embedding_bag(draw: Draw) -> Call:
     weight = draw.value(dtypes=("float32", "float64"), ranks=(2,), minimum=1)
     rows = weight.shape[0]
+    # Indices beyond the end are read without a check.
+    draw.require(weight, lambda weight: weight.shape[0] >= rows)
     options: dict[str, Any] = {"mode": draw.choice(("sum", "mean", "max"))}
     if draw.flag():
         indices = draw.indices((draw.integer(1, 4), draw.integer(1, 4)), 0, rows - 1)
