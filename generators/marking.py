@@ -19,6 +19,7 @@ import numpy as np
 
 from generators.choices import Choices
 from generators.frontends.base import EvaluationError, Frontend
+from generators.frontends.bodies import Running
 from generators.graph import Array, Case, Graph, GraphError, Input, TensorType, type_of
 from generators.handles import Condition, Elements, Handle
 from generators.values import draw_array
@@ -154,6 +155,7 @@ class Marker:
         frontend, registry = self.frontend, self.frontend.registry()
         natives: dict[str, Any] = {}
         found: dict[str, Array] = {}
+        running = Running(inner={})
 
         def admitted(name: str) -> bool:
             array = found[name] = frontend.to_array(natives[name])
@@ -177,11 +179,14 @@ class Marker:
                 return None
             if self.announce:
                 self.announce(node.target)
-            outputs, _ = frontend.call(node, natives)
+            outputs = frontend.outputs(node, natives, running)
             if len(outputs) != len(node.outputs):
                 return None
             natives.update(zip((output.name for output in node.outputs), outputs, strict=True))
-            if not all([admitted(output.name) for output in node.outputs]):
+            # What bodies compute is not known before they have run as a whole.
+            inside = [name for name in running.inner or {} if name not in found]
+            natives.update((name, (running.inner or {})[name]) for name in inside)
+            if not all([admitted(name) for name in (*inside, *(output.name for output in node.outputs))]):
                 return None
         return found
 

@@ -147,7 +147,8 @@ def constant_error(tensor: Tensor) -> Array:
         return np.asarray(0.5 * tensor.step * (1 + 1e-4))
     if tensor.half and tensor.values is not None:
         size = np.abs(tensor.values)
-        return np.asarray(np.where(size <= 65504, size * 2.0**-11 + 2.0**-25, np.inf))
+        # What is beyond the largest number is stored as that, or as infinity.
+        return np.asarray(np.where(size < 65504, size * 2.0**-11 + 2.0**-25, np.inf))
     return np.asarray(0.0)
 
 

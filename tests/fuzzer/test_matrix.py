@@ -205,7 +205,8 @@ def test_of_a_campaign_on_standard_output(corpus: tuple[Path, str, str], capfd: 
     out = capfd.readouterr().out
     assert f"campaigns: {corpus[1]}" in out
     assert f"| tf.nn.relu | float32 | defect {corpus[2]} |" in out
-    assert "| tf.abs | int8 | ok |" in out
+    # In a column of which it depends on what is installed.
+    assert re.search(r"^\| tf\.abs \| int8 \|.* ok \|", out, re.MULTILINE)
     assert "| tf.add |  | untested |" in out
 
 

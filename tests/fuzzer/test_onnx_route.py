@@ -127,7 +127,7 @@ def test_the_model_is_the_printed_one() -> None:
 def test_batches_hold_no_operator_that_their_opset_lacks(opset: int) -> None:
     subject = Subject("onnx", "onnx", {"opset": opset, "symbolic": False}, VARIANTS)
     pipeline = Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
-    result = pipeline.batch(BatchTask(subject, 3, 0, tuple(range(16)), 8, pack=16))
+    result = pipeline.batch(BatchTask(subject, 4, 0, tuple(range(16)), 8, pack=16))
     unsupported = [seen for item in result.results for seen in item.seen if seen.kind == Kind.UNSUPPORTED]
     assert not unsupported
     assert not [item.refused for item in result.results if item.refused]

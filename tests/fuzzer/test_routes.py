@@ -37,8 +37,10 @@ def test_formats_fit_along_every_route() -> None:
 )
 def test_selection(patterns: list[str], chosen: set[Route]) -> None:
     selected = select(patterns)
-    assert set(selected) == chosen
-    assert selected == sorted(chosen)
+    # Of what else there is it depends on what is installed.
+    ours = [route for route in selected if route.runtime in ("onnxruntime", "litert")]
+    assert set(ours) == chosen
+    assert selected == sorted(selected)
 
 
 def test_without_patterns_all_routes_of_default_converters_are_selected() -> None:

@@ -102,7 +102,7 @@ def leave_out_unsteady(results: dict[int, dict[str, str]], name: str, folder: Pa
 def test_warm_conversions_of_random_graphs_are_cold_ones(tmp_path: Path) -> None:
     results = converted("torch.onnx-dynamo", PACK_EVERY - 7, PACK_EVERY + 1, tmp_path)
     assert len(results) >= 6
-    assert check(results) >= 4
+    assert check(results) >= 3
 
 
 @pytest.mark.sweep
