@@ -120,7 +120,7 @@ def test_options_by_setting_also_those_that_nothing_had(corpus: str, capfd: pyte
     assert "onnxruntime optimized 6 2 mismatch, 4 success" in runtime
     assert "onnxruntime threads 0" in runtime
     counted = json.loads(shown(capfd, "--json"))["options"]
-    assert counted["tf2onnx"]["large_model"] == {"off": {}, "on": {}}
+    assert counted["tf2onnx"]["api"] == {"from_graph_def": {}, "from_function": {}}
     assert counted["other"]["opset"]["99"] == {"started": 1, "unsupported": 1}
 
 
