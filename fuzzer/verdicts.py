@@ -81,7 +81,8 @@ class Verdicts:
             first = members[0][1]
             variants = ", ".join(variant for variant, _ in members)
             # Which of those that take turns was there is no part of a defect that the others show.
-            occasional = runtimes()[name].occasional
+            runtime = runtimes().get(name)
+            occasional = runtime.occasional if runtime else ()
             standing = ", ".join(variant for variant, _ in members if variant not in occasional)
             signature = Signature(Stage.INFERENCE, name, kind, standing or variants)
             seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
@@ -109,7 +110,8 @@ class Verdicts:
         numbers = {**first.numbers, "defined": float(all(map(finite, item.sizes[number].expected)))}
         message = str(first.mismatch) + at_sizes(item, {number for number, _ in same_kind})
         verdict = first.verdict
-        if verdict is Verdict.BUG and self._beyond_32_bits(item.sizes[number], runtimes()[name].narrows):
+        runtime = runtimes().get(name)
+        if verdict is Verdict.BUG and runtime and self._beyond_32_bits(item.sizes[number], runtime.narrows):
             verdict = Verdict.INCONCLUSIVE
             message += f" ({name} computes with 32 bits, which some values of the graph do not fit in)"
         return Observation(signature, verdict, message, outputs, variant, numbers)

@@ -22,7 +22,7 @@ from tests.fuzzer.planted_campaigns import OPERATORS, Silent
 corpus, seed, graphs, routes, *resumed = sys.argv[1:]
 config = CampaignConfig(
     seed=int(seed), graphs=int(graphs), routes=tuple(routes.split(",")), nodes=6, pack=8, workers=2,
-    deadline_seconds=6, memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
+    deadline_seconds=10, memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
     operators=OPERATORS, per_signature=2,
 )
 with Store.open(corpus, create=True) as store:
