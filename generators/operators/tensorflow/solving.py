@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from generators.draw import Call, Draw, Handle
-from generators.graph import DTYPES, Array
 from generators.harvest.domains import hermitian
+from generators.operators.matrices import WELL_KEPT, definite, dominant, square
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import moderate
 
 operator = REGISTRY.operator
 L = "tf.linalg."
-_DTYPES = ("float32", "float32", "float64")
-
-
-def _dominant(data: Array) -> Array:
-    """With a diagonal that outweighs its rows, of either sign."""
-    size = data.shape[-1]
-    signs = np.where(np.arange(size) % 2, -1.0, 1.0)
-    return np.asarray(data + np.eye(size) * (signs * (np.abs(data).sum(-1).max() + 0.5)))
-
-
-def _definite(data: Array) -> Array:
-    """Symmetric and positive definite."""
-    return np.asarray(data @ np.swapaxes(data, -1, -2) + 0.5 * np.eye(data.shape[-1]))
-
-
-def _square(draw: Draw, made: Callable[[Array], Array], most: int = 4) -> Handle:
-    size = draw.integer(1, most)
-    shape = (*draw.shape(range(3), minimum=1, maximum=3), size, size)
-
-    def elements(rng: np.random.Generator, extents: tuple[int, ...], dtype: str) -> Array:
-        return np.asarray(made(rng.uniform(-1, 1, extents)).astype(DTYPES[dtype]))
-
-    return draw.tensor(shape, draw.choice(_DTYPES), elements)
 
 
 def _right_side(draw: Draw, matrix: Handle) -> Handle:
@@ -46,17 +22,17 @@ def _right_side(draw: Draw, matrix: Handle) -> Handle:
 
 @operator(L + "det", L + "slogdet", L + "inv", L + "expm", family="linalg", weight=0.2)
 def of_a_matrix(draw: Draw) -> Call:
-    return draw.call(_square(draw, _dominant if draw.target != L + "expm" else np.asarray))
+    return draw.call(square(draw, dominant if draw.target != L + "expm" else np.asarray))
 
 
 @operator(L + "logdet", L + "eigvalsh", L + "cholesky", family="linalg", weight=0.15, domain=hermitian)
-def of_a_definite_matrix(draw: Draw) -> Call:
-    return draw.call(_square(draw, _definite))
+def of_adefinite_matrix(draw: Draw) -> Call:
+    return draw.call(square(draw, definite))
 
 
 @operator(L + "solve", family="linalg", weight=0.2)
 def solve(draw: Draw) -> Call:
-    matrix = _square(draw, _dominant)
+    matrix = square(draw, dominant)
     options: dict[str, Any] = {"adjoint": True} if draw.flag(0.3) else {}
     return draw.call(matrix, _right_side(draw, matrix), **options)
 
@@ -64,7 +40,7 @@ def solve(draw: Draw) -> Call:
 @operator(L + "triangular_solve", L + "cholesky_solve", family="linalg", weight=0.2)
 def triangular(draw: Draw) -> Call:
     """Only one triangle is looked at; the other holds numbers all the same."""
-    matrix = _square(draw, _dominant)
+    matrix = square(draw, dominant)
     if draw.target == L + "cholesky_solve":
         return draw.call(matrix, _right_side(draw, matrix))
     options: dict[str, Any] = {"lower": draw.flag()}
@@ -76,7 +52,7 @@ def triangular(draw: Draw) -> Call:
 @operator(L + "normalize", family="linalg", weight=0.25)
 def normalize(draw: Draw) -> Call:
     x = draw.value(
-        dtypes=_DTYPES,
+        dtypes=WELL_KEPT,
         ranks=range(1, 5),
         minimum=1,
         where=lambda x: bool(x.array.all()) and (draw.nonfinite or moderate(x, 1e3)),

@@ -6,49 +6,16 @@ is computed of them is defined up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from generators.draw import Call, Draw, Elements, Handle
-from generators.graph import DTYPES, Array
+from generators.draw import Call, Draw, Handle
 from generators.harvest.domains import DOMAINS, hermitian
+from generators.operators.matrices import WELL_KEPT, definite, dominant, square
 from generators.operators.torch.registry import REGISTRY
 
 operator = REGISTRY.operator
 L = "torch.linalg."
-_DTYPES = ("float32", "float32", "float64")
-
-
-def _matrices(shape: Callable[[Array], Array]) -> Elements:
-    """Elements of matrices: ``shape`` makes them what they are to be of random ones between -1 and 1."""
-
-    def elements(rng: np.random.Generator, extents: tuple[int, ...], dtype: str) -> Array:
-        data = rng.uniform(-1, 1, extents)
-        if rng.random() < 0.3:
-            data = np.round(2 * data)
-        return np.asarray(shape(data).astype(DTYPES[dtype]))
-
-    return elements
-
-
-def _dominant(data: Array) -> Array:
-    """With a diagonal that outweighs its rows, of either sign."""
-    size = data.shape[-1]
-    signs = np.where(np.arange(size) % 2, -1.0, 1.0)
-    return np.asarray(data + np.eye(size) * (signs * (np.abs(data).sum(-1).max() + 0.5)))
-
-
-def _definite(data: Array) -> Array:
-    """Symmetric and positive definite."""
-    return np.asarray(data @ np.swapaxes(data, -1, -2) + 0.5 * np.eye(data.shape[-1]))
-
-
-def _square(draw: Draw, elements: Callable[[Array], Array], most: int = 4) -> Handle:
-    size = draw.integer(1, most)
-    batch = draw.shape(range(3), minimum=1, maximum=3)
-    return draw.tensor((*batch, size, size), draw.choice(_DTYPES), _matrices(elements))
 
 
 @operator(
@@ -56,14 +23,14 @@ def _square(draw: Draw, elements: Callable[[Array], Array], most: int = 4) -> Ha
 )
 def of_a_matrix(draw: Draw) -> Call:
     """The logarithm of a determinant is one of a positive number."""
-    return draw.call(_square(draw, _definite if draw.target == "torch.logdet" else _dominant))
+    return draw.call(square(draw, definite if draw.target == "torch.logdet" else dominant))
 
 
 @operator(L + "matrix_power", "torch.matrix_exp", family="linalg", weight=0.15)
 def powers(draw: Draw) -> Call:
     if draw.target == "torch.matrix_exp":
-        return draw.call(_square(draw, lambda data: data))
-    return draw.call(_square(draw, _dominant, 3), draw.integer(-2, 4))
+        return draw.call(square(draw, lambda data: data))
+    return draw.call(square(draw, dominant, 3), draw.integer(-2, 4))
 
 
 def _right_side(draw: Draw, matrix: Handle, rank: int = 2) -> Handle:
@@ -73,7 +40,7 @@ def _right_side(draw: Draw, matrix: Handle, rank: int = 2) -> Handle:
 
 @operator(L + "solve", family="linalg", weight=0.2)
 def solve(draw: Draw) -> Call:
-    matrix = _square(draw, _dominant)
+    matrix = square(draw, dominant)
     if draw.flag(0.2):
         rows = (*matrix.shape[:-2], draw.integer(1, 3), matrix.shape[-1])
         return draw.call(matrix, draw.tensor(rows, matrix.dtype, "typical", reuse=False), left=False)
@@ -83,7 +50,7 @@ def solve(draw: Draw) -> Call:
 @operator(L + "solve_triangular", family="linalg", weight=0.2)
 def solve_triangular(draw: Draw) -> Call:
     """Only one triangle is looked at; the other holds numbers all the same."""
-    matrix = _square(draw, _dominant)
+    matrix = square(draw, dominant)
     options: dict[str, Any] = {"upper": draw.flag()}
     if draw.flag(0.2):
         options["unitriangular"] = True
@@ -92,22 +59,22 @@ def solve_triangular(draw: Draw) -> Call:
 
 @operator(L + "cholesky", "torch.cholesky", family="linalg", weight=0.15, domain=hermitian)
 def cholesky(draw: Draw) -> Call:
-    matrix = _square(draw, _definite)
+    matrix = square(draw, definite)
     return draw.call(matrix, upper=True) if draw.flag(0.3) else draw.call(matrix)
 
 
 @operator(L + "eigvalsh", family="linalg", weight=0.12, domain=DOMAINS[L + "eigvalsh"])
 def eigenvalues(draw: Draw) -> Call:
-    return draw.call(_square(draw, _definite))
+    return draw.call(square(draw, definite))
 
 
 @operator(L + "svdvals", L + "pinv", family="linalg", weight=0.12)
 def of_any_matrix(draw: Draw) -> Call:
     """The pseudoinverse is of full rank: of others it jumps."""
     if draw.target == L + "pinv":
-        return draw.call(_square(draw, _dominant))
+        return draw.call(square(draw, dominant))
     shape: Sequence[int] = (*draw.shape(range(2), minimum=1, maximum=3), draw.integer(1, 4), draw.integer(1, 4))
-    return draw.call(draw.tensor(shape, draw.choice(_DTYPES), "typical", reuse=False))
+    return draw.call(draw.tensor(shape, draw.choice(WELL_KEPT), "typical", reuse=False))
 
 
 @operator(L + "vecdot", L + "norm", L + "vander", family="linalg", weight=0.2)
@@ -115,7 +82,7 @@ def of_vectors(draw: Draw) -> Call:
     def tame(x: Handle) -> bool:
         return x.size <= 256 and (draw.nonfinite or x.within(-30, 30))
 
-    x = draw.value(dtypes=_DTYPES, ranks=range(1, 4), minimum=1, where=tame, otherwise="typical")
+    x = draw.value(dtypes=WELL_KEPT, ranks=range(1, 4), minimum=1, where=tame, otherwise="typical")
     if draw.target == L + "vecdot":
         return draw.call(x, draw.tensor(x.shape, x.dtype, "typical", reuse=False), dim=draw.axis(x.rank))
     if draw.target == L + "norm":
