@@ -94,9 +94,7 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
         _add_sequences(session, scope, side, batch.number, operators, counts)
     arguments = [
         {"scope_id": scope, "operator": operators[operator], "place": place, "kind": kind, "count": count}
-        for operator, places in coverage.arguments.items()
-        for place, kinds in places.items()
-        for kind, count in kinds.items()
+        for operator, place, kind, count in _flat(coverage.arguments)
     ]
     _upsert(session, ArgumentRow, arguments)
     names = {key for outcomes in coverage.cells.values() for counts in outcomes.values() for key in counts}
@@ -104,9 +102,7 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
     keys = _numbers(session, _keys_of(batch.frontend), names)
     cells = [
         {"scope_id": scope, "variant": variant, "outcome": outcome, "key": keys[key], "count": count}
-        for variant, outcomes in coverage.cells.items()
-        for outcome, counts in outcomes.items()
-        for key, count in counts.items()
+        for variant, outcome, key, count in _flat(coverage.cells)
     ]
     _upsert(session, CellRow, cells)
     structures = [
@@ -115,25 +111,27 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
     _upsert(session, StructureRow, structures)
     profiles = [
         {"scope_id": scope, "profile": profile, "dtype": dtype, "family": family, "count": count}
-        for profile, dtypes in coverage.profiles.items()
-        for dtype, families in dtypes.items()
-        for family, count in families.items()
+        for profile, dtype, family, count in _flat(coverage.profiles)
     ]
     _upsert(session, ProfileRow, profiles)
     options = [
         {"scope_id": scope, "option": option, "setting": setting, "outcome": outcome, "count": count}
-        for option, settings in coverage.options.items()
-        for setting, outcomes in settings.items()
-        for outcome, count in outcomes.items()
+        for option, setting, outcome, count in _flat(coverage.options)
     ]
     _upsert(session, OptionRow, options)
     refusals = [
         {"scope_id": scope, "component": component, "key": keys[key], "what": what, "count": count}
-        for component, found in coverage.refusals.items()
-        for key, said in found.items()
-        for what, count in said.items()
+        for component, key, what, count in _flat(coverage.refusals)
     ]
     _upsert(session, RefusalRow, refusals)
+
+
+def _flat(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[tuple[str, str, str, int]]:
+    """Counts by three names, each with its names."""
+    for first, inner in counts.items():
+        for second, innermost in inner.items():
+            for third, count in innermost.items():
+                yield first, second, third, count
 
 
 def _keys_of(frontend: str) -> str:

@@ -104,13 +104,16 @@ class Plan:
         )
 
     def _taking_part(self, variants: tuple[tuple[str, str], ...], index: int) -> tuple[tuple[str, str], ...]:
-        """The runtime variants without those of runtimes that a batch does without now and then."""
+        """The runtime variants without those of runtimes that a batch does without now and then, unless there are no
+        others: who asks for a slow runtime alone is to get it."""
         names = list(dict.fromkeys(name for name, _ in variants))
         present = {
             name
             for number, name in enumerate(names)
             if SeededChoices(self._seed, index, number, _RUNTIMES_STREAM).fraction() < runtimes()[name].share
         }
+        if not any(runtimes()[name].share >= 1 for name in names):
+            return variants
         return tuple(pair for pair in variants if pair[0] in present)
 
     def _settings(self, index: int) -> dict[str, Setting]:

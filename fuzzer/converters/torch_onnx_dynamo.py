@@ -33,6 +33,13 @@ def warm_exporter() -> Iterator[None]:
 
 
 EXPORT_REFUSALS = (
+    # Documented restrictions of control flow: layouts count as types, and what is returned is nothing that was given.
+    Refusal(
+        r"Expected (\w+) and (\w+) to have same metadata but found[^']*'(\w+):",
+        r"control flow: \3 of \1 and \2 differ",
+        "UncapturedHigherOrderOpError",
+    ),
+    Refusal(r"(\w+) might be aliasing the input or the output", r"control flow: aliases in \1", "RuntimeError"),
     # What torch.export finds of a dynamic dimension by tracing, and states, contradicts that it may have any extent.
     Refusal(r"Constraints violated", "constraints on dynamic dimensions"),
     Refusal(r"conflicts between user-specified ranges and inferred ranges", "constraints on dynamic dimensions"),
@@ -53,13 +60,6 @@ REFUSALS = (
     Refusal(r"No ONNX function found for <OpOverload\(op='([\w.:]+)', overload='(\w*)'\)>", r"\1.\2", "DispatchError"),
     Refusal(r"No ONNX function found for <torch\._higher_order_ops\.(\w+)\.\w+ object", r"\1", "DispatchError"),
     Refusal(r"No ONNX function found for (.+?)\. Failure message", r"\1", "DispatchError"),
-    # Documented restrictions of control flow: layouts count as types, and what is returned is nothing that was given.
-    Refusal(
-        r"Expected (\w+) and (\w+) to have same metadata but found[^']*'(\w+):",
-        r"control flow: \3 of \1 and \2 differ",
-        "UncapturedHigherOrderOpError",
-    ),
-    Refusal(r"(\w+) might be aliasing the input or the output", r"control flow: aliases in \1", "RuntimeError"),
     # What ONNX functions of torchlib check before they build anything.
     *(
         Refusal(r"^([^\n]*\b(?:only|not)\b[^\n]*\b(?:supported|implemented)\b[^\n]*)", r"\1", kind, scrub=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 
-from fuzzer.failures import Refusal, recognising
+from fuzzer.failures import IN_WORDS, Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import complete
 from fuzzer.runtimes.base import Runtime
@@ -19,8 +19,7 @@ REFUSALS = (
     # An operator, or a form of one, that torch-mlir's conversion has no pattern for.
     Refusal(r"failed to legalize (?:unresolved )?(?:operation )?'torch\.operator'.*?name = \"(onnx\.\w+)\"", r"\1"),
     Refusal(r"failed to legalize operation '([\w.]+)' that was explicitly marked illegal", r"\1"),
-    Refusal(r"(?:^|\n)([^\n]*\b(?:not|n't) (?:\w+ )*(?:supported?|implemented)\b[^\n]*)", r"\1", scrub=True),
-    Refusal(r"(?:^|\n)([^\n]*\b(?:[Uu]nsupported|unimplemented)\b[^\n]*)", r"\1", scrub=True),
+    *IN_WORDS,
 )
 
 

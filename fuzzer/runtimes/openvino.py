@@ -10,15 +10,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fuzzer.failures import Refusal, recognising
+from fuzzer.failures import IN_WORDS, Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.runtimes.base import Runtime
 from generators.graph import DTYPES, Array
 
 REFUSALS = (
     Refusal(r"No conversion rule found for operations: ([\w., ]+)", r"\1"),
-    Refusal(r"(?:^|\n)([^\n]*\b(?:not|n't) (?:\w+ )*(?:supported?|implemented)\b[^\n]*)", r"\1", scrub=True),
-    Refusal(r"(?:^|\n)([^\n]*\b[Uu]nsupported\b[^\n]*)", r"\1", scrub=True),
+    *IN_WORDS,
 )
 #: Types that OpenVINO has and NumPy has not.
 _EXTENDED = {"bfloat16": "bf16", "float8_e4m3fn": "f8e4m3", "float8_e5m2": "f8e5m2"}

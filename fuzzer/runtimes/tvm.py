@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fuzzer.failures import Refusal, recognising
+from fuzzer.failures import IN_WORDS, Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import complete
 from fuzzer.runtimes.base import Runtime
@@ -16,8 +16,7 @@ from generators.graph import Array
 
 REFUSALS = (
     Refusal(r"The following operators are not supported for frontend ONNX: ([\w., ]+)", r"\1"),
-    Refusal(r"(?:^|\n)([^\n]*\b(?:not|n't) (?:\w+ )*(?:supported?|implemented)\b[^\n]*)", r"\1", scrub=True),
-    Refusal(r"(?:^|\n)([^\n]*\b[Uu]nsupported\b[^\n]*)", r"\1", scrub=True),
+    *IN_WORDS,
     Refusal(r"(?:^|\n)([^\n]*\b[Oo]nly (?:constant|static)\b[^\n]*)", r"\1", scrub=True),
     Refusal(r"(?:^|\n)([^\n]*\bmust be a constant\b[^\n]*)", r"\1", scrub=True),
     Refusal(r"^(.*)", r"\1", "NotImplementedError", scrub=True),

@@ -119,11 +119,16 @@ def test_openvino_says_that_it_has_no_float64() -> None:
         run_all(openvino, artifact, [np.ones(2)])
 
 
-@pytest.mark.parametrize("name", ["torch.export.module", "inductor"])
-@pytest.mark.parametrize("settings", [{}, {"decompose": True}, {"strict": True}])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("torch.export.module", {}),
+        ("torch.export.module", {"decompose": True}),
+        ("torch.export.module", {"strict": True}),
+        ("inductor", {}),
+    ],
+)
 def test_exported_programs(name: str, settings: dict[str, Any]) -> None:
-    if name == "inductor" and settings:
-        pytest.skip("compiling C++ takes long")
     case = unary("torch", "exp", "float32", 2, 2)
     model = frontend("torch").load(case)
     artifact = converters()["torch.export"].convert(model, settings)

@@ -61,6 +61,15 @@ def test_occasional_variants_take_turns_and_the_others_are_always_there() -> Non
     assert all({turn % 2 for turn in turns} == {0, 1} for turns in seen.values())
 
 
+def test_slow_runtimes_take_part_in_a_share_of_the_batches_unless_they_are_alone() -> None:
+    both = Plan(7, select(["torch.export"]), 4, None)
+    alone = Plan(7, select(["torch:torch.export:inductor"]), 4, None)
+    taking_part = [{name for name, _ in both.batch(index, Learnt()).variants} for index in range(300)]
+    assert all("torch.export.module" in names for names in taking_part)
+    assert 3 <= sum("inductor" in names for names in taking_part) <= 30
+    assert all(alone.batch(index, Learnt()).variants == (("inductor", "cpu"),) for index in range(20))
+
+
 def test_a_batch_depends_on_seed_and_index_alone() -> None:
     assert batches(NAMES, 30) == batches(NAMES, 60)[:30]
     assert batches(NAMES, 30) != batches(NAMES, 30, seed=6)
