@@ -19,6 +19,8 @@ BEHIND = frozenset({Stage.VALIDATE, Stage.RUNTIME_LOAD, Stage.INFERENCE})
 #: Most nodes and cases in one conversion; converters' cost per node starts to rise beyond.
 PACK_NODES = 512
 PACK_CASES = 160
+#: Most bytes of data in one conversion: the parts of large models go in several.
+PACK_BYTES = 256 << 20
 #: When one failing candidate takes the conversion down: most cases in a conversion that is expected to pass.
 LARGEST_CHUNK = 64
 #: How often a flaky subject is asked about the same candidate.
@@ -245,13 +247,20 @@ def _holds_empty(case: Case) -> bool:
 
 def _packs(cases: Sequence[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]]:
     pack: list[tuple[str, Case]] = []
-    nodes = 0
+    nodes = held = 0
     for key, case in cases:
-        size = node_count(case.graph)
-        if pack and (nodes + size > PACK_NODES or len(pack) >= PACK_CASES):
+        size, data = node_count(case.graph), _bytes(case)
+        if pack and (nodes + size > PACK_NODES or len(pack) >= PACK_CASES or held + data > PACK_BYTES):
             yield pack
-            pack, nodes = [], 0
+            pack, nodes, held = [], 0, 0
         pack.append((key, case))
         nodes += size
+        held += data
     if pack:
         yield pack
+
+
+def _bytes(case: Case) -> int:
+    """Bytes of a case's data."""
+    feeds = (array for given in (case.feeds, *case.further) for array in given.values())
+    return sum(array.nbytes for array in feeds) + sum(item.data.nbytes for item in all_constants(case.graph))
