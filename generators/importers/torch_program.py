@@ -248,6 +248,8 @@ class _Reader:
             return DType(str(value).removeprefix("torch."))
         if isinstance(value, (torch.memory_format, torch.layout)):
             return Symbol(str(value))
+        if isinstance(value, torch.device) and value.type == "cpu":
+            return "cpu"
         if value is None or isinstance(value, (bool, int, float, complex, str)):
             return value
         raise self._refusal(f"has an argument {value!r:.60} that graphs cannot hold", "")
