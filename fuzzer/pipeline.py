@@ -23,7 +23,6 @@ from fuzzer.quarantine import named
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
 from generators.argument_classes import Form
 from generators.choices import SeededChoices
-from generators.feeding import SHARE as FED
 from generators.feeding import structure
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel
 from generators.graph import Array, Case, GraphError
@@ -122,7 +121,7 @@ class Pipeline:
                 announce=self._note,
                 # A graph of one node is there to tell of its operator alone.
                 dynamic=SHARE if self.marks and task.nodes > 1 else 0.0,
-                fed=FED if self.feeds else 0.0,
+                fed=task.fed if self.feeds else 0.0,
             )
         self.spent.dropped.update(grown.dropped)
         self._motifs[number] = (*grown.motifs, *(structure(one.kind) for one in grown.fed))
