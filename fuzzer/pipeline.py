@@ -192,12 +192,14 @@ class Pipeline:
                 first = values[name]
                 if (array.dtype, array.ndim) != (first.dtype, first.ndim) or (alike and array.shape != first.shape):
                     raise EvaluationError(f"value {name!r} is of another type at {size_text(case, size)}")
+            at = replace(at, graph=retype(at.graph, found))
+            if alike and grown is not None:
+                # What was printed computes the same for the first values. That eager mode does so for these twice is
+                # asked before anything is called a bug.
+                sizes.append(self._as_expected(number, at, found))
+                continue
             arguments = tuple(self.frontend.to_native(at.feeds[value.name], value.layout) for value in at.graph.inputs)
-            sizes.append(
-                self._sized(
-                    number, replace(at, graph=retype(at.graph, found)), replace(model, arguments=arguments), found
-                )
-            )
+            sizes.append(self._sized(number, at, replace(model, arguments=arguments), found))
         return Prepared(number, case, sizes)
 
     def _sized(self, number: int, case: Case, model: LoadedModel, values: Mapping[str, Array]) -> Sized:
@@ -213,7 +215,11 @@ class Pipeline:
             if self._varies(case, model, index, reference[index], printed[index]):
                 raise EvaluationError(f"output {name!r} differs between two eager runs")
             raise EvaluationError(f"output {name!r} of the printed source differs from the interpreter's")
-        return Sized(case, [array.copy() for array in reference], Analyst(self.frontend, case, number))
+        return self._as_expected(number, case, values)
+
+    def _as_expected(self, number: int, case: Case, values: Mapping[str, Array]) -> Sized:
+        expected = [values[name].copy() for name in case.graph.outputs]
+        return Sized(case, expected, Analyst(self.frontend, case, number))
 
     def _varies(self, case: Case, model: LoadedModel, index: int, interpreted: Array, printed: Array) -> bool:
         """Whether the interpreter, or the printed source, gives that output another value than before when run again.

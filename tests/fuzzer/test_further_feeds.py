@@ -8,10 +8,10 @@ from pathlib import Path
 
 from corpus.records import FindingState
 from corpus.store import Store
+from fuzzer.converters.base import converters
 from fuzzer.pipeline import Pipeline
 from fuzzer.supervisor import Worker
 from fuzzer.survival import judge_numbers
-from fuzzer.converters.base import converters
 from fuzzer.tasks import BatchTask, Subject
 from generators.feeding import STRUCTURES
 from generators.graph import Case
@@ -84,6 +84,10 @@ def test_statistics_count_the_kinds_and_their_profiles() -> None:
 
 
 def test_quantized_models_have_the_feeds_that_bound_their_errors() -> None:
-    quantized = Subject("onnx", "onnx", {"quantize": "int8"}, ())
-    pipeline = Pipeline(quantized, lambda step: None, lambda text: None, str)
-    assert pipeline.feeds is not pipeline.converter.quantizes(quantized.settings)
+    for quantization, several in (("none", True), ("dynamic", False)):
+        subject = Subject("onnx", "onnx", {"quantization": quantization}, (("onnxruntime", "unoptimized"),))
+        pipeline = Pipeline(subject, lambda step: None, lambda text: None, str)
+        assert pipeline.converter.quantizes(subject.settings) is not several
+        pipeline.batch(BatchTask(subject, 34, 0, (0, 1, 2, 3), 3, pack=1, fed=1.0))
+        assert pipeline._tally is not None
+        assert bool(pipeline._tally.record().structures.keys() & set(STRUCTURES)) is several

@@ -160,7 +160,7 @@ def test_elements_of_a_samplers_own_are_drawn_in_its_way() -> None:
     assert all(((array >= 3) & (array <= 8)).all() for array in found)
 
 
-# -- a case with several feeds under the functions from graphs to graphs -------------------------------------------------
+# -- a case with several feeds under the functions from graphs to graphs ---------------------------------------------
 
 
 def several() -> Case:

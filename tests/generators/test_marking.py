@@ -13,8 +13,8 @@ from generators.choices import SeededChoices
 from generators.frontends.base import Frontend, frontend
 from generators.graph import Array, Case, Graph, Input, Node, Ref, Value, check_case, type_of
 from generators.marking import SHARE, Marker
-from generators.rerun import Rerun
 from generators.random_graphs import Weights, grow
+from generators.rerun import Rerun
 from generators.sizes import at_size, extents_at, is_dynamic, size_text, symbols_of
 from generators.strategies import graphs
 from generators.structures import SIZES, sizes_of

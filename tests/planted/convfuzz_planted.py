@@ -206,7 +206,7 @@ class FrozenSize(Planted):
     dynamic = True
 
     def __init__(self) -> None:
-        #: First extents of the results in a traced module, the results themselves, and how many results there were when it ran.
+        #: First extents of the results in a traced module, the results themselves, and how many when it ran.
         self.traced: list[int] = []
         self.results: list[Any] = []
         self.tracing = False
