@@ -13,6 +13,7 @@ from fuzzer.pipeline import Pipeline
 from fuzzer.supervisor import Worker
 from fuzzer.survival import judge_numbers
 from fuzzer.tasks import BatchTask, Subject
+from fuzzer.verdicts import dissenting
 from generators.feeding import STRUCTURES
 from generators.graph import Case
 from generators.serial import loads
@@ -91,3 +92,8 @@ def test_quantized_models_have_the_feeds_that_bound_their_errors() -> None:
         pipeline.batch(BatchTask(subject, 34, 0, (0, 1, 2, 3), 3, pack=1, fed=1.0))
         assert pipeline._tally is not None
         assert bool(pipeline._tally.record().structures.keys() & set(STRUCTURES)) is several
+
+
+def test_a_question_that_no_runtime_is_asked_has_no_dissent() -> None:
+    """As minimization asks them of a model that its validator refuses."""
+    assert dissenting([]) == []
