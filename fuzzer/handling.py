@@ -29,6 +29,7 @@ from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_
 from oracles.outcome import Kind, Observation, Stage, Verdict, symptom_of
 from oracles.quantization import against
 from oracles.reproducer import render, starts_itself, verify
+from oracles.taxonomy import classify
 
 #: What CPU time outside workers is spent on: what reproducers do, and what they import to do it.
 IN_REPRODUCERS, IMPORTS = "subjects, in reproducers", "imports of reproducers"
@@ -166,6 +167,15 @@ class Handler:
             numbers=seen.numbers,
             settings=variants_of(seen),
             converter_settings=subject.settings,
+            classification=classify(
+                seen.signature,
+                converter=converter.name,
+                message=seen.message,
+                settings=variants_of(seen),
+                options=subject.settings,
+                case=case,
+                needs_special=result.needs_special,
+            ),
         )
         known = self._store.bucket(key)
         if known is not None and known.representative.state is FindingState.VERIFIED:
@@ -188,26 +198,10 @@ class Handler:
             if verification.failures
             else FindingState.UNREPRODUCIBLE
         )
-        return self._store.finish_finding(
-            finding.id,
-            Finish(
-                state,
-                key,
-                title=finish.title,
-                minimized=finish.minimized,
-                reproducer=script,
-                source=finish.source,
-                nodes=finish.nodes,
-                needs_special=finish.needs_special,
-                runs=runs,
-                failures=verification.failures,
-                conversions=finish.conversions,
-                message=finish.message,
-                numbers=finish.numbers,
-                settings=finish.settings,
-                converter_settings=finish.converter_settings,
-            ),
+        finish = msgspec.structs.replace(
+            finish, state=state, reproducer=script, runs=runs, failures=verification.failures
         )
+        return self._store.finish_finding(finding.id, finish)
 
 
 def narrow(subject: Subject, finding: Finding) -> Subject:

@@ -43,7 +43,9 @@ class Cause(StrEnum):
 
 
 #: Headlines of what comes below them.
-_ANNOUNCES = re.compile(r"(?:Inference error\(s\):|\[\w+InferenceError\])$|^(?:\w+: )?Exception encountered when calling")
+_ANNOUNCES = re.compile(
+    r"(?:Inference error\(s\):|\[\w+InferenceError\])$|^(?:\w+: )?Exception encountered when calling"
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
     _says("a name that is not defined", Cause.TYPO, r"^NameError\b|[Dd]id you mean"),
     _says("a variable that was never assigned", Cause.ASSIGNMENT, r"^UnboundLocalError\b"),
     CauseRule(
-        "raised in code of tests", Cause.TESTING, lambda facts: bool(re.search(r"(?:^|\.)_?test(?:s|ing)?\.", facts.places))
+        "raised in code of tests",
+        Cause.TESTING,
+        lambda facts: bool(re.search(r"(?:^|\.)_?test(?:s|ing)?\.", facts.places)),
     ),
     _says(
         "a library without what is asked for",
@@ -135,7 +139,9 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
         r"Required parameter|missing \d* ?# ?required|missing \d+ required|unexpected keyword argument"
         r"|takes # positional|Only an existing tensor can be modified|No data is collected|to be an initializer",
     ),
-    _says("an opset or version that the model does not name", Cause.MISCONFIGURATION, r"No opset import|[Ii][Rr]_?version"),
+    _says(
+        "an opset or version that the model does not name", Cause.MISCONFIGURATION, r"No opset import|[Ii][Rr]_?version"
+    ),
     _says(
         "nodes or arguments that are not filled in",
         Cause.ASSIGNMENT,
@@ -198,7 +204,7 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
         "something that the format or the runtime does not have",
         Cause.EXTERNAL,
         r"No Op registered|output size #|input size #|not a registered|Could not find an implementation"
-        r"|Failed to find kernel|does not support|not support(?:ed)?|opset|schema|IsPowerOfTwo",
+        r"|Failed to find kernel|Unable to convert|does not support|not support(?:ed)?|opset|schema|IsPowerOfTwo",
     ),
     _says("a scale that cannot be", Cause.OTHER_ALGORITHM, r"quantization scale|scale issue|division by zero"),
     # -- errors that are not handled ----------------------------------------------------------------------------
@@ -206,7 +212,10 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
         "a failure that no exception tells of",
         Cause.EXCEPTION_HANDLING,
         lambda facts: (
-            (facts.signature.kind is Kind.SIGNAL and facts.signature.detail in ("SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP"))
+            (
+                facts.signature.kind is Kind.SIGNAL
+                and facts.signature.detail in ("SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP")
+            )
             or facts.signature.kind is Kind.EXIT
             or (facts.signature.kind is Kind.EXCEPTION and ":" not in facts.told and not facts.told.endswith("…"))
         ),

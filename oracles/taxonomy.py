@@ -22,7 +22,7 @@ from oracles.outcome import DEADLY, MISMATCH, PERFORMANCE, Kind, Signature, Stag
 
 __all__ = ["Cause", "Classification", "Evidence", "classify", "stage_rules"]
 
-#: What was seen when an experiment was made: its name to its outcome. See :func:`_gone` for the outcomes understood.
+#: What was seen when an experiment was made: its name, such as ``part off: onnxscript optimizer``, to its outcome.
 Evidence = Mapping[str, str]
 
 
@@ -109,21 +109,23 @@ _BREAKS_RULES = re.compile(
 )
 
 
-def _gone(facts: StageFacts, *words: str) -> bool | None:
-    """Whether the failure vanishes in an experiment whose name holds all the words; None when none was made (or with
-    no result). Outcomes are told by their first word."""
-    for name, outcome in facts.evidence.items():
-        if all(word in name.casefold() for word in words):
-            first = re.split(r"[\s:,;]", outcome.strip().casefold() or "?", maxsplit=1)[0]
-            if first in _VANISHES:
-                return True
-            if first in _PERSISTS:
-                return False
-    return None
+def _gone(facts: StageFacts, experiment: str, about: str = "") -> bool | None:
+    """Whether the failure vanishes in experiments of that name about something; None when none was made or has a
+    result. One in which it vanishes tells more than one in which it stays."""
+    answers = {
+        _ANSWERS.get(outcome)
+        for name, outcome in facts.evidence.items()
+        if name.startswith(experiment) and re.search(about, name.partition(":")[2], re.IGNORECASE)
+    } - {None}
+    return True in answers if answers else None
 
 
-_VANISHES = frozenset({"vanishes", "gone", "passes", "pass", "agrees", "right", "correct", "absent"})
-_PERSISTS = frozenset({"persists", "stays", "fails", "fail", "differs", "wrong", "shows", "same", "bug"})
+#: Outcomes that say something: whether the failure is gone.
+_ANSWERS: Mapping[str, bool] = {"right": True, "the same failure": False}
+#: Experiments. What they are about follows a colon.
+PART_OFF, EXPORTED, DECOMPOSED, OPTIMIZERS_OFF = "part off", "exported form", "decomposed form", "optimizers off"
+#: Parts of a converter that optimize.
+_OPTIMIZER = r"optimi[sz]|fold"
 
 
 def _only_optimized(facts: StageFacts) -> bool:
@@ -154,19 +156,26 @@ class StageRule:
 _STAGE_RULES: tuple[StageRule, ...] = (
     # -- experiments --------------------------------------------------------------------------------------------
     StageRule(
-        "ablation: the optimizer's switch makes it vanish",
+        "ablation: it vanishes without the optimizer",
         Stage.OPTIMIZE,
-        lambda facts: facts.by_converter and _gone(facts, "optimi") is True,
+        lambda facts: (
+            _gone(facts, PART_OFF, _OPTIMIZER) is True if facts.by_converter else _gone(facts, OPTIMIZERS_OFF) is True
+        ),
     ),
     StageRule(
-        "ablation: the exported program alone shows it",
+        "ablation: the framework's exported form shows it",
         Stage.LOAD,
-        lambda facts: facts.by_converter and facts.computes and _gone(facts, "export") is False,
+        lambda facts: facts.by_converter and _gone(facts, EXPORTED) is False,
+    ),
+    StageRule(
+        "ablation: decomposition makes it",
+        Stage.CONVERT,
+        lambda facts: facts.by_converter and _gone(facts, DECOMPOSED) is False,
     ),
     StageRule(
         "ablation: it stays without the optimizer",
         Stage.CONVERT,
-        lambda facts: facts.by_converter and facts.computes and _gone(facts, "optimi") is False,
+        lambda facts: facts.by_converter and facts.computes and _gone(facts, PART_OFF, _OPTIMIZER) is False,
     ),
     # -- conversions that end -----------------------------------------------------------------------------------
     StageRule(
@@ -222,7 +231,9 @@ _STAGE_RULES: tuple[StageRule, ...] = (
     ),
     StageRule("one operator suffices", Stage.CONVERT, lambda facts: facts.computes and facts.nodes == 1),
     StageRule(
-        "the optimizer was off", Stage.CONVERT, lambda facts: facts.computes and facts.minimized and _optimizer_off(facts)
+        "the optimizer was off",
+        Stage.CONVERT,
+        lambda facts: facts.computes and facts.minimized and _optimizer_off(facts),
     ),
 )
 
@@ -255,12 +266,11 @@ def classify(
     runtime variants that show it (``onnxruntime optimized``), ``options`` the converter's settings, ``case`` the
     case that shows it, ``minimized`` whether that is one; ``frames`` are functions of the subject's traceback
     (``module.function``), innermost last, as far as the signature does not hold them. ``evidence`` tells of further
-    experiments: the name of one, such as ``optimizer off`` or ``torch.export alone``, to its outcome, whose first word
-    says whether the failure ``vanishes`` or ``persists`` in it; others, and other outcomes, are ignored.
+    experiments by name: ``part off: <a part of the converter>``, ``exported form: …`` (what the framework's exporter
+    makes of the model, run by the framework), ``decomposed form: …``, ``optimizers off: <a part of the runtime>``, to
+    ``right`` or ``the same failure``; other experiments and outcomes are passed over.
     """
-    facts = StageFacts(
-        signature, message, converter, tuple(settings), options or {}, case, minimized, evidence or {}
-    )
+    facts = StageFacts(signature, message, converter, tuple(settings), options or {}, case, minimized, evidence or {})
     stage, stage_rule = Stage.UNKNOWN, NOTHING_TELLS
     for rule in _STAGE_RULES:
         if rule.applies(facts):
