@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from sqlalchemy import inspect
@@ -67,10 +68,8 @@ def made(finding: Finding, objects: Objects) -> Classification:
     """The class of a finding that has none, from what the corpus holds of it. A case that cannot be read tells
     nothing."""
     case: Case | None = None
-    try:
+    with contextlib.suppress(CorpusError, GraphError):
         case = loads(objects.get(finding.minimized_object or finding.case_object))
-    except (CorpusError, GraphError):
-        pass
     return classify(
         finding.signature,
         converter=finding.converter,

@@ -165,7 +165,8 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
         r"has (?:unsupported|inconsistent) type|\bType Error\b|This is an invalid model\. In Node"
         r"|[Ee]lem(?:ent)? type differs|same element type|output_dtype|how to cast type|dtype for .* must be"
         r"|Unsupported dtype|have types .* that don't all match|Cannot determine scalar type"
-        r"|same type for all operands|must be (?:\w+ )?tensor of|requires element_dtype|We don't have an op for|Input type for input at index|Type info is expected|IsBQuantParam|zero_point",
+        r"|same type for all operands|must be (?:\w+ )?tensor of|requires element_dtype|We don't have an op for"
+        r"|Input type for input at index|Type info is expected|IsBQuantParam|zero_point",
     ),
     _says(
         "an array of a type that a library does not have",

@@ -100,8 +100,8 @@ _CONTAINER = re.compile(
 )
 #: Complaints about a node, or about the type of a value.
 _NODE = re.compile(
-    r"op_type|\bOpType\b|\bNode\b|\bnode\b|ONNX operators: |has unsupported type|declared|No Op registered|InferenceError"
-    r"|^[A-Z][A-Z0-9_]+ (?:of|with|has) "
+    r"op_type|\bOpType\b|\bNode\b|\bnode\b|ONNX operators: |has unsupported type|declared|No Op registered"
+    r"|InferenceError|^[A-Z][A-Z0-9_]+ (?:of|with|has) "
 )
 #: A runtime that quotes the rules of the format: the model is invalid, whoever says so.
 _BREAKS_RULES = re.compile(
