@@ -68,9 +68,10 @@ class Facts:
 
     @cached_property
     def told(self) -> str:
-        """The normalised words without the frame: the first complaint alone, unless it only says that others follow."""
+        """The normalised words without the frame: the first complaint alone, unless it is cut off or only says that
+        others follow."""
         told = self.signature.detail.rpartition(" @ ")[0] or self.signature.detail
-        return self.words if _ANNOUNCES.search(told) else told
+        return self.words if told.endswith("…") or _ANNOUNCES.search(told) else told
 
     @cached_property
     def places(self) -> str:
@@ -137,7 +138,7 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
         "a call with other arguments than its callee takes",
         Cause.API_MISUSE,
         r"Required parameter|missing \d* ?# ?required|missing \d+ required|unexpected keyword argument"
-        r"|takes # positional|Only an existing tensor can be modified|No data is collected|to be an initializer",
+        r"|takes # positional|Only an existing tensor can be modified|No data is collected",
     ),
     _says(
         "an opset or version that the model does not name", Cause.MISCONFIGURATION, r"No opset import|[Ii][Rr]_?version"
@@ -145,8 +146,7 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
     _says(
         "nodes or arguments that are not filled in",
         Cause.ASSIGNMENT,
-        r"marked single but has an empty|One and only one of the attributes|is required but missing"
-        r"|input\(s\) that the graph does not have",
+        r"marked single but has an empty|One and only one of the attributes|is required but missing",
     ),
     CauseRule(
         "a runtime's optimizer makes it",
@@ -166,7 +166,7 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
         r"|[Ee]lem(?:ent)? type differs|same element type|output_dtype|how to cast type|dtype for .* must be"
         r"|Unsupported dtype|have types .* that don't all match|Cannot determine scalar type"
         r"|same type for all operands|must be (?:\w+ )?tensor of|requires element_dtype|We don't have an op for"
-        r"|Input type for input at index|Type info is expected|IsBQuantParam|zero_point",
+        r"|Input type for input at index|Type info is expected",
     ),
     _says(
         "an array of a type that a library does not have",
@@ -207,7 +207,11 @@ CAUSE_RULES: tuple[CauseRule, ...] = (
         r"No Op registered|output size #|input size #|not a registered|Could not find an implementation"
         r"|Failed to find kernel|Unable to convert|does not support|not support(?:ed)?|opset|schema|IsPowerOfTwo",
     ),
-    _says("a scale that cannot be", Cause.OTHER_ALGORITHM, r"quantization scale|scale issue|division by zero"),
+    _says(
+        "a scale or zero point that cannot be",
+        Cause.OTHER_ALGORITHM,
+        r"quantization scale|scale issue|zero_point|QuantParam|division by zero",
+    ),
     # -- errors that are not handled ----------------------------------------------------------------------------
     CauseRule(
         "a failure that no exception tells of",

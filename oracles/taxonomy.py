@@ -55,6 +55,7 @@ class StageFacts:
     case: Case | None
     minimized: bool
     evidence: Evidence
+    blamed: str
 
     @cached_property
     def by_converter(self) -> bool:
@@ -82,8 +83,9 @@ class StageFacts:
         return tuple(dict.fromkeys(part.rpartition(" ")[2] for part in self.settings if part))
 
 
-#: Converters that load and serialise what they are given, and rewrite no node.
-_LOADERS = frozenset({"torch.export", "tf.saved_model"})
+#: Converters that load and serialise what they are given, and rewrite no node, with the runtime that then runs it as
+#: it is. (TensorFlow runs every function by way of its optimizer, Grappler.)
+_LOADERS: Mapping[str, str] = {"torch.export": "torch.export.module"}
 #: Option by which a converter's own optimizer is switched off, with the value that does so.
 _SWITCHES: Mapping[str, tuple[str, object]] = {
     "torch.onnx-dynamo": ("optimize", False),
@@ -95,7 +97,7 @@ _PLAIN: Mapping[str, str] = {"onnxruntime": "unoptimized"}
 _KERNEL_MADE = re.compile(r"Exception during initialization")
 #: Complaints about the model as a whole: what it imports, lists and declares.
 _CONTAINER = re.compile(
-    r"No opset import|Field '?\w+'? of '?\w+'? is required|input\(s\) that the graph does not have"
+    r"No opset import|Field '?\w+'? of '?\w+'? is required"
     r"|ir_version|IR version|external data|names? (?:a|the) path|not in topological order"
 )
 #: Complaints about a node, or about the type of a value.
@@ -177,6 +179,11 @@ _STAGE_RULES: tuple[StageRule, ...] = (
         Stage.CONVERT,
         lambda facts: facts.by_converter and facts.computes and _gone(facts, PART_OFF, _OPTIMIZER) is False,
     ),
+    StageRule(
+        "blame: what the runtime fails at is the converter's",
+        Stage.CONVERT,
+        lambda facts: not facts.by_converter and facts.blamed == facts.converter,
+    ),
     # -- conversions that end -----------------------------------------------------------------------------------
     StageRule(
         "frames of the subject",
@@ -188,6 +195,11 @@ _STAGE_RULES: tuple[StageRule, ...] = (
         ),
     ),
     # -- models that are refused --------------------------------------------------------------------------------
+    StageRule(
+        "what tracing captured became an input",
+        Stage.LOAD,
+        lambda facts: facts.signature.kind is Kind.INVALID and "input(s) that the graph does not have" in facts.words,
+    ),
     StageRule(
         "complaint about the model's frame",
         Stage.EXPORT,
@@ -222,7 +234,11 @@ _STAGE_RULES: tuple[StageRule, ...] = (
     StageRule(
         "the converter only loads",
         Stage.LOAD,
-        lambda facts: facts.computes and facts.converter in _LOADERS and not facts.options.get("decompose"),
+        lambda facts: (
+            facts.computes
+            and not facts.options.get("decompose")
+            and any(part.startswith(_LOADERS.get(facts.converter, "\0")) for part in facts.settings)
+        ),
     ),
     StageRule(
         "quantization chooses types and scales of nodes",
@@ -259,6 +275,7 @@ def classify(
     frames: Sequence[str] = (),
     needs_special: bool = False,
     evidence: Evidence | None = None,
+    blamed: str = "",
 ) -> Classification:
     """The class of a finding.
 
@@ -268,9 +285,12 @@ def classify(
     (``module.function``), innermost last, as far as the signature does not hold them. ``evidence`` tells of further
     experiments by name: ``part off: <a part of the converter>``, ``exported form: …`` (what the framework's exporter
     makes of the model, run by the framework), ``decomposed form: …``, ``optimizers off: <a part of the runtime>``, to
-    ``right`` or ``the same failure``; other experiments and outcomes are passed over.
+    ``right`` or ``the same failure``; other experiments and outcomes are passed over. ``blamed`` is the component that
+    all evidence together points to, where there is any.
     """
-    facts = StageFacts(signature, message, converter, tuple(settings), options or {}, case, minimized, evidence or {})
+    facts = StageFacts(
+        signature, message, converter, tuple(settings), options or {}, case, minimized, evidence or {}, blamed
+    )
     stage, stage_rule = Stage.UNKNOWN, NOTHING_TELLS
     for rule in _STAGE_RULES:
         if rule.applies(facts):
