@@ -68,6 +68,11 @@ class StageFacts:
         return self.signature.kind in MISMATCH | PERFORMANCE
 
     @cached_property
+    def quantizes(self) -> bool:
+        """Whether the converter was asked to quantize."""
+        return str(self.options.get("quantization", "none")) not in ("", "none", "False")
+
+    @cached_property
     def nodes(self) -> int:
         """Nodes of the minimized case, those of bodies included; 0 when it is not known or not minimized."""
         return node_count(self.case.graph) if self.case is not None and self.minimized else 0
@@ -86,6 +91,8 @@ class StageFacts:
 #: Converters that load and serialise what they are given, and rewrite no node, with the runtime that then runs it as
 #: it is. (TensorFlow runs every function by way of its optimizer, Grappler.)
 _LOADERS: Mapping[str, str] = {"torch.export": "torch.export.module"}
+#: Converters that write down the model as it is, unless they are to quantize it.
+_UNCHANGED = frozenset({"onnx"})
 #: Option by which a converter's own optimizer is switched off, with the value that does so.
 _SWITCHES: Mapping[str, tuple[str, object]] = {
     "torch.onnx-dynamo": ("optimize", False),
@@ -196,6 +203,11 @@ _STAGE_RULES: tuple[StageRule, ...] = (
     ),
     # -- models that are refused --------------------------------------------------------------------------------
     StageRule(
+        "the validator refuses what was given",
+        Stage.VALIDATE,
+        lambda facts: facts.signature.kind is Kind.INVALID and facts.converter in _UNCHANGED and not facts.quantizes,
+    ),
+    StageRule(
         "what tracing captured became an input",
         Stage.LOAD,
         lambda facts: facts.signature.kind is Kind.INVALID and "input(s) that the graph does not have" in facts.words,
@@ -243,7 +255,7 @@ _STAGE_RULES: tuple[StageRule, ...] = (
     StageRule(
         "quantization chooses types and scales of nodes",
         Stage.CONVERT,
-        lambda facts: facts.computes and str(facts.options.get("quantization", "none")) not in ("", "none", "False"),
+        lambda facts: facts.computes and facts.quantizes,
     ),
     StageRule("one operator suffices", Stage.CONVERT, lambda facts: facts.computes and facts.nodes == 1),
     StageRule(

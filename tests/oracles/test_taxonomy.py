@@ -204,6 +204,14 @@ def test_what_a_runtime_refuses_is_the_converters_where_the_blame_is() -> None:
     assert (blamed.stage, blamed.stage_rule) == (Stage.CONVERT, "blame: what the runtime fails at is the converter's")
 
 
+def test_a_model_that_was_handed_on_is_refused_by_a_wrong_validator() -> None:
+    seen = Signature(
+        Stage.VALIDATE, "onnx", Kind.INVALID, "onnx.checker: (op_type:STFT): Inferred shape and existing …"
+    )
+    assert classify(seen, converter="onnx").stage is Stage.VALIDATE
+    assert classify(seen, converter="onnx", options={"quantization": "static"}).stage is Stage.CONVERT
+
+
 def test_an_exported_program_that_computes_wrongly_was_loaded_wrongly() -> None:
     def of(settings: tuple[str, ...], **options: object) -> Classification:
         signature = Signature(Stage.CONVERT, "torch.export", Kind.VALUE)
