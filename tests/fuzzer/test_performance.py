@@ -10,14 +10,19 @@ import pytest
 
 from corpus.records import Bucket, FindingState
 from corpus.store import Store
+from fuzzer.converters.base import converters
 from fuzzer.formats import Artifact, Format
 from fuzzer.gauge import Gauge
+from fuzzer.handling import script_of
+from fuzzer.planning import default_settings
 from fuzzer.prepared import Prepared, Sized
+from fuzzer.tasks import Subject
 from generators.frontends.base import Frontend, frontend
 from generators.graph import Case, Graph, Input, Node, Ref, TensorType, Value
 from oracles.noise import Analyst
-from oracles.outcome import Kind, Stage, Symptom
+from oracles.outcome import Kind, Observation, Signature, Stage, Symptom, Verdict
 from oracles.performance import FOUND, KEPT, expected_bytes, usual
+from oracles.reproducer import verify
 from oracles.taxonomy import Cause
 from tests.fuzzer.planted_campaigns import finish, start
 
@@ -162,3 +167,25 @@ def test_what_is_kept_while_minimizing_is_less_than_what_is_found() -> None:
         assert kept.excess <= found.excess / 2
         assert not found.exceeded(found.excess, 0)  # a fixed cost up to there is none
     assert usual([3.0, 1.0, 2.0], [9.0, 8.0, 7.0]) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "printed"),
+    [
+        (Kind.BLOATED, ("an allowance for nodes: 9000", "what torch.onnx-dynamo makes of it: ", "of the artifact: ")),
+        (Kind.SLOW, ("seconds of a run: ", "seconds in eager mode: ")),
+    ],
+)
+def test_reproducers_print_both_numbers_and_call_a_usual_price_none(
+    kind: Kind, printed: tuple[str, ...], item: Prepared
+) -> None:
+    converter = converters()["torch.onnx-torchscript"]
+    subject = Subject("torch", converter.name, default_settings(converter), (("onnxruntime", "optimized"),))
+    signature = Signature(Stage.CONVERT, converter.name, kind)
+    seen = Observation(
+        signature, Verdict.BUG, settings="onnxruntime optimized", numbers={"expected_bytes": 9000.0, "seconds": 1.0}
+    )
+    script = script_of(item.case, seen, frontend("torch").load(item.case).source, subject, converter)
+    done = verify(script, 1)
+    assert done.statuses == (0,), done.outputs
+    assert all(words in done.outputs[0] for words in printed)
