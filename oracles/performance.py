@@ -44,8 +44,8 @@ class Limits:
 
 #: What a batch has to exceed to be a finding, and what is enough for it to stay one while it is minimized and when its
 #: reproducer runs: half the ratio and less of an excess, so that what is measured twice is not lost by its noise.
-FOUND = Limits(size=Limit(8, 1 << 17), time=Limit(20, 0.1))
-KEPT = Limits(size=Limit(4, 1 << 15), time=Limit(10, 0.05))
+FOUND = Limits(size=Limit(8, 1 << 20), time=Limit(20, 0.1))
+KEPT = Limits(size=Limit(4, 1 << 18), time=Limit(10, 0.05))
 #: Bytes that a file may take for each node, and at all: names, attributes, the stack traces that torch.onnx keeps.
 NODE_BYTES, FILE_BYTES = 1 << 12, 1 << 12
 #: Runs of each side, in turns.

@@ -101,7 +101,7 @@ def artifact(size: int) -> Artifact:
 def test_an_artifact_is_large_by_ratio_and_by_excess(torch: Frontend, item: Prepared) -> None:
     gauge = Gauge(torch, "some")
     fits = expected_bytes(item.case, {"x": np.zeros(4, np.float32), "y": np.zeros(4, np.float32)})
-    assert gauge.bloated([item], artifact(int(FOUND.size.excess))) is None  # thirty times, and little
+    assert gauge.bloated([item], artifact(int(FOUND.size.excess))) is None  # many times, and little
     found = gauge.bloated([item], artifact(fits + int(FOUND.size.excess) + 1))
     assert found is not None
     assert found.signature.kind is Kind.BLOATED
@@ -112,7 +112,7 @@ def test_an_artifact_is_large_by_ratio_and_by_excess(torch: Frontend, item: Prep
 
 
 def test_files_beside_the_artifact_count(torch: Frontend, item: Prepared) -> None:
-    beside = Artifact(Format.ONNX, b"", ("x",), ("y",), files={"data": bytes(1 << 18)})
+    beside = Artifact(Format.ONNX, b"", ("x",), ("y",), files={"data": bytes(1 << 21)})
     assert Gauge(torch, "some").bloated([item], beside) is not None
 
 

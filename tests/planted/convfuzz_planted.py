@@ -268,10 +268,10 @@ class OnePercent(TurnsNaN):
 
 
 class Bloats(Planted):
-    """Keeps a table of half a mebibyte for each of the guilty operator's calls, and needs none of them."""
+    """Keeps a table of four mebibytes for each of the guilty operator's calls, and needs none of them."""
 
     name = "planted.bloats"
-    size: ClassVar[int] = 1 << 19
+    size: ClassVar[int] = 1 << 22
 
     def __init__(self) -> None:
         self.calls = 0
