@@ -54,13 +54,6 @@ class Refusal:
         return normalise(found.expand(self.what)) if self.scrub else found.expand(self.what)
 
 
-#: A line in which a subject says so in words of its own, for subjects that have no better way to say it.
-IN_WORDS = (
-    Refusal(r"(?:^|\n)([^\n]*\b(?:not|n't) (?:\w+ )*(?:supported?|implemented)\b[^\n]*)", r"\1", scrub=True),
-    Refusal(r"(?:^|\n)([^\n]*\b(?:[Uu]nsupported|unimplemented)\b[^\n]*)", r"\1", scrub=True),
-)
-
-
 def refused(error: BaseException, refusals: Sequence[Refusal]) -> str | None:
     """What a subject says it does not support, looking through the causes from the innermost out; None for a bug."""
     for link in reversed(causes(error)):

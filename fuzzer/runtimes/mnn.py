@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +20,8 @@ from fuzzer.runtimes.base import Runtime
 from generators.graph import Array, dtype_name
 
 REFUSALS = (
-    # "Check failed: creator ==> NOT_SUPPORTED_OP: [ Det ]"; of several, one to a line.
-    Refusal(r"NOT_SUPPORTED_OP: \[ ?([\w.:, ]+?) ?\]", r"\1"),
-    Refusal(
-        r"(?:^|\n)(?:\[[\d:]+\] )?(?:[\w./]*:\d+: )?([^\n]*\b(?:[Dd]on't|[Dd]oes(?:n't| not)|[Nn]ot) support\b[^\n]*)",
-        r"\1",
-        scrub=True,
-    ),
+    # The converter names all of the operators that it has no form for: the first is enough.
+    Refusal(r"These Op Not Support: (?:ONNX::)?(\w+)", r"\1"),
 )
 #: The types that it keeps as they are; others it makes float32, or eight bits of a scheme of its own.
 TYPES = frozenset({"float32", "int32", "int64", "bool"})
@@ -59,6 +55,8 @@ class Mnn(Runtime):
     )
     variants: ClassVar[Mapping[str, Settings]] = {"cpu": {"precision": "high", "optimization": 1}}
     narrows = ("int64",)
+    #: It often ends the process, and with it the batch's work.
+    share = 0.2
 
     def warm_up(self) -> None:
         # Not MNN.tools: importing that installs a package that sends usage to a service.
@@ -125,11 +123,13 @@ def _converted(model: onnx.ModelProto, path: Path, level: int) -> None:
         arguments = ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(path), "--bizCode", "convfuzz"]
         _tools.mnnconvert(["mnnconvert", *arguments, "--optimizeLevel", str(level)])
     if not path.exists():
-        lines = [line for line in written.text.splitlines() if not line.startswith(_GREETINGS)]
-        raise MnnError("\n".join(lines) or "mnnconvert writes no file and says nothing")
+        lines = [re.sub(r"^\[[\d:]+\] :\d+: ", "", line) for line in written.text.splitlines()]
+        told = [line for line in lines if line and not line.startswith(_CUSTOMARY)]
+        raise MnnError("\n".join(told) or "mnnconvert writes no file and says nothing")
 
 
-_GREETINGS = ("The device supports", "Start to ", "inputTensors", "outputTensors")
+#: Beginnings of what the converter says of every model.
+_CUSTOMARY = ("The device supports", "Start to ", "inputTensors", "outputTensors", "ONNX Model ", "Converted Failed!")
 
 
 def _given(expr: Any, feed: Array | None) -> Any:

@@ -42,8 +42,8 @@ class NcnnError(Exception):
 
 @dataclass
 class Session:
-    """A loaded net; for each input its name, its place among the model's and its batch dimension; the batch dimension of
-    each output; the names of the model's inputs and outputs in order."""
+    """A loaded net; for each input its name, its place among the model's and its batch dimension; the batch dimension
+    of each output; the names of the model's inputs and outputs in order, and of those outputs that are scalars."""
 
     net: Any
     inputs: tuple[tuple[str, int, int], ...]
@@ -130,7 +130,8 @@ def _converted(model: onnx.ModelProto, folder: Path, level: int) -> str:
     """Let pnnx write files called ``model.*`` into the folder; the code that shows how to run them."""
     onnx.save(model, folder / "model.onnx")
     spec = importlib.util.find_spec("pnnx")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     program = Path(spec.submodule_search_locations[0]) / ("pnnx.exe" if os.name == "nt" else "pnnx")
     done = subprocess.run(
         [program, "model.onnx", "fp16=0", f"optlevel={level}"],

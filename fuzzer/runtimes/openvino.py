@@ -28,7 +28,7 @@ REFUSALS = (
         r"\1",
         scrub=True,
     ),
-    Refusal(r"(?:^|\n)([^\n]*\bmust be (?:static|known \(?static|constant)\b[^\n]*)", r"\1", scrub=True),
+    Refusal(r"(?:^|\n)([^\n]*\b(?:must|needs to) be (?:known ?\()?(?:static|constant)\b[^\n]*)", r"\1", scrub=True),
     Refusal(r"(?:^|\n)(?:Not Implemented:\n)?([^\n]*\b[Oo]nly [^\n]* (?:is|are) supported\b[^\n]*)", r"\1", scrub=True),
 )
 #: Types that OpenVINO has and NumPy has not.
