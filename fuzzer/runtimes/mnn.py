@@ -74,6 +74,8 @@ class Mnn(Runtime):
             raise Unsupported(f"{other[0]}, which is not computed as such")
         held = {tensor.name for tensor in model.graph.initializer}
         inputs = tuple(value.name for value in model.graph.input if value.name not in held)
+        if not inputs:
+            raise Unsupported("a model without inputs")
         declared = {
             value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
             for value in model.graph.output

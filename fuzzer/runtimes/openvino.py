@@ -108,7 +108,7 @@ class OpenVino(Runtime):
 
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         hint = ", 'INFERENCE_PRECISION_HINT': 'f32'" if settings.get("precision", "f32") == "f32" else ""
-        return _SCRIPT.replace("HINT", hint).replace("THREADS", str(settings.get("threads", 1)))
+        return _SCRIPT.replace("HINT", hint).replace("COUNT", str(settings.get("threads", 1)))
 
 
 @functools.cache
@@ -154,7 +154,7 @@ import openvino
 
 core = openvino.Core()
 model = core.read_model(artifact) if isinstance(artifact, str) else core.read_model(artifact, b'')
-compiled = core.compile_model(model, 'CPU', {'INFERENCE_NUM_THREADS': THREADSHINT})
+compiled = core.compile_model(model, 'CPU', {'INFERENCE_NUM_THREADS': COUNTHINT})
 named = {port: feeds[int(port.get_any_name().removeprefix('input_'))] for port in compiled.inputs}
 results = compiled(named)
 actual = [results[port] for port in compiled.outputs]
