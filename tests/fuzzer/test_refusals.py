@@ -118,7 +118,7 @@ def test_refusals(refusals: Sequence[Refusal], error: Exception, what: str | Non
             iree.REFUSALS,
             CompilerToolError(
                 "Error code: -11\nDiagnostics:\nerror: failed to legalize operation 'torch.operator' that was "
-                'explicitly marked illegal: %1 = "torch.operator"(%0) <{name = "onnx.If"}>\nerror: unsupported\nStack dump:'
+                'explicitly marked illegal: %1 = "torch.operator"(%0) <{name = "onnx.If"}>\nunsupported\nStack dump:'
             ),
         ),
         (
