@@ -184,6 +184,12 @@ _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     (re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "), ""),
     (re.compile(r"^Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: "), r"\1: "),
     (re.compile(r"\s*\[Caused by the value '.*", re.DOTALL), ""),
+    # OpenVINO tells of every place on the way, the cause last; of an import, of every node that failed.
+    (re.compile(r"^.*Failed operations detailed log:\n-- ", re.DOTALL), ""),
+    (re.compile(r"^(?:While validating (?:ONNX )?node '[^\n]*?': )?Exception from [^\n]*:\d+:\n", re.MULTILINE), ""),
+    (re.compile(r"\bWhile validating (?:ONNX )?node '[^\n]*?':\s+"), ""),
+    (re.compile(r"\bFrontEnd API failed with \w+:\n"), ""),
+    (re.compile(r"(\bCheck '[^\n]*') failed at [^\n]*?([\w.]+):\d+:\n"), r"\1 at \2: "),
     (_COLOUR, ""),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "0x#"),
     (re.compile(r"(?:[A-Za-z]:)?(?:/[\w.+@~-]+){2,}/([\w.+@-]+)"), r"\1"),

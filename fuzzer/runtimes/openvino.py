@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import onnx
 
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
@@ -37,11 +38,11 @@ _EXTENDED = {"bfloat16": "bf16", "float8_e4m3fn": "f8e4m3", "float8_e5m2": "f8e5
 
 @dataclass
 class Session:
-    """A compiled model, the names of its inputs and where each output is."""
+    """A compiled model, the names of its inputs and of its outputs in order."""
 
     compiled: Any
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 class OpenVino(Runtime):
@@ -89,22 +90,22 @@ class OpenVino(Runtime):
                 # Documentation of the CPU device, "Supported data types": there is no kernel for it.
                 raise Unsupported("float64, which is computed in float32")
             compiled = core.compile_model(model, "CPU", configuration)
+        graph = onnx.ModelProto.FromString(artifact.data).graph
+        held = {tensor.name for tensor in graph.initializer}
+        # By place: a port that another is a mere copy of may have lost its name to it.
         return Session(
             compiled,
-            {name: port for port in compiled.inputs for name in port.get_names()},
-            {name: port for port in compiled.outputs for name in port.get_names()},
+            tuple(value.name for value in graph.input if value.name not in held),
+            tuple(value.name for value in graph.output),
         )
 
     def run(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         request = session.compiled.create_infer_request()
-        named = {
-            session.inputs[name]: _tensor(feed)
-            for name, feed in zip(artifact.inputs, feeds, strict=True)
-            if name is not None and name in session.inputs
-        }
+        named = dict(zip(artifact.inputs, feeds, strict=True))
         with recognising(REFUSALS):
-            request.infer(named)
-        return [_array(request.get_tensor(session.outputs[name])) for name in artifact.outputs]
+            request.infer({place: _tensor(named[name]) for place, name in enumerate(session.inputs)})
+        places = {name: place for place, name in enumerate(session.outputs)}
+        return [_array(request.get_output_tensor(places[name])) for name in artifact.outputs]
 
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         hint = ", 'INFERENCE_PRECISION_HINT': 'f32'" if settings.get("precision", "f32") == "f32" else ""
@@ -150,12 +151,16 @@ def _array(tensor: Any) -> Array:
 
 
 _SCRIPT = """\
+import onnx
 import openvino
 
 core = openvino.Core()
 model = core.read_model(artifact) if isinstance(artifact, str) else core.read_model(artifact, b'')
 compiled = core.compile_model(model, 'CPU', {'INFERENCE_NUM_THREADS': COUNTHINT})
-named = {port: feeds[int(port.get_any_name().removeprefix('input_'))] for port in compiled.inputs}
+graph = (onnx.load(artifact) if isinstance(artifact, str) else onnx.load_from_string(artifact)).graph
+held = {tensor.name for tensor in graph.initializer}
+names = [value.name for value in graph.input if value.name not in held]
+named = {place: feeds[int(name.removeprefix('input_'))] for place, name in enumerate(names)}
 results = compiled(named)
 actual = [results[port] for port in compiled.outputs]
 """

@@ -186,6 +186,19 @@ def test_openvino_by_itself_is_judged_where_it_computes_in_float32() -> None:
             openvino.load(artifact, openvino.variants["default"])
 
 
+@pytest.mark.parametrize("name", ["iree", "openvino", "tvm"])
+def test_copies_of_inputs_and_outputs_keep_their_places(name: str) -> None:
+    """OpenVINO gives an input the name of an output that is its copy. MNN and pnnx do not take such a model."""
+    runtime = present(name)
+    nodes = [helper.make_node("Dropout", ["x"], ["y"]), helper.make_node("Neg", ["x2"], ["z"])]
+    nodes += [helper.make_node("Identity", ["z"], ["z2"])]
+    kind = (F32, (2,))
+    artifact = onnx_artifact(nodes, {"x": kind, "x2": kind}, {"y": kind, "z": kind, "z2": kind})
+    a, b = np.array([1, 2], np.float32), np.array([3, 4], np.float32)
+    for found in tried(runtime, artifact, [a, b], dtype="float32"):
+        assert not compare([a, -b, -b], found)
+
+
 def test_openvino_says_that_it_has_no_float64() -> None:
     openvino = present("openvino")
     kind = (TensorProto.DOUBLE, (2,))
