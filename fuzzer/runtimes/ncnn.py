@@ -23,6 +23,7 @@ from fuzzer.runtimes.base import Runtime
 from generators.graph import Array
 
 REFUSALS = (
+    Refusal(r"only dims <=(\d+) support", r"more than \1 dimensions"),
     Refusal(r"(?:^|\n)([^\n]*\bunsupported (?:tensor elem data type|onnx|rank|op)\b[^\n]*)", r"\1", scrub=True),
     Refusal(r"(?:^|\n)([^\n]*\bnot supported\b[^\n]*)", r"\1", scrub=True),
 )

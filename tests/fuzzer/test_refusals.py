@@ -84,6 +84,11 @@ class InvalidArgumentError(Exception):
         ),
         (iree.REFUSALS, OnnxImportError("ONNX importer does not support generic node attribute type 9"), None),
         (mnn.REFUSALS, mnn.MnnError("These Op Not Support: ONNX::DFT | ONNX::Scan "), "DFT"),
+        (
+            ncnn.REFUSALS,
+            RuntimeError("convert to ncnn.Mat only dims <=4 support now, but given 5"),
+            "more than 4 dimensions",
+        ),
         (ncnn.REFUSALS, ncnn.NcnnError("unsupported tensor elem data type"), "unsupported tensor elem data type"),
         (
             tensorflow.REFUSALS,
