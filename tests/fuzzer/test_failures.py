@@ -145,8 +145,8 @@ IMPORT = (
             "Check 'data.size() == OC' at dnnl_postops_composer.cpp: data size: # OC: #",
         ),
         (
-            f"{IMPORT}-- Selu-17 with a message:\nWhile validating ONNX node '<Node(Selu): v32>': Exception from src/core/"
-            "shape_inference/include/element_visitor.hpp:150:\nElement not supported\n\nSummary:\n",
+            f"{IMPORT}-- Selu-17 with a message:\nWhile validating ONNX node '<Node(Selu): v32>': Exception from src/"
+            "core/shape_inference/include/element_visitor.hpp:150:\nElement not supported\n\nSummary:\n",
             "Selu-# with a message: Element not supported",
         ),
         (
