@@ -48,6 +48,8 @@ class Kind(StrEnum):
 DEADLY = frozenset({Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT})
 #: Kinds that compare the outputs of a model that ran.
 MISMATCH = frozenset({Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE})
+#: Kinds of failures of a converter itself, before there is a model that runs.
+BEFORE_RUNTIME = DEADLY | {Kind.EXCEPTION, Kind.INVALID, Kind.STDOUT}
 
 
 class Symptom(StrEnum):
