@@ -237,7 +237,9 @@ class _Inquest:
             return None
         role, name = Role.DOUBLE, self._accused.framework
         if signature.kind in _STRUCTURE or "reference" not in numbers or "eager_error" not in numbers:
-            return Evidence(role, name, "float64", Outcome.ABSTAINS, "precision does not matter to what differs")
+            quantized = self._scene.converter.quantizes(self._scene.subject.settings)
+            words = "quantization hides precision" if quantized else "precision does not matter to what differs"
+            return Evidence(role, name, "float64", Outcome.ABSTAINS, words)
         tolerance = numbers.get("tolerance", 0.0)
         reference = f"{numbers['reference']:.9g}"
         eager, actual = numbers["eager_error"], numbers["reference_error"]

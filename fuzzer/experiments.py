@@ -71,9 +71,13 @@ def scene_of(finding: Finding) -> Scene | None:
     runtime, variant = place
     ran = finding.signature.component == runtime.name or bool(finding.settings)
     builds = converter.source is not converter.target or converter.quantizes(finding.converter_settings)
-    accused = Accused(
-        finding.signature, finding.frontend, converter.name, runtime.name if ran else "", builds, runtime.parts
-    )
+    shared = {
+        other.name: other.built_on
+        for other in converters().values()
+        if other.built_on and other.built_on == converter.built_on and other.name != converter.name
+    }
+    name = runtime.name if ran else ""
+    accused = Accused(finding.signature, finding.frontend, converter.name, name, builds, runtime.parts, shared)
     subject = Subject(finding.frontend, converter.name, dict(finding.converter_settings), ())
     return Scene(subject, converter, runtime, variant, accused)
 

@@ -81,6 +81,7 @@ class Rule(StrEnum):
     EACH_ITS_OWN = "no runtime agrees with the source, and no two agree with each other"
     NOBODY_TAKES_IT = "no runtime takes the artifact"
     ONLY_VALIDATED = "the validator accepts what the runtime refuses, and no other runtime was heard"
+    SHARED = "a sibling converter that is built on the same component fails alike"
     CONVERTER_ALONE = "it fails in the converter, and the framework or a sibling converter takes the model"
     CONVERTER = "it fails in the converter, and nothing else that was asked takes the model"
     OBSERVED = "nothing but the observation itself"
@@ -110,7 +111,8 @@ class Blame(msgspec.Struct, frozen=True):
 class Accused(msgspec.Struct, frozen=True):
     """What the evidence is about: the signature as observed, the names of framework, converter and runtime that were at
     work (the runtime empty when none was), whether the converter ``builds`` anything (else the artifact is the source
-    itself), and the names of the runtime's ``parts`` by the variants that are wrong when such a part is."""
+    itself), and the names of the runtime's ``parts`` by the variants that are wrong when such a part is.
+    ``shared`` names, by sibling converter, the component that both are built on, where they are."""
 
     signature: Signature
     framework: str
@@ -118,6 +120,7 @@ class Accused(msgspec.Struct, frozen=True):
     runtime: str = ""
     builds: bool = True
     parts: Mapping[frozenset[str], str] = {}
+    shared: Mapping[str, str] = {}
 
 
 def blame(accused: Accused, evidence: Sequence[Evidence]) -> Blame:
@@ -157,7 +160,8 @@ def _of_a_mismatch(accused: Accused, evidence: Sequence[Evidence]) -> _Verdict:
         return _part(accused, evidence), Confidence.HIGH if sure else Confidence.MEDIUM, Rule.MAJORITY
     if guilty := _before_the_converter(accused, evidence):
         return guilty
-    siblings = _outcomes(evidence, Role.SIBLING)
+    siblings = _independent(accused, evidence)
+    converter = _built_on(accused, evidence) or accused.converter
     if (
         _of(evidence, Role.DOUBLE) is not Outcome.RIGHT
         and Outcome.SAME in _outcomes(evidence, Role.COMPILED)
@@ -165,17 +169,21 @@ def _of_a_mismatch(accused: Accused, evidence: Sequence[Evidence]) -> _Verdict:
     ):
         return accused.framework, Confidence.MEDIUM, Rule.ALONE
     if guilty := _part_off(evidence):
-        return guilty
+        component, confidence, rule = guilty
+        # Another artifact may be right because it spares the runtime what that does wrong.
+        disagree = any(item.role is Role.VARIANT and item.outcome is Outcome.OTHER for item in evidence)
+        least = Confidence.HIGH if alike else Confidence.LOW if disagree else Confidence.MEDIUM
+        return component, min(confidence, least, key=_LEVELS.index), rule
     if not accused.builds:
         # The artifact is the source itself: there is no converter that could be wrong.
         return accused.signature.component, Confidence.LOW, Rule.OBSERVED
     if alike:
-        return accused.converter, _lowered(Confidence.HIGH, siblings), Rule.UNANIMOUS
+        return converter, _lowered(Confidence.HIGH, siblings, evidence), Rule.UNANIMOUS
     if _count(jurors, Outcome.OTHER):
-        return accused.converter, _raised(Confidence.LOW, siblings), Rule.EACH_ITS_OWN
+        return converter, _raised(Confidence.LOW, siblings), Rule.EACH_ITS_OWN
     if accused.signature.component != accused.converter:
         return accused.signature.component, Confidence.LOW, Rule.OBSERVED
-    return accused.converter, _lowered(_raised(Confidence.MEDIUM, siblings), siblings), Rule.ONE_RUNTIME
+    return converter, _lowered(_raised(Confidence.MEDIUM, siblings), siblings, evidence), Rule.ONE_RUNTIME
 
 
 def _of_a_refusal(accused: Accused, evidence: Sequence[Evidence]) -> _Verdict:
@@ -202,8 +210,10 @@ def _of_a_conversion(accused: Accused, evidence: Sequence[Evidence]) -> _Verdict
         return guilty
     if guilty := _part_off(evidence):
         return guilty
-    taken = [*_outcomes(evidence, Role.SIBLING), *_outcomes(evidence, Role.EXPORTED)]
-    if Outcome.RIGHT in taken:
+    alone = Outcome.RIGHT in (*_independent(accused, evidence), *_outcomes(evidence, Role.EXPORTED))
+    if component := _built_on(accused, evidence):
+        return component, Confidence.HIGH if alone else Confidence.MEDIUM, Rule.SHARED
+    if alone:
         return accused.signature.component, Confidence.HIGH, Rule.CONVERTER_ALONE
     asked = any(item.role is not Role.CONTROL and item.outcome is not Outcome.ABSTAINS for item in evidence)
     return accused.signature.component, Confidence.MEDIUM, Rule.CONVERTER if asked else Rule.OBSERVED
@@ -252,6 +262,23 @@ def _part(accused: Accused, evidence: Sequence[Evidence]) -> str:
     return f"{runtime}:{part}" if part else runtime
 
 
+def _independent(accused: Accused, evidence: Sequence[Evidence]) -> list[Outcome]:
+    """What siblings came to that are not built on what the converter is built on."""
+    return [item.outcome for item in evidence if item.role is Role.SIBLING and item.component not in accused.shared]
+
+
+def _built_on(accused: Accused, evidence: Sequence[Evidence]) -> str:
+    """What a sibling that fails alike is built on as well; empty when none does, or one of them is right."""
+    votes = {
+        item.component: item.outcome
+        for item in evidence
+        if item.role is Role.SIBLING and item.component in accused.shared and item.outcome is not Outcome.ABSTAINS
+    }
+    if not votes or any(outcome is not Outcome.SAME for outcome in votes.values()):
+        return ""
+    return accused.shared[next(iter(votes))]
+
+
 def _jurors(evidence: Sequence[Evidence]) -> dict[str, Outcome]:
     """The vote of each runtime that was asked: OTHER when its own variants disagree."""
     votes: dict[str, set[Outcome]] = {}
@@ -281,9 +308,12 @@ def _raised(confidence: Confidence, siblings: Sequence[Outcome]) -> Confidence:
     return _LEVELS[min(_LEVELS.index(confidence) + (Outcome.RIGHT in siblings), 2)]
 
 
-def _lowered(confidence: Confidence, siblings: Sequence[Outcome]) -> Confidence:
-    """One level less where a sibling converter errs alike, as if both had it from somewhere else."""
-    return _LEVELS[max(_LEVELS.index(confidence) - (Outcome.SAME in siblings), 0)]
+def _lowered(confidence: Confidence, siblings: Sequence[Outcome], evidence: Sequence[Evidence]) -> Confidence:
+    """One level less where a sibling converter errs alike, as if both had it from somewhere else, unless another form
+    of the framework's own is right."""
+    own = [*_outcomes(evidence, Role.EXPORTED), *_outcomes(evidence, Role.COMPILED)]
+    shared = Outcome.SAME in siblings and Outcome.RIGHT not in own
+    return _LEVELS[max(_LEVELS.index(confidence) - shared, 0)]
 
 
 def summary(verdict: Blame) -> str:

@@ -35,6 +35,8 @@ class Converter(abc.ABC):
     dynamic: ClassVar[bool] = False
     #: Name of the converter, of the framework itself, that does the first part of this one's work.
     through: ClassVar[str] = ""
+    #: The library that does its work, where others have it do theirs, too.
+    built_on: ClassVar[str] = ""
     #: Options that take a part of the converter out of play: the value that does, and what the part is called.
     parts: ClassVar[Mapping[str, tuple[Setting, str]]] = {}
     #: How many graphs to put into one conversion before anything has been learnt about this converter.

@@ -83,6 +83,8 @@ class TorchOnnxDynamo(Converter):
     parts: ClassVar[Mapping[str, tuple[Setting, str]]] = {
         "optimize": (False, "onnxscript.optimizer"),
         "opset": (18, "onnxscript.version_converter"),
+        "external_data": (False, "torch.onnx-dynamo:external_data"),
+        "keep_initializers_as_inputs": (False, "torch.onnx-dynamo:keep_initializers_as_inputs"),
     }
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
