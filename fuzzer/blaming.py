@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from corpus.records import Finding
 from fuzzer.converters.base import converters
-from fuzzer.experiments import Experiment, Scene, control, experiments, scene_of
+from fuzzer.experiments import Experiment, Scene, compiled, control, experiments, scene_of
 from fuzzer.inquiry import arrays_of
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.survival import signature_of
@@ -24,6 +24,8 @@ PART = "blame"
 #: Seconds that a single step of an experiment may take.
 _STEP_SECONDS = 60.0
 _STEPS = ("convert", "validate", "load", "run")
+#: How often it is asked which optimizers step in for those that are switched off.
+_SUBSTITUTES = 4
 #: Eager mode is confirmed by double precision when it is off by less than this share of what the other is off by.
 _MUCH_LESS = 0.1
 #: What differs then is no number.
@@ -57,13 +59,16 @@ class Blamer:
         if evidence[0].outcome is Outcome.SAME:
             if (double := inquest.double()) is not None:
                 evidence.append(double)
-            for one in experiments(scene):
-                if self._clock() < self._until:
-                    evidence.append(inquest.heard(one, self._ask(one, case)))
-                else:
-                    evidence.append(Evidence(one.role, one.component, one.detail, Outcome.ABSTAINS, "no time left"))
+            evidence += [self._evidence(one, inquest, case) for one in experiments(scene)]
             evidence += self._optimizers(scene, inquest, evidence, case)
+            if blame(scene.accused, evidence).confidence is not Confidence.HIGH:
+                evidence += [self._evidence(one, inquest, case) for one in compiled(scene)]
         return blame(scene.accused, evidence)
+
+    def _evidence(self, one: Experiment, inquest: _Inquest, case: bytes) -> Evidence:
+        if self._clock() < self._until:
+            return inquest.heard(one, self._ask(one, case))
+        return Evidence(one.role, one.component, one.detail, Outcome.ABSTAINS, "no time left")
 
     def _ask(self, one: Experiment, case: bytes, disabled: Sequence[str] = ()) -> Result:
         settings = {**one.settings, "disabled": ",".join(disabled)} if disabled else dict(one.settings)
@@ -87,16 +92,10 @@ class Blamer:
         if Outcome.RIGHT not in variants.values() or not wrong:
             return []
         # Of several, the one in which the fewest optimizers take part.
-        found: list[tuple[int, str, tuple[str, ...]]] = []
-        for number, name in enumerate(wrong):
-            settings = dict(scene.runtime.variants[name])
-            asked = self._call(ExperimentTask(scene.subject, case, scene.runtime.name, settings, optimizers=True))
-            if isinstance(asked, ExperimentResult) and asked.optimizers:
-                found.append((len(asked.optimizers), f"{number:03}{name}", asked.optimizers))
-        if not found:
+        changing = [(name, self._changing(scene, name, case)) for name in wrong]
+        variant, names = min(changing, key=lambda pair: (not pair[1], len(pair[1])))
+        if not names:
             return []
-        _, numbered, names = min(found)
-        variant = numbered[3:]
         one = Experiment(Role.OPTIMIZER, "", "", scene.subject, scene.runtime.name, scene.runtime.variants[variant])
 
         def without(disabled: Sequence[str]) -> Evidence:
@@ -125,6 +124,18 @@ class Blamer:
         rest = [name for name in names if name not in guilty]
         rows = [evidence(guilty, right, "guilty")]
         return [*rows, evidence(rest, without(rest), "rest")] if rest else rows
+
+    def _changing(self, scene: Scene, variant: str, case: bytes) -> list[str]:
+        """The runtime's optimizers that change the model under this variant, and those that do when these are off."""
+        names: list[str] = []
+        for _ in range(_SUBSTITUTES):
+            settings = {**scene.runtime.variants[variant], "disabled": ",".join(names)}
+            asked = self._call(ExperimentTask(scene.subject, case, scene.runtime.name, settings, optimizers=True))
+            new = [name for name in getattr(asked, "optimizers", ()) if name not in names]
+            if not new:
+                break
+            names += new
+        return names
 
 
 class _Inquest:

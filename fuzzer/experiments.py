@@ -90,11 +90,11 @@ def control(scene: Scene) -> Experiment:
 
 
 def experiments(scene: Scene) -> Iterator[Experiment]:
-    """All but the control, quick ones first."""
+    """All but the control and the framework's compiler, quick ones first."""
     slow: list[Experiment] = []
     if scene.has_artifact:
         for one in _votes(scene):
-            if runtimes()[one.runtime].share < 1 if one.runtime in runtimes() else False:
+            if one.runtime in runtimes() and runtimes()[one.runtime].share < 1:
                 slow.append(one)
             else:
                 yield one
@@ -102,7 +102,6 @@ def experiments(scene: Scene) -> Iterator[Experiment]:
     yield from _of_the_framework(scene)
     yield from _siblings(scene)
     yield from slow
-    yield from _compiled(scene)
 
 
 def _votes(scene: Scene) -> Iterator[Experiment]:
@@ -144,8 +143,9 @@ def _of_the_framework(scene: Scene) -> Iterator[Experiment]:
         yield from _run_by(scene, Role.DECOMPOSED, f"{name}:decompositions", "", exporter, settings, compiled=False)
 
 
-def _compiled(scene: Scene) -> Iterator[Experiment]:
-    """What the framework's compiler makes of what its exporter writes."""
+def compiled(scene: Scene) -> Iterator[Experiment]:
+    """What the framework's compiler makes of what its exporter writes: seconds each, for where the others
+    leave doubts."""
     for exporter in _same_source(scene):
         if not exporter.default and exporter.target is not Format.GRAPH:
             yield from _run_by(scene, Role.COMPILED, "", "", exporter, default_settings(exporter), compiled=True)
