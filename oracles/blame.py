@@ -201,7 +201,8 @@ def _of_a_refusal(accused: Accused, evidence: Sequence[Evidence]) -> _Verdict:
         return component, Confidence.MEDIUM, rule
     if accused.builds and (_count(jurors, Outcome.OTHER) or _count(jurors, Outcome.SAME)):
         return accused.converter, Confidence.MEDIUM, Rule.NOBODY_TAKES_IT
-    return accused.signature.component, Confidence.MEDIUM, Rule.ONLY_VALIDATED
+    # What a validator overlooks is as good an explanation.
+    return accused.signature.component, Confidence.LOW, Rule.ONLY_VALIDATED
 
 
 def _of_a_conversion(accused: Accused, evidence: Sequence[Evidence]) -> _Verdict:

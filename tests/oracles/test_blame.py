@@ -264,7 +264,7 @@ EXPECTED = [
     ),
     Expected("another takes it", RAISES, [*WRONG, juror("a", RIGHT)], "ort:kernels", MEDIUM, Rule.MAJORITY),
     Expected("nobody takes it", RAISES, [*WRONG, juror("a", OTHER)], "conv", MEDIUM, Rule.NOBODY_TAKES_IT),
-    Expected("nobody heard", RAISES, [*WRONG, juror("a", NONE)], "ort", MEDIUM, Rule.ONLY_VALIDATED),
+    Expected("nobody heard", RAISES, [*WRONG, juror("a", NONE)], "ort", LOW, Rule.ONLY_VALIDATED),
     Expected("without a part it does", RAISES, [*WRONG, part("optimizer", RIGHT)], "optimizer", MEDIUM, Rule.PART),
     Expected("it dies", DIES, [*WRONG, juror("a", OTHER), part("optimizer", RIGHT)], "ort:kernels", HIGH, Rule.DIES),
     Expected("it dies with some settings", DIES, [fast(SAME), plain(RIGHT)], "ort:fast kernels", HIGH, Rule.VARIANT),
