@@ -52,7 +52,7 @@ class Runtime(abc.ABC):
 
     def optimizers(self, artifact: Artifact, settings: Settings) -> tuple[str, ...]:
         """Names of its optimizers that change this model with these settings (or may have, where that cannot be told
-        apart): the setting ``disabled``, names joined by commas, switches them off. Raises as load."""
+        apart), even if it refuses it then: the setting ``disabled``, names joined by commas, switches them off."""
         return ()
 
     @abc.abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 import sys
@@ -31,6 +32,7 @@ _NOT_OFFERED = re.compile(
     re.IGNORECASE,
 )
 
+_LOG = logging.getLogger(__name__)
 #: What it logs of every optimizer that it applies, and the names of those that apply rules.
 _CHANGED = re.compile(r"GraphTransformer (\w+) modified: 1\b")
 _RULE_BASED = "_RuleBasedTransformer"
@@ -188,13 +190,16 @@ def _session(artifact: Artifact, settings: Settings) -> Any:
 
 
 def _logged(action: Callable[[], Any]) -> str:
-    """What the action writes to the process's standard error."""
+    """What the action writes to the process's standard error, up to its end or to what it raises: a session that is
+    refused once it has been optimized has logged how."""
     with tempfile.TemporaryFile() as file:
         sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:
             action()
+        except Exception as error:  # noqa: BLE001  (which failure that is, is asked of load)
+            _LOG.info("%s", error)
         finally:
             os.dup2(kept, 2)
             os.close(kept)
