@@ -156,36 +156,37 @@ def judge(issued: IssuedBatch, number: int, blob: bytes) -> list[Seen] | None:
 
 
 def judge_all(batches: Sequence[IssuedBatch], faults: Sequence[Fault], seed: int, notes: Notes) -> None:
-    """Judge every case without a fault, then each fault on the cases that reach it, until it is found."""
+    """Judge every case, first without a fault and then with each that it reaches and that was not found before."""
     converters()[batches[0].converter].warm_up()
     functions = sorted({fault.function for fault in faults if isinstance(fault, SourceFault)})
-    cases = list(grown(batches, seed))
-    for place, (issued, number, blob) in enumerate(cases):
+    waiting = list(faults)
+    for place, (issued, number, blob) in enumerate(grown(batches, seed)):
         key = f"clean {place}"
-        if key in notes.begun or not blob:
-            continue
-        notes.begin(key)
-        REACHED.clear()
-        with recording(functions):
-            seen = judge(issued, number, blob)
-        verdict, component, kind = verdict_on(seen) if seen is not None else ("refused", "", "")
-        notes.tell(key, verdict=verdict, component=component, kind=kind, reached=sorted(REACHED))
+        if blob and key not in notes.begun:
+            notes.begin(key)
+            REACHED.clear()
+            with recording(functions):
+                seen = judge(issued, number, blob)
+            verdict, component, kind = verdict_on(seen) if seen is not None else ("refused", "", "")
+            notes.tell(key, verdict=verdict, component=component, kind=kind, reached=sorted(REACHED))
+        clean = notes.told.get(key, {"verdict": "refused"})
+        for fault in list(waiting) if clean["verdict"] not in ("bug", "refused") else ():
+            if fault.reached in clean["reached"] and shows(fault, place, issued, number, blob, notes):
+                waiting.remove(fault)
         if place % 50 == 49:
-            print(f"{place + 1} graphs judged without a fault", file=sys.stderr, flush=True)
-    for fault in faults:
-        for place, (issued, number, blob) in enumerate(cases):
-            clean = notes.told.get(f"clean {place}", {})
-            if fault.reached not in clean.get("reached", ()) or clean["verdict"] in ("bug", "refused"):
-                continue
-            key = f"{fault.name} {place}"
-            if key not in notes.begun:
-                notes.begin(key)
-                with fault.active():
-                    seen = judge(issued, number, blob)
-                verdict, component, kind = verdict_on(seen or ())
-                notes.tell(key, verdict=verdict, component=component, kind=kind)
-            if key not in notes.told or notes.told[key]["verdict"] == "bug":
-                break  # what ends the process is found, too
+            print(f"{place + 1} graphs judged, {len(waiting)} faults not found yet", file=sys.stderr, flush=True)
+
+
+def shows(fault: Fault, place: int, issued: IssuedBatch, number: int, blob: bytes, notes: Notes) -> bool:
+    """Whether the case shows a bug, or ends the process, with the fault in."""
+    key = f"{fault.name} {place}"
+    if key not in notes.begun:
+        notes.begin(key)
+        with fault.active():
+            seen = judge(issued, number, blob)
+        verdict, component, kind = verdict_on(seen or ())
+        notes.tell(key, verdict=verdict, component=component, kind=kind)
+    return key not in notes.told or notes.told[key]["verdict"] == Verdict.BUG.value
 
 
 # -- reporting ---------------------------------------------------------------------------------------------------------
@@ -286,6 +287,7 @@ def main(given: Sequence[str] = ()) -> None:
     parser.add_argument("families", nargs="*", default=[], help=", ".join(FAMILIES))
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--notes", type=Path)
+    parser.add_argument("--report", action="store_true", help="only tell what the notes hold")
     parser.add_argument("--judge", help=argparse.SUPPRESS)
     asked = parser.parse_args(list(given))
     if unknown := [name for name in asked.families if name not in FAMILIES]:
@@ -300,11 +302,15 @@ def main(given: Sequence[str] = ()) -> None:
         judge_all(issued, faults_of(asked.judge, list(FAMILIES)), asked.seed, notes)
         return
     chosen = asked.families or list(FAMILIES)
+    if asked.report and not asked.notes:
+        parser.error("--report needs --notes")
     with nullcontext(str(asked.notes)) if asked.notes else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         notes_of = {
-            converter: measure(converter, asked.graphs, asked.seed, folder)
+            converter: Notes(folder / f"{converter}.{asked.seed}.notes")
+            if asked.report
+            else measure(converter, asked.graphs, asked.seed, folder)
             for converter in dict.fromkeys(FAMILIES[family][0] for family in chosen)
         }
     found = [

@@ -7,8 +7,8 @@ runtimes interpret them. The runtime ``interpreter`` does what eager mode does; 
 in float64 and rounds, adds in other orders (reversed, pairwise, blocked; convolutions by im2col), with fused
 multiply-add, by other formulas, with elementwise functions off by up to 4 ulp (at random, or all to one side), and with
 chains of sums and products associated otherwise. Every finding is a false alarm of ours; each is printed, and its case
-is kept in the directory given with ``--keep``. What exceeds the customary tolerance and is explained by rounding counts as
-inconclusive: those are the cases in which the second step of judging was needed.
+is kept in the directory given with ``--keep``. What exceeds the customary tolerance and is explained by rounding counts
+as inconclusive: those are the cases in which the second step of judging was needed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import benchmarks
-
-#: Where the entry point of the runtime is installed, for this process and its workers.
-PLUGIN = Path(benchmarks.__file__).parent / "alternatives" / "plugin"
-sys.path.insert(0, str(PLUGIN))
+# The entry point of the runtime, for this process.
+sys.path.insert(0, str(Path(__file__).parent / "alternatives" / "plugin"))
 
 from fuzzer.converters.base import converters
 from fuzzer.learning import Learnt
@@ -41,6 +38,8 @@ from fuzzer.supervisor import Limits, Worker
 from fuzzer.survival import judge_numbers
 from oracles.outcome import Verdict
 
+#: Where the entry point of the runtime is, for workers.
+PLUGIN = Path(__file__).parent / "alternatives" / "plugin"
 FRONTENDS = ("torch", "tensorflow", "onnx", "keras")
 GRAPHS = 20_000
 SEED = 2028
@@ -60,7 +59,7 @@ class Silence:
 
 def environment() -> dict[str, str]:
     """The environment of workers that have the runtime ``alternative``."""
-    root = str(Path(benchmarks.__file__).parent.parent)
+    root = str(Path(__file__).parents[1])
     return {"PYTHONPATH": os.pathsep.join([str(PLUGIN), root, os.environ.get("PYTHONPATH", "")])}
 
 

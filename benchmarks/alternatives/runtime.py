@@ -143,9 +143,7 @@ def _called(compute: Compute, node: Node, given: Mapping[str, Array]) -> list[Ar
     return [result]
 
 
-def _patched(
-    chosen: Frontend, node: Node, given: dict[str, Array], calls: Mapping[str, Compute]
-) -> list[Array]:
+def _patched(chosen: Frontend, node: Node, given: dict[str, Array], calls: Mapping[str, Compute]) -> list[Array]:
     """Results of a layer of Keras while TensorFlow's functions compute otherwise."""
     with _instead(calls):
         return chosen.evaluate(node, given)
@@ -257,4 +255,3 @@ def _chained(chosen: Frontend, node: Node, given: Mapping[str, Array], made: Mad
             return None
         return [np.asarray(result)]
     return None
-

@@ -178,7 +178,7 @@ FAULTS = (
     ArtifactFault("Where with its branches swapped", "Where", swap(1, 2),
                   _proof("onnx.Where", X, Y, Z, feeds=(normal(4, 6, seed=2) > 0, *_PAIR))),
     ArtifactFault("Less is LessOrEqual", "Less", become("LessOrEqual"),
-                  _proof("onnx.Less", X, Y, feeds=(np.array([1.0, 2.0], np.float32), np.array([1.0, 1.0], np.float32)))),
+                  _proof("onnx.Less", X, Y, feeds=(np.array([1, 2], np.float32), np.array([1, 1], np.float32)))),
     ArtifactFault("Round is Floor", "Round", become("Floor"), _proof("onnx.Round", X)),
     ArtifactFault("ArgMax takes the last of ties", "ArgMax", put("select_last_index", lambda old: 1 - old, 0),
                   _proof("onnx.ArgMax", X, {"axis": 1}, feeds=(np.array([[1, 3, 3]], np.float32),))),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.faults.injection import Proof, SourceFault, X, Y, Z, normal
+from benchmarks.faults.injection import Proof, SourceFault, X, Y, normal
 from generators.graph import Array, DType, Ref
 
 _OPS = "tf2onnx.onnx_opset."
@@ -61,7 +61,8 @@ FAULTS = (
                 'node.set_attr("kernel_shape", list(kernel_shape_hw)[::-1])',
                 _proof(("tf.nn.max_pool2d", X, (1, 3), 1, "VALID"), feeds=(_IMAGE,))),
     SourceFault("depth_to_space by columns", _OPS + "nn:DepthToSpace.version_11",
-                "cls.version_1(ctx, node, **kwargs)", 'cls.version_1(ctx, node, **kwargs); node.set_attr("mode", "CRD")',
+                "cls.version_1(ctx, node, **kwargs)",
+                'cls.version_1(ctx, node, **kwargs); node.set_attr("mode", "CRD")',
                 _proof(("tf.nn.depth_to_space", X, 2), feeds=(normal(1, 2, 3, 8),))),
     SourceFault("paddings not transposed", _OPS + "nn:Pad.version_11",
                 "as_list=False).astype(np.int64).transpose().flatten()", "as_list=False).astype(np.int64).flatten()",
@@ -84,14 +85,16 @@ FAULTS = (
     SourceFault("gather along the first axis", _OPS + "tensor:GatherV2.version_1", 'node.set_attr("axis", axis)',
                 'node.set_attr("axis", 0)',
                 _proof(("tf.gather", X, Y, {"axis": 1}), feeds=(normal(5, 5), np.array([3, 1])))),
-    SourceFault("slices end one early", _OPS + "tensor:StridedSlice.version_1", "append(max_size)\n        else:\n            new_end.append(end_item)",
+    SourceFault("slices end one early", _OPS + "tensor:StridedSlice.version_1",
+                "append(max_size)\n        else:\n            new_end.append(end_item)",
                 "append(max_size)\n        else:\n            new_end.append(end_item - 1)",
                 _proof(("tf.strided_slice", X, (0, 1), (3, 5)))),
     SourceFault("stack along the axis before", _OPS + "tensor:Pack.any_version", 'attr={"axis": axis}',
                 'attr={"axis": max(axis - 1, 0)}',
                 _proof(("tf.stack", (X, Y), 1), feeds=(normal(3), normal(3, seed=1)))),
     SourceFault("chains of casts lose the truncation", _OPTIMIZER + "back_to_back_optimizer:BackToBackOptimizer."
-                "_optimize_cast", "can_reduce = False\n        elif type1_name == 'bool':", "pass\n        elif type1_name == 'bool':",
+                "_optimize_cast", "can_reduce = False\n        elif type1_name == 'bool':",
+                "pass\n        elif type1_name == 'bool':",
                 _proof(("tf.cast", X, DType("int32")), ("tf.cast", Ref("v0"), DType("float32")),
                        feeds=(normal(4, 6, scale=5),))),
     SourceFault("transposes composed in the wrong order", _OPTIMIZER + "back_to_back_optimizer:BackToBackOptimizer."

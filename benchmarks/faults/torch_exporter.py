@@ -113,7 +113,8 @@ FAULTS = (
                 _proof("torch.remainder", X, 0.7)),
     SourceFault("fmod floors", _CORE + "aten_fmod", "fmod=1", "fmod=0",
                 _proof("torch.fmod", X, Y, feeds=(np.array([7, -7, 5, -5]), np.array([4, 4, -3, 3])))),
-    SourceFault("casts to int64 give int32", _CORE + "aten__to_copy", "dtype=dtype)", "dtype=6 if dtype == 7 else dtype)",
+    SourceFault("casts to int64 give int32", _CORE + "aten__to_copy", "dtype=dtype)",
+                "dtype=6 if dtype == 7 else dtype)",
                 _proof("torch.Tensor.to", X, DType("int64"))),
     SourceFault("mse_loss of the sum", _NN + "aten_mse_loss", "op.ReduceMean(result, keepdims=False)",
                 "op.ReduceSum(result, keepdims=False)",
@@ -131,4 +132,3 @@ FAULTS = (
                 "op.Equal(self, zero), one",
                 _proof("torch.heaviside", X, Y, feeds=(np.array([-1, 0, 2], np.float32), normal(3)))),
 )  # fmt: skip
-
