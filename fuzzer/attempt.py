@@ -194,7 +194,12 @@ class Attempt:
         found = []
         first = 0
         for item in prepared:
-            kept = [size for size in item.sizes[1:] if takes(artifact, first, size.feeds())]
+            shapes = [array.shape for array in item.sizes[0].feeds()]
+            kept = [
+                size
+                for size in item.sizes[1:]
+                if [array.shape for array in size.feeds()] == shapes or takes(artifact, first, size.feeds())
+            ]
             if len(kept) + 1 < len(item.sizes):
                 self.narrowed.add(item.number)
                 further = tuple(size.case.feeds for size in kept)

@@ -253,7 +253,7 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
         converter_name=converter.name,
         convert_script=convert_script,
         runtime_script=run if runtime else None,
-        load_script=runtime.load_script(settings, dtypes) if runtime and dynamic else "",
+        load_script=runtime.load_script(settings, dtypes) if runtime and case.further else "",
         versions=packages,
         title=title(case, seen),
     )

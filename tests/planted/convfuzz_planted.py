@@ -22,7 +22,7 @@ from fuzzer.converters.identity import Identity
 from fuzzer.formats import Artifact, Format, Settings
 from fuzzer.runtimes.interpreter import Interpreter
 from generators.frontends.base import LoadedModel, frontend
-from generators.graph import Array, DType, Graph, Node, Ref, Slice, TensorType, Value
+from generators.graph import Array, Constant, DType, Graph, Node, Ref, Slice, TensorType, Value
 from oracles.outcome import Stage
 
 GUILTY = "torch.neg"
@@ -206,8 +206,9 @@ class FrozenSize(Planted):
     dynamic = True
 
     def __init__(self) -> None:
-        #: First extents of the results in a traced module, and how many results there were when it ran.
+        #: First extents of the results in a traced module, the results themselves, and how many when it ran.
         self.traced: list[int] = []
+        self.results: list[Any] = []
         self.tracing = False
         self.calls = 0
 
@@ -232,6 +233,29 @@ class FrozenSize(Planted):
             return result
         self.calls += 1
         return result[: self.traced[(self.calls - 1) % len(self.traced)]]
+
+
+class Folded(FrozenSize):
+    """Takes what the guilty operator returns for the example inputs for a constant."""
+
+    name = "planted.folded"
+    dynamic = False
+
+    def misbehave(self, model: LoadedModel, settings: Settings) -> Artifact:
+        ours, graph = frontend("torch"), model.graph
+        given = zip(graph.inputs, model.arguments, strict=True)
+        values = ours.run(graph, {value.name: ours.to_array(argument) for value, argument in given})
+        nodes = tuple(node for node in graph.nodes if node.target != self.guilty)
+        folded = tuple(Constant(name, values[name].copy()) for name in sorted(made_by(graph, self.guilty)))
+        graph = Graph(graph.frontend, graph.inputs, (*graph.constants, *folded), nodes, graph.outputs)
+        return Identity.convert(self, LoadedModel(graph, model.source, model.native, model.arguments), settings)
+
+    def after(self, result: Any) -> Any:
+        if self.tracing:
+            self.results.append(result)
+            return result
+        self.calls += 1
+        return self.results[(self.calls - 1) % len(self.results)]
 
 
 class TurnsNaN(Planted):
@@ -304,6 +328,15 @@ class OffByOne(PlantedRuntime):
         output = output.clone(memory_format=torch.contiguous_format)
         output.view(-1)[-1] += 1
         return output
+
+
+class Saturates(PlantedRuntime):
+    """Gives nothing beyond 40."""
+
+    name = "planted-saturates"
+
+    def change(self, output: torch.Tensor) -> torch.Tensor:
+        return output.clamp(-40, 40) if output.is_floating_point() else output
 
 
 class RuntimeSegfault(PlantedRuntime):
