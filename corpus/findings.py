@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
-from sqlalchemy import func, inspect, select
+import msgspec
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from corpus.classes import has_table, keep
 from corpus.errors import CorpusError
 from corpus.records import PENDING, Bucket, Finding, FindingState, Finish, NewFinding
-from corpus.tables import BatchRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow
+from corpus.tables import BatchRow, BlameRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow
 from generators.graph import digest_of
+from oracles.blame import Blame
 from oracles.outcome import Kind, Signature, Stage, Symptom
 
 #: Hexadecimal digits of a finding's id: with a million findings, two share one with a probability of 1 in 500.
@@ -100,10 +103,43 @@ def finish(session: Session, finding: str, end: Finish, minimized: str, reproduc
             row.settings = list(end.settings)
         if end.converter_settings is not None:
             session.merge(FindingSettingsRow(finding_id=row.id, settings=end.converter_settings))
+        if end.classification is not None:
+            keep(session, row.id, end.classification)
         if end.bucket:
             _put_into_bucket(session, row, end.bucket)
         session.flush()
     return _finding(session, row)
+
+
+def set_blame(session: Session, finding: str, verdict: Blame) -> Finding:
+    """See :meth:`corpus.store.Store.set_blame`."""
+    row = session.get_one(FindingRow, finding)
+    stored = msgspec.to_builtins(verdict)
+    session.merge(
+        BlameRow(
+            finding_id=finding,
+            component=verdict.component,
+            confidence=verdict.confidence,
+            rule=verdict.rule,
+            evidence=stored["evidence"],
+        )
+    )
+    session.flush()
+    return _finding(session, row)
+
+
+def unblamed(session: Session, campaign: str) -> list[Finding]:
+    """See :meth:`corpus.store.Store.unblamed`."""
+    query = (
+        select(FindingRow)
+        .where(
+            FindingRow.campaign_id == campaign,
+            FindingRow.state == FindingState.VERIFIED,
+            FindingRow.id.not_in(select(BlameRow.finding_id)),
+        )
+        .order_by(FindingRow.created, FindingRow.id)
+    )
+    return [_finding(session, row) for row in session.scalars(query)]
 
 
 def _put_into_bucket(session: Session, row: FindingRow, key: str) -> None:
@@ -189,12 +225,22 @@ def _rank(bucket: Bucket) -> tuple[bool, bool, int]:
 def _needed_settings(session: Session, row: FindingRow) -> dict[str, Setting]:
     """The settings that the finding was found to need; none where nothing is known of that, as in a corpus of an older
     version that is only read."""
-    known = session.info.setdefault("finding_settings", None)
-    if known is None:
-        known = inspect(session.connection()).has_table(FindingSettingsRow.__tablename__)
-        session.info["finding_settings"] = known
-    needed = session.get(FindingSettingsRow, row.id) if known else None
+    needed = session.get(FindingSettingsRow, row.id) if has_table(session, FindingSettingsRow) else None
     return dict(needed.settings) if needed is not None else {}
+
+
+def _blame(session: Session, row: FindingRow) -> Blame | None:
+    """Who is to blame, as far as that is known."""
+    stored = session.get(BlameRow, row.id) if has_table(session, BlameRow) else None
+    if stored is None:
+        return None
+    fields = {
+        "component": stored.component,
+        "confidence": stored.confidence,
+        "rule": stored.rule,
+        "evidence": stored.evidence,
+    }
+    return msgspec.convert(fields, Blame)
 
 
 def _finding(session: Session, row: FindingRow) -> Finding:
@@ -225,4 +271,5 @@ def _finding(session: Session, row: FindingRow) -> Finding:
         runs=row.runs,
         failures=row.failures,
         conversions=row.conversions,
+        blame=_blame(session, row),
     )

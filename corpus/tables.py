@@ -175,6 +175,33 @@ class FindingSettingsRow(Base):
     settings: Mapped[Any] = mapped_column(Json)
 
 
+class ClassificationRow(Base):
+    """See :class:`oracles.taxonomy.Classification`; none for a finding that was not worked on to an end, or not by a
+    version that classified."""
+
+    __tablename__ = "classification"
+
+    finding_id: Mapped[str] = mapped_column(Word, ForeignKey("finding.id"), primary_key=True)
+    stage: Mapped[str] = mapped_column(Word)
+    stage_rule: Mapped[str] = mapped_column(Word)
+    symptom: Mapped[str] = mapped_column(Word)
+    symptom_rule: Mapped[str] = mapped_column(Word)
+    cause: Mapped[str] = mapped_column(Word)
+    cause_rule: Mapped[str] = mapped_column(Word)
+
+
+class BlameRow(Base):
+    """Who is to blame for a finding: an :class:`oracles.blame.Blame`."""
+
+    __tablename__ = "blame"
+
+    finding_id: Mapped[str] = mapped_column(Word, ForeignKey("finding.id"), primary_key=True)
+    component: Mapped[str] = mapped_column(Word, index=True)
+    confidence: Mapped[str] = mapped_column(Word)
+    rule: Mapped[str] = mapped_column(ExactText)
+    evidence: Mapped[Any] = mapped_column(Json)
+
+
 class OutcomeRow(Base):
     """The funnel of a campaign, summed over its judged batches."""
 

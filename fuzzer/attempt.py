@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
-from fuzzer.formats import Artifact, Format, InvalidModel, Unsupported
-from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Results, Spent
+from fuzzer.formats import Artifact, Format, InvalidModel, Settings, Unsupported
+from fuzzer.gauge import Gauge
+from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Results, Sized, Spent
 from fuzzer.promises import takes
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.runtimes.onnx_reference import OnnxReference
-from fuzzer.tasks import Step, Subject
+from fuzzer.tasks import WITNESS, Step, Subject
 from fuzzer.verdicts import Verdicts, by_case, dissenting
 from generators.frontends.base import Frontend, LoadedModel, frontend
 from generators.graph import Array
 from generators.serial import dumps
 from generators.transforms import union
+from oracles.judge import Judged
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import BASELINE, ErrorBounds
 
@@ -51,10 +54,13 @@ class Attempt:
         self.converter: Converter = converters()[subject.converter]
         self._verdicts = Verdicts(self.frontend, self.converter.name)
         self.settings = dict(subject.settings)
+        self._unheard = frozenset(subject.unheard)
         self.variants: list[tuple[Runtime, str]] = [
             (runtimes()[runtime], variant) for runtime, variant in subject.variants
         ]
         self.spent = spent
+        #: Measures sizes and times of artifacts.
+        self.gauge = Gauge(self.frontend, self.converter.name)
         #: The last artifact that was not refused.
         self.artifact: Artifact | None = None
         #: Numbers of the cases of which it does not promise some size.
@@ -113,6 +119,24 @@ class Attempt:
         self.artifact = artifact
         return found
 
+    def converted(self, item: Prepared, model: LoadedModel) -> Artifact:
+        """The artifact of a single case, validated. Raises Refused and Printed."""
+        blob = dumps(item.case)
+        artifact = self._convert(model, (item.number,), blob)
+        self._validate(artifact, model, (item.number,), blob)
+        return artifact
+
+    def outputs_of(
+        self, artifact: Artifact, runtime: Runtime, settings: Settings, feeds: Sequence[Sequence[Array]], blob: bytes
+    ) -> list[list[Array] | Refused]:
+        """What a runtime with any settings computes from the artifact of a single case, or refuses, at each of its
+        sizes; nothing behind a first one that it refuses. Raises Printed."""
+        return self._run(runtime, "", artifact, feeds, (0,), blob, settings)
+
+    def judged(self, size: Sized, outputs: list[Array], bounds: ErrorBounds | None = None) -> list[Judged]:
+        """What is wrong with the outputs at one size; of a quantized model, within the bounds on its errors."""
+        return self._verdicts.judged(size, outputs, bounds)
+
     def _sliced(self, prepared: list[Prepared], slices: list[Artifact]) -> list[Judgement]:
         """Each case judged by its slice of the artifact of the union."""
         found: list[Judgement] = []
@@ -128,7 +152,9 @@ class Attempt:
         """What comes behind the conversion: validate, run, judge."""
         numbers = tuple(item.number for item in prepared)
         self._validate(artifact, model, numbers, blob)
-        prepared = self._promised(prepared, artifact)
+        costly = self._weighed(prepared, artifact)
+        prepared = self.promised(prepared, artifact)
+        self.gauge.seconds.clear()
         # A case with fewer sizes than others is at its first one in what it lacks.
         feeds = [
             [array for item in prepared for array in item.sizes[size if size < len(item.sizes) else 0].feeds()]
@@ -144,6 +170,7 @@ class Attempt:
                 else self._one_by_one(prepared, artifact, runtime, variant, refusal)
             )
             per_variant.append((runtime.name, variant, parts))
+        costly += self._timed(prepared, artifact, blob)
         bounds = self._error_bounds(artifact, feeds, numbers, blob)
         self._announce(Step("judge", "", numbers))
         found: list[Judgement] = []
@@ -155,7 +182,7 @@ class Attempt:
                 outputs = dissenting(outputs)
             with self.spent.during("judging"):
                 part = bounds and bounds.part(start, stop)
-                found.append((item.number, item.case, self._verdicts.of(item, outputs, part)))
+                found.append((item.number, item.case, [*self._verdicts.of(item, outputs, part), *costly]))
             start += len(item.expected)
         self._hear_witness(prepared, artifact, found)
         counts = [seen for _, _, all_seen in found for seen in all_seen if seen.signature.kind is Kind.COUNT]
@@ -163,6 +190,31 @@ class Attempt:
             # With an output missing or added, those behind it are shifted: only single cases can be judged.
             raise Refused(counts[0], bug=True)
         return found
+
+    def _weighed(self, prepared: list[Prepared], artifact: Artifact) -> list[Observation]:
+        """That the artifact of one case is far too large. Raises Refused for that of several: which of them makes it so
+        is seen of each alone."""
+        with self.spent.during("judging"):
+            found = self.gauge.bloated(prepared, artifact)
+        if found is not None and len(prepared) > 1:
+            raise Refused(found, bug=False)
+        return [found] if found is not None else []
+
+    def _timed(self, prepared: list[Prepared], artifact: Artifact, blob: bytes) -> list[Observation]:
+        """That the artifact of one case runs far too slowly. Raises Refused as :meth:`_weighed`."""
+        with self.spent.during("judging"):
+            suspects = self.gauge.suspects(prepared)
+        if not suspects:
+            return []
+        if len(prepared) > 1:
+            signature = Signature(Stage.INFERENCE, suspects[0][0], Kind.SLOW, suspects[0][1])
+            raise Refused(Observation(signature, Verdict.INCONCLUSIVE, "slow, all together"), bug=False)
+        [item] = prepared
+
+        def step(runtime: str, variant: str) -> AbstractContextManager[None]:
+            return self._step("run", runtime, (item.number,), blob, variant)
+
+        return self.gauge.measured(item, artifact, suspects, self.variants, step)
 
     def _one_by_one(
         self, prepared: list[Prepared], artifact: Artifact, runtime: Runtime, variant: str, refusal: Refused
@@ -193,7 +245,7 @@ class Attempt:
         with self.spent.during("judging"):
             return self.converter.error_bounds(artifact, feeds[0], self.settings)
 
-    def _promised(self, prepared: list[Prepared], artifact: Artifact) -> list[Prepared]:
+    def promised(self, prepared: list[Prepared], artifact: Artifact) -> list[Prepared]:
         """The cases with those of their sizes that the artifact promises to take, and the first one."""
         found = []
         first = 0
@@ -250,10 +302,11 @@ class Attempt:
         feeds: Sequence[Sequence[Array]],
         numbers: tuple[int, ...],
         blob: bytes,
+        settings: Settings | None = None,
     ) -> list[list[Array] | Refused]:
         """Outputs for each of the feeds, all from one session, or the refusal of that size; where the model is not
-        loaded or the first feeds are refused, nothing else is run."""
-        settings = runtime.variants[variant]
+        loaded or the first feeds are refused, nothing else is run. ``settings`` are the variant's unless given."""
+        settings = runtime.variants[variant] if settings is None else settings
         results: list[list[Array] | Refused] = []
         for number in range(-1, len(feeds)):
             name, stage = ("run", Stage.INFERENCE) if number >= 0 else ("load", Stage.RUNTIME_LOAD)
@@ -262,7 +315,11 @@ class Attempt:
                     if number < 0:
                         session = runtime.load(artifact, settings)
                     else:
+                        started = time.perf_counter()
                         results.append(runtime.run(session, artifact, feeds[number]))
+                        if number == 0 and variant not in runtime.unhurried:
+                            again = partial(runtime.run, session, artifact, feeds[0])
+                            self.gauge.timed((runtime.name, variant), again, time.perf_counter() - started)
             except Unsupported as error:
                 results.append(self._unsupported(runtime.name, stage, error, variant))
             except Printed:
@@ -332,9 +389,12 @@ class Attempt:
 
     def _exonerated(self, item: Prepared, artifact: Artifact) -> bool:
         """Whether the witness computes from the artifact what the framework computes."""
+        if item.number in self._unheard:
+            return False
         witness = WITNESSES[artifact.format]
+        self._announce(Step(WITNESS, witness.name, (item.number,), dumps(item.case)))
         try:
-            with self.spent.during("witness"):
+            with self.spent.during(WITNESS):
                 session = witness.load(artifact, {})
                 actual = [witness.run(session, artifact, size.feeds()) for size in item.sizes]
         except Exception:  # noqa: BLE001  (it does not know every operator and type, and then has nothing to say)

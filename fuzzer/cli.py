@@ -16,6 +16,7 @@ from fuzzer import cli_check as check_commands
 from fuzzer import cli_commands as commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
+from fuzzer import cli_taxonomy as taxonomy_commands
 from fuzzer.errors import UsageError
 
 #: Exit statuses.
@@ -274,6 +275,19 @@ def show(
 
 
 @app.command()
+def blame(
+    finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long the experiments may take together.")] = 300.0,
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the experiments that tell who is to blame for a finding (again), record and show what they gave."""
+    commands.blame(corpus, database, as_json, finding, seconds)
+
+
+@app.command()
 def reproduce(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
     runs: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes to run the script in.")] = 3,
@@ -334,6 +348,22 @@ def matrix(
 ) -> None:
     """Write the support matrix: operators and element types by converter and runtime, as far as was tested."""
     matrix_commands.matrix(corpus, database, campaign, converter, kind, output)
+
+
+@app.command()
+def taxonomy(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Count each finding, whatever its state, and not each verified defect once.")
+    ] = False,
+    kind: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text, markdown or json.")] = "text",
+    campaign: Annotated[str, typer.Option(help="Only this campaign.")] = "",
+    converter: Annotated[str, typer.Option(help="Only findings of this converter's routes.")] = "",
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    debug: Debug = False,
+) -> None:
+    """Count stages, symptoms and causes of what was found, beside those of 200 past failures, and print the funnel."""
+    taxonomy_commands.taxonomy(corpus, database, campaign, converter, kind, everything)
 
 
 @app.command()

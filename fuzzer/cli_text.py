@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, Outcome, Summary, UnsupportedCount
+from oracles.blame import Blame
+from oracles.blame import summary as summary_of
+from oracles.taxonomy import Classification
 
 #: Digits of an id that are shown; any prefix that is unique finds the finding.
 SHORT = 6
@@ -61,8 +65,10 @@ def relative(path: Path) -> str:
         return str(path)
 
 
-def bucket_table(buckets: Sequence[Bucket], directory: Path) -> Table:
-    """One row per bucket: identity, title, what is known of it, and the path of its reproducer."""
+def bucket_table(
+    buckets: Sequence[Bucket], directory: Path, classes: Mapping[str, Classification] | None = None
+) -> Table:
+    """One row per bucket: identity, title, its class, what is known of it, and the path of its reproducer."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     paths = {
         bucket.key: relative(directory / "findings" / bucket.representative.id / "reproducer.py")
@@ -76,9 +82,13 @@ def bucket_table(buckets: Sequence[Bucket], directory: Path) -> Table:
         shown = bucket.representative
         words = Text(identity(shown), style="bold")
         words.append(f"\n{one_line(headline(shown), 200)}", style="not bold")
+        if classes and shown.id in classes:
+            words.append(f"\n{class_line(classes[shown.id])}", style="not bold dim")
         words.append(f"\n{' · '.join(facts(shown, bucket.count))}", style="not bold dim")
         if bucket.key in paths:
             words.append(f"\n{paths[bucket.key]}", style="not bold cyan")
+        if shown.blame is not None:
+            words.append(f"\nto blame: {clean(summary_of(shown.blame))}", style="not bold")
         table.add_row(shown.id[:SHORT], words)
     return table
 
@@ -95,6 +105,18 @@ def facts(finding: Finding, count: int | None = None) -> list[str]:
     if finding.needs_special:
         words.append("needs special values")
     return words
+
+
+def class_line(found: Classification) -> str:
+    """Stage, symptom and cause: ``stage load · symptom wrong model · cause shape problem``."""
+    return f"stage {found.stage} · symptom {found.symptom} · cause {found.cause}"
+
+
+def _class_lines(found: Classification) -> Iterator[str]:
+    """The same, one a line, each with the rule that decided."""
+    yield f"stage    {found.stage}  ({found.stage_rule})"
+    yield f"symptom  {found.symptom}  ({found.symptom_rule})"
+    yield f"cause    {found.cause}  ({found.cause_rule})"
 
 
 def funnel_table(rows: Sequence[FunnelRow]) -> Table:
@@ -165,8 +187,10 @@ def _remainder(result: Summary) -> str:
     return "; " + ", ".join(words) if words else ""
 
 
-def finding_details(finding: Finding, reproducer: Path | None, lines: int) -> RenderableType:
-    """Everything about one finding. ``lines`` is the length of its reproducer."""
+def finding_details(
+    finding: Finding, reproducer: Path | None, lines: int, found: Classification | None = None
+) -> RenderableType:
+    """Everything about one finding. ``lines`` is the length of its reproducer, ``found`` its class."""
     margin = " " * (SHORT + 2)
     variants = f" ({', '.join(finding.settings)})" if finding.settings else ""
     head = Text(f"{finding.id[:SHORT]}  ", style="bold")
@@ -177,21 +201,38 @@ def finding_details(finding: Finding, reproducer: Path | None, lines: int) -> Re
     parts: list[RenderableType] = [head, Text(margin + " · ".join(words))]
     if reproducer is not None:
         parts.append(Text(f"{margin}reproducer  {relative(reproducer)}", style="cyan"))
+    if finding.blame is not None:
+        parts.append(Text(f"{margin}to blame    {clean(summary_of(finding.blame))}"))
     settings = ", ".join(f"{name}={value!r}" for name, value in finding.converter_settings.items())
     origin = f"{margin}campaign {finding.campaign}, batch {finding.batch}, case {finding.case}"
     parts.append(Text(f"{origin}; {finding.converter}({settings})"))
     if finding.bucket and finding.state is FindingState.DUPLICATE:
         parts.append(Text(f"{margin}one of the findings in bucket {finding.bucket}"))
+    if found is not None:
+        parts.append(Text("\n".join(margin + line for line in _class_lines(found))))
     if finding.message:
         parts.append(Text())
         parts.append(Text("\n".join(margin + line for line in clean(finding.message).splitlines()[:25])))
+    if finding.blame is not None and finding.blame.evidence:
+        parts += [Text(), Padding(evidence_table(finding.blame), (0, 0, 0, len(margin)))]
     if finding.source:
         parts.append(Text())
         parts.append(Text("\n".join(margin + line for line in clean(finding.source).rstrip().splitlines())))
     return Group(*parts)
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
+def evidence_table(blame: Blame) -> Table:
+    """One row per experiment: what was asked, the experiment, its outcome and what was seen."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("asked", "experiment", "outcome", "seen"):
+        table.add_column(name, overflow="fold")
+    for item in blame.evidence:
+        experiment = clean(f"{item.component} {item.detail}".strip())
+        table.add_row(str(item.role), Text(experiment), str(item.outcome), Text(one_line(item.words, 160)))
+    return table
+
+
+def findings_table(findings: Sequence[Finding], classes: Mapping[str, Classification] | None = None) -> Table:
     """One row per finding, whatever its state."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("id", "campaign", "state"):
@@ -200,6 +241,8 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     table.add_column("nodes", justify="right")
     for finding in findings:
         words = Text(f"{identity(finding)}\n{one_line(headline(finding), 160)}")
+        if classes and finding.id in classes:
+            words.append(f"\n{class_line(classes[finding.id])}", style="dim")
         row = (finding.id[:SHORT], finding.campaign, str(finding.state), words, str(finding.nodes or "-"))
         table.add_row(*row)
     return table

@@ -17,7 +17,7 @@ from generators.frontends.base import frontend
 from generators.graph import Argument, Graph, Node, Ref, Slice
 from generators.patterns import target_of
 from generators.structures import structures_of
-from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
+from oracles.outcome import MISMATCH, PERFORMANCE, Kind, Observation, Stage, Verdict
 
 #: Stands for the operators of an artifact that cannot be read.
 UNREADABLE = "(unreadable)"
@@ -160,6 +160,8 @@ def outcomes_of(seen: Iterable[Observation], variants: Sequence[tuple[str, str]]
     found = {f"{runtime} {variant}": Outcome.SUCCESS for runtime, variant in variants}
     for item in seen:
         signature = item.signature
+        if signature.kind in PERFORMANCE:
+            continue  # it gave what it should
         if signature.kind in MISMATCH:
             outcome = Outcome.INCONCLUSIVE if item.verdict is Verdict.INCONCLUSIVE else Outcome.MISMATCH
             runtime = f"{signature.component} " if signature.stage is Stage.INFERENCE else ""

@@ -12,6 +12,7 @@ import msgspec
 
 from corpus.records import Batch, Finding, FindingState, Finish, NewFinding
 from corpus.store import Store
+from fuzzer.blaming import Blamer
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
 from fuzzer.formats import Setting, Settings
@@ -26,9 +27,10 @@ from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
 from oracles.forking import Zygote
 from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_options
-from oracles.outcome import Kind, Observation, Stage, Verdict, symptom_of
+from oracles.outcome import BEFORE_RUNTIME, Kind, Observation, Stage, Verdict, symptom_of
 from oracles.quantization import against
 from oracles.reproducer import render, starts_itself, verify
+from oracles.taxonomy import classify
 
 #: What CPU time outside workers is spent on: what reproducers do, and what they import to do it.
 IN_REPRODUCERS, IMPORTS = "subjects, in reproducers", "imports of reproducers"
@@ -64,11 +66,29 @@ class Handler:
         self._zygote = zygote
 
     def handle(self, finding: Finding, batch: Batch, worker: Worker, say: Callable[[str], None]) -> Handled:
-        """Take the finding as far as time allows. Interrupted work is saved and goes on from there the next time."""
+        """Take the finding as far as time allows; of one that is verified, find who is to blame.
+        Interrupted work is saved and goes on from there the next time."""
+        if finding.state is FindingState.VERIFIED:
+            return self._blame(Handled(finding, ()), worker, say)
         subject = narrow(subject_of(batch.issued), finding)
         tester = RemoteTester(worker, subject, converters()[subject.converter])
         handled = self._handle(finding, subject, tester, worker, say)
-        return replace(handled, parts=tester.parts)
+        return self._blame(replace(handled, parts=tester.parts), worker, say)
+
+    def _blame(self, handled: Handled, worker: Worker, say: Callable[[str], None]) -> Handled:
+        """A verified finding with who is to blame for it, unless the campaign ends first: experiments that are cut
+        short are made again the next time."""
+        finding = handled.finding
+        if finding.state is not FindingState.VERIFIED or not self._config.blame_seconds or self._interrupted():
+            return handled
+        say(f"blaming {finding.id}")
+        blamer = Blamer(worker, self._config.blame_seconds)
+        verdict = blamer.blame(finding, self._store.objects.get(finding.minimized_object))
+        parts = Counter(handled.parts)
+        parts.update(blamer.parts)
+        if self._interrupted():
+            return replace(handled, parts=parts)
+        return replace(handled, finding=self._store.set_blame(finding.id, verdict), parts=parts)
 
     def _handle(
         self, finding: Finding, subject: Subject, tester: RemoteTester, worker: Worker, say: Callable[[str], None]
@@ -166,6 +186,15 @@ class Handler:
             numbers=seen.numbers,
             settings=variants_of(seen),
             converter_settings=subject.settings,
+            classification=classify(
+                seen.signature,
+                converter=converter.name,
+                message=seen.message,
+                settings=variants_of(seen),
+                options=subject.settings,
+                case=case,
+                needs_special=result.needs_special,
+            ),
         )
         known = self._store.bucket(key)
         if known is not None and known.representative.state is FindingState.VERIFIED:
@@ -188,26 +217,10 @@ class Handler:
             if verification.failures
             else FindingState.UNREPRODUCIBLE
         )
-        return self._store.finish_finding(
-            finding.id,
-            Finish(
-                state,
-                key,
-                title=finish.title,
-                minimized=finish.minimized,
-                reproducer=script,
-                source=finish.source,
-                nodes=finish.nodes,
-                needs_special=finish.needs_special,
-                runs=runs,
-                failures=verification.failures,
-                conversions=finish.conversions,
-                message=finish.message,
-                numbers=finish.numbers,
-                settings=finish.settings,
-                converter_settings=finish.converter_settings,
-            ),
+        finish = msgspec.structs.replace(
+            finish, state=state, reproducer=script, runs=runs, failures=verification.failures
         )
+        return self._store.finish_finding(finding.id, finish)
 
 
 def narrow(subject: Subject, finding: Finding) -> Subject:
@@ -215,13 +228,10 @@ def narrow(subject: Subject, finding: Finding) -> Subject:
     mismatch (which variants disagree is part of its identity)."""
     signature = finding.signature
     if signature.stage not in {Stage.RUNTIME_LOAD, Stage.INFERENCE} and signature.component == subject.converter:
-        if signature.kind in _BEFORE_RUNTIME:
+        if signature.kind in BEFORE_RUNTIME:
             return Subject(subject.frontend, subject.converter, subject.settings, ())
         return subject
     return subject
-
-
-_BEFORE_RUNTIME = frozenset({Kind.EXCEPTION, Kind.INVALID, Kind.STDOUT, Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT})
 
 
 def variants_of(seen: Observation) -> tuple[str, ...]:
@@ -235,7 +245,7 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     types = case.graph.types()
     dtypes = {types[name].dtype for name in (*case.feeds, *case.graph.outputs)}
     packages = [*converter.requires, *(runtime.requires if runtime else ())]
-    dynamic = is_dynamic(case.graph)
+    dynamic, kind = is_dynamic(case.graph), seen.signature.kind
     convert_script = (converter.dynamic_script if dynamic else converter.script)(subject.settings)
     run = "" if runtime is None else (runtime.dynamic_script if dynamic else runtime.script)(settings, dtypes)
     if runtime and converter.quantizes(subject.settings):
@@ -253,10 +263,21 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
         converter_name=converter.name,
         convert_script=convert_script,
         runtime_script=run if runtime else None,
-        load_script=runtime.load_script(settings, dtypes) if runtime and case.further else "",
+        load_script=runtime.load_script(settings, dtypes) if runtime and (case.further or kind is Kind.SLOW) else "",
+        sibling=_sibling(converter, dynamic) if kind is Kind.BLOATED else None,
         versions=packages,
         title=title(case, seen),
     )
+
+
+def _sibling(converter: Converter, dynamic: bool) -> tuple[str, str] | None:
+    """Another converter between the same formats that is here: its name, and its script with default settings."""
+    for name, other in sorted(converters().items()):
+        formats = (other.source, other.target) == (converter.source, converter.target)
+        if name != converter.name and formats and other.default and other.availability().available:
+            settings = default_settings(other)
+            return name, other.dynamic_script(settings) if dynamic else other.script(settings)
+    return None
 
 
 def _runtime_of(seen: Observation, subject: Subject) -> tuple[Runtime | None, Settings]:

@@ -35,7 +35,8 @@ from generators.structures import sizes_of
 from generators.transforms import retype, union
 from oracles.compare import same
 from oracles.noise import Analyst
-from oracles.outcome import MISMATCH, Kind, Observation, Signature, Verdict
+from oracles.outcome import MISMATCH, PERFORMANCE, Kind, Observation, Signature, Verdict
+from oracles.performance import FOUND, KEPT
 
 #: Seconds of work that a subject may take away by ending the worker.
 _PARTIAL_SECONDS = 1.0
@@ -83,6 +84,7 @@ class Pipeline:
         self.frontend.mix_in(task.harvest)
         weights = Weights.of(self.frontend, only=task.operators)
         self._index = task.index
+        self.attempt.gauge.limits = FOUND
         pack = max(task.pack or len(task.cases), 1)
         results: list[CaseResult] = []
         sent = time.monotonic()
@@ -130,6 +132,7 @@ class Pipeline:
 
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""
+        self.attempt.gauge.limits = KEPT
         with self.spent.during("serialising"):
             cases = [(number, loads(data), None) for number, data in task.cases]
         return self._finish(self._judge(cases, keep_cases=True))
@@ -283,7 +286,7 @@ class Pipeline:
         """What quarantine learns from: of a refused case the patterns of every node, of another those that this
         process has not told of."""
         nodes = suspects(case.graph, self.unusual)
-        if any(item.signature.kind not in MISMATCH for item in seen):
+        if any(item.signature.kind not in MISMATCH | PERFORMANCE for item in seen):
             # The marking may be to blame, unless the subject names an operator.
             words = " ".join(f": {item.message[:400]}" for item in seen)
             blameless = is_dynamic(case.graph) and not named(case.graph.operators(), words)
@@ -339,6 +342,8 @@ class Pipeline:
                     company += [
                         replace(observation, outputs=tuple(start + output for output in observation.outputs))
                         for observation in bugs
+                        # What costs too much is measured of single cases only.
+                        if observation.signature.kind not in PERFORMANCE
                     ]
                 if shown and not bugs:
                     alone = [

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from corpus.records import Coverage, Outcome
 from fuzzer.converters.base import Converter
 from fuzzer.coverage import Tally, outcomes_of
 from fuzzer.coverage import merge as merge_coverage
+from fuzzer.failures import Frame, conversion_stage
 from fuzzer.formats import Settings
 from fuzzer.supervisor import Worker, WorkerDied
-from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
+from fuzzer.tasks import WITNESS, BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
 from generators.graph import Array, Case
 from generators.patterns import node_keys, suspects
 from generators.serial import dumps, loads
@@ -50,6 +53,7 @@ def judge_numbers(
     When the worker dies over several cases they are split in two; over a single one, its end becomes that case's
     observation. Of a batch, it must end a fresh worker, too: a subject that corrupts memory may die of it cases later.
     So must what took long in company, which is given less time than a case alone.
+    A witness that dies of a case is not asked about it again.
     What was judged before is kept, and the others are done after that. A worker that was killed from outside starts
     over once. A case that kills eager mode is refused. Raises WorkerUnusable.
     """
@@ -57,6 +61,7 @@ def judge_numbers(
     waiting = [tuple(numbers)]
     done: set[int] = set()
     suspected: set[int] = set()
+    unheard: set[int] = set()
     failures = 0
     killed: set[tuple[int, ...]] = set()
 
@@ -69,6 +74,9 @@ def judge_numbers(
         if not part:
             continue
         asked = task(part)
+        if unheard:
+            subject = msgspec.structs.replace(asked.subject, unheard=tuple(sorted(unheard)))
+            asked = msgspec.structs.replace(asked, subject=subject)
         deadline = worker.limits.deadline * (1.0 if len(part) == 1 else _SHARE_IN_COMPANY)
         try:
             result = worker.call(asked, deadline, partial=keep)
@@ -90,6 +98,10 @@ def judge_numbers(
                 waiting += [part[middle:], part[:middle]]
                 continue
             [number] = death.step.cases
+            if death.step.name == WITNESS:
+                # It is no subject: its end says nothing of the case, which is judged without it.
+                unheard.add(number)
+                continue
             counted = isinstance(asked, BatchTask)
             if death.step.name not in _STAGES:
                 reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"
@@ -148,13 +160,11 @@ def signature_of(death: WorkerDied, converter: Converter) -> Signature:
     growth of memory is caught depends on timing, and their frames are only in the message.
     """
     stage = _STAGES[death.step.name]
-    modules = [module_of(frame) for frame in death.frames]
     if stage is Stage.CONVERT:
-        for module in modules:
-            prefixes = [prefix for prefix in converter.stages if module.startswith(prefix)]
-            if prefixes:
-                stage = converter.stages[max(prefixes, key=len)]
-                break
+        way = [Frame(module_of(frame), frame.rpartition(":")[2]) for frame in reversed(death.frames)]
+        found = conversion_stage(converter.stages, way)
+        # Without a frame of the converter there is still the step.
+        stage = stage if found is Stage.UNKNOWN else found
     detail = death.what if death.kind in {Kind.SIGNAL, Kind.EXIT} else ""
     return Signature(stage, death.step.component, death.kind, detail)
 

@@ -58,12 +58,19 @@ def print_garbage() -> None:
     print("DEBUG: entering pass")
 
 
+def dawdle() -> None:
+    """A third of a second of work that nobody needs, whatever the machine."""
+    deadline = time.perf_counter() + 0.3
+    while time.perf_counter() < deadline:
+        np.ones((64, 64)) @ np.ones((64, 64))
+
+
 def complain() -> None:
     raise ValueError("no lowering for this operator")
 
 
 DEEDS: dict[str, Callable[[], None]] = {
-    deed.__name__: deed for deed in (segfault, abort, hang, eat_memory, leave, print_garbage, complain)
+    deed.__name__: deed for deed in (segfault, abort, hang, eat_memory, leave, print_garbage, complain, dawdle)
 }
 
 
@@ -284,6 +291,52 @@ class OnePercent(TurnsNaN):
     name, factor = "planted.one-percent", 1.01
 
 
+class Bloats(Planted):
+    """Keeps a table of four mebibytes for each of the guilty operator's calls, and needs none of them."""
+
+    name = "planted.bloats"
+    size: ClassVar[int] = 1 << 22
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def rewrite(self, graph: Graph) -> Graph:
+        tables = tuple(
+            Constant(f"{node.outputs[0].name} table", np.ones(self.size // 4, np.float32))
+            for node in graph.nodes
+            if node.target == self.guilty
+        )
+        return Graph(graph.frontend, graph.inputs, (*graph.constants, *tables), graph.nodes, graph.outputs)
+
+    def after(self, result: Any) -> Any:
+        self.calls += 1
+        return result
+
+
+class Slow(Planted):
+    """Has a product of large matrices computed for each of the guilty operator's calls, and uses none of them."""
+
+    name = "planted.slow"
+    extent: ClassVar[int] = 2000
+
+    def rewrite(self, graph: Graph) -> Graph:
+        nodes: list[Node] = []
+        kind = TensorType("float32", (self.extent, self.extent))
+        for node in graph.nodes:
+            nodes.append(node)
+            if node.target == self.guilty:
+                name = node.outputs[0].name
+                nodes.append(Node("torch.full", (kind.shape, 1.0), (), (Value(f"{name} large", kind),)))
+                operands = (Ref(f"{name} large"), Ref(f"{name} large"))
+                nodes.append(Node("torch.matmul", operands, (), (Value(f"{name} product", kind),)))
+        return Graph(graph.frontend, graph.inputs, graph.constants, tuple(nodes), graph.outputs)
+
+    def after(self, result: Any) -> Any:
+        large = torch.full((self.extent, self.extent), 1.0)
+        torch.matmul(large, large)
+        return result
+
+
 class Correct(Planted):
     name = "planted.correct"
 
@@ -344,6 +397,10 @@ class RuntimeSegfault(PlantedRuntime):
     name, deed, guilty = "planted-segfault", "segfault", PAIR
 
 
+class RuntimeSlow(PlantedRuntime):
+    name, deed = "planted-slow", "dawdle"
+
+
 class RuntimeCorrect(PlantedRuntime):
     name = "planted-correct"
 
@@ -390,6 +447,9 @@ def convert(name: str, model: Any) -> tuple[Callable[..., Any], bytes]:
         subject.tracing = False
     if isinstance(subject, Deed):
         converted(*_example_inputs())
+    if isinstance(subject, Bloats):
+        converted(*_example_inputs())
+        return converted, bytes(subject.calls * subject.size)
     return converted, b""
 
 
