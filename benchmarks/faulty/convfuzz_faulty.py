@@ -28,14 +28,14 @@ def stem_pads(graph: onnx.GraphProto) -> None:
                 attribute.ints[:] = [pad + (-1 if place < 2 else 1) for place, pad in enumerate(attribute.ints)]
 
 
-def stride_dropped(graph: onnx.GraphProto) -> None:
-    """An attribute: depthwise convolutions lose their last column of padding."""
+def depthwise_pads(graph: onnx.GraphProto) -> None:
+    """A fusion: padding that went into a depthwise convolution lies one element further up."""
     for node in graph.node:
         values = {attribute.name: attribute for attribute in node.attribute}
-        if node.op_type == "Conv" and "group" in values and values["group"].i == 144 and "pads" in values:
+        if node.op_type == "Conv" and "group" in values and values["group"].i > 1 and "pads" in values:
             pads = values["pads"].ints
-            if any(pads):
-                pads[:] = [pads[0] + 1, pads[1], pads[2] - 1, pads[3]]
+            if list(pads) == [1, 1, 1, 1]:
+                pads[:] = [2, 1, 0, 1]
 
 
 def weight_rows(graph: onnx.GraphProto) -> None:
@@ -84,7 +84,7 @@ def pool_counts(graph: onnx.GraphProto) -> None:
 
 FAULTS: dict[str, Callable[[onnx.GraphProto], None]] = {
     fault.__name__: fault
-    for fault in (stem_pads, stride_dropped, weight_rows, weight_element, relu_lost, epsilon, pool_counts)
+    for fault in (stem_pads, depthwise_pads, weight_rows, weight_element, relu_lost, epsilon, pool_counts)
 }
 
 
