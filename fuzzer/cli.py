@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from fuzzer import cli_commands as commands
+from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
 from fuzzer.errors import UsageError
@@ -59,6 +60,15 @@ Database = Annotated[
         metavar="URL",
         help="Keep the tables in a PostgreSQL database instead of the SQLite file in the corpus.",
         show_default="SQLite",
+    ),
+]
+Known = Annotated[
+    Path | None,
+    typer.Option(
+        "--known",
+        metavar="FILE",
+        help="A list of known issues that tags or suppresses findings. Default: known.toml in the corpus.",
+        show_default=False,
     ),
 ]
 _CORPUS = Path("convfuzz-corpus")
@@ -189,6 +199,27 @@ def reproduce(
     """Run a finding's reproducer in fresh processes; the exit status is 1 when the defect shows."""
     shown = commands.reproduce(corpus, database, finding, runs, deadline)
     raise typer.Exit(FOUND if shown else NOTHING_FOUND)
+
+
+@app.command()
+def draft(
+    finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
+    to: Annotated[
+        str, typer.Option(metavar="PROJECT", help="Another project, by its name or repository. Default: whose it is.")
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write to this file. Default: standard output."),
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Only the link that opens a new issue with the text.")] = False,
+    known: Known = None,
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the draft of an issue for the project to blame. A person reads it and files it; convfuzz never does."""
+    draft_commands.draft(corpus, database, as_json, finding, to, output, link, known)
 
 
 @app.command()
