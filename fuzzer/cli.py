@@ -16,6 +16,7 @@ from fuzzer import cli_commands as commands
 from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
+from fuzzer import cli_report as report_commands
 from fuzzer.errors import UsageError
 
 #: Exit statuses.
@@ -269,6 +270,30 @@ def matrix(
 ) -> None:
     """Write the support matrix: operators and element types by converter and runtime, as far as was tested."""
     matrix_commands.matrix(corpus, database, campaign, converter, kind, output)
+
+
+@app.command()
+def report(
+    of: Annotated[
+        str, typer.Argument(metavar="[CORPUS|CAMPAIGN]", help="A corpus, or a campaign of it. Default: the whole corpus.")
+    ] = "",
+    output: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write to this file.")] = Path("report.html"),
+    known: Known = None,
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert", help="Convert findings once more of which the corpus has no picture of the converted model."
+        ),
+    ] = False,
+    collect: Annotated[
+        bool, typer.Option(help="Run the projects' own scripts that describe the environment, for the drafts.")
+    ] = True,
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    debug: Debug = False,
+) -> None:
+    """Write a page of the findings: pictures, evidence, scripts, drafts. One file, without network."""
+    report_commands.report(corpus, database, of, output, known, convert=convert, collect=collect)
 
 
 @app.command()

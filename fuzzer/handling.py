@@ -14,6 +14,7 @@ from corpus.records import Batch, Finding, FindingState, Finish, NewFinding
 from corpus.store import Store
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
+from fuzzer.dossier import compile_dossier
 from fuzzer.formats import Setting, Settings
 from fuzzer.planning import default_settings, subject_of
 from fuzzer.runtimes.base import Runtime, runtimes
@@ -68,6 +69,9 @@ class Handler:
         subject = narrow(subject_of(batch.issued), finding)
         tester = RemoteTester(worker, subject, converters()[subject.converter])
         handled = self._handle(finding, subject, tester, worker, say)
+        if handled.finding.state is FindingState.VERIFIED:
+            say(f"drafting {finding.id}")
+            compile_dossier(self._store, handled.finding, worker)
         return replace(handled, parts=tester.parts)
 
     def _handle(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from corpus.records import Coverage
+from fuzzer.pictures import Picture
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
 
@@ -66,7 +67,14 @@ class RenderTask(msgspec.Struct, frozen=True, tag=True):
     case: bytes
 
 
-Task = BatchTask | JudgeTask | ValuesTask | RenderTask | TargetsTask
+class PictureTask(msgspec.Struct, frozen=True, tag=True):
+    """Convert one serialised case and tell what the artifact consists of. Nothing is run."""
+
+    subject: Subject
+    case: bytes
+
+
+Task = BatchTask | JudgeTask | ValuesTask | RenderTask | TargetsTask | PictureTask
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -174,7 +182,13 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     traceback: str
 
 
-Result = BatchResult | ValuesResult | RenderResult | TargetsResult | Failed
+class PictureResult(msgspec.Struct, frozen=True, tag=True):
+    """A :class:`fuzzer.pictures.Picture`."""
+
+    picture: Picture
+
+
+Result = BatchResult | ValuesResult | RenderResult | TargetsResult | PictureResult | Failed
 
 
 class Step(msgspec.Struct, frozen=True, tag=True):
