@@ -167,13 +167,14 @@ def resume(
 def findings(
     everything: Annotated[bool, typer.Option("--all", help="Also what is not verified, and the campaigns.")] = False,
     campaign: Annotated[str, typer.Option(help="Only those of this campaign.")] = "",
+    known: Known = None,
     corpus: Corpus = _CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """List what was found: by default one line per defect, each verified by its reproducer."""
-    commands.findings(corpus, database, as_json, campaign, everything)
+    commands.findings(corpus, database, as_json, campaign, everything, known)
 
 
 @app.command()

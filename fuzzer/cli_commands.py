@@ -112,11 +112,14 @@ def resume(corpus: Path, database: str, as_json: bool, prefix: str, minutes: flo
         return _run(store, campaign, config, as_json)
 
 
-def findings(corpus: Path, database: str, as_json: bool, prefix: str, everything: bool) -> None:
-    """List verified buckets or, with ``everything``, campaigns and all findings."""
+def findings(
+    corpus: Path, database: str, as_json: bool, prefix: str, everything: bool, known: Path | None = None
+) -> None:
+    """List verified buckets or, with ``everything``, campaigns and all findings. ``known`` is a list of known issues."""
     from corpus.records import FindingState
     from fuzzer import cli_text
     from fuzzer.screen import to_json
+    from fuzzer.upstream.known_issues import known_issues
 
     console = _console()
     with _open(corpus, database, write=False) as store:
@@ -132,14 +135,19 @@ def findings(corpus: Path, database: str, as_json: bool, prefix: str, everything
             console.print(cli_text.findings_table(listed) if listed else "no findings")
             return
         buckets = store.summary(campaign).buckets if campaign else store.all_buckets()
-        verified = [bucket for bucket in buckets if bucket.representative.state is FindingState.VERIFIED]
+        every = [bucket for bucket in buckets if bucket.representative.state is FindingState.VERIFIED]
+        issues = known_issues(store, known)
+        verified = [bucket for bucket in every if not issues.suppresses(bucket.representative)]
         if as_json:
             for bucket in verified:
                 print(to_json(bucket))
-        elif verified:
-            console.print(cli_text.bucket_table(verified, store.directory))
+            return
+        if verified:
+            console.print(cli_text.bucket_table(verified, store.directory, issues.label))
         else:
             console.print("nothing found (`convfuzz findings --all` also lists what is not verified)")
+        if len(every) > len(verified):
+            console.print(f"{len(every) - len(verified)} suppressed by the list of known issues")
 
 
 def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich import box
@@ -61,8 +61,9 @@ def relative(path: Path) -> str:
         return str(path)
 
 
-def bucket_table(buckets: Sequence[Bucket], directory: Path) -> Table:
-    """One row per bucket: identity, title, what is known of it, and the path of its reproducer."""
+def bucket_table(buckets: Sequence[Bucket], directory: Path, known: Callable[[Finding], str] | None = None) -> Table:
+    """One row per bucket: identity, title, what is known of it, and the path of its reproducer. ``known`` gives the
+    link to a known issue that a finding is, or nothing."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     paths = {
         bucket.key: relative(directory / "findings" / bucket.representative.id / "reproducer.py")
@@ -77,6 +78,8 @@ def bucket_table(buckets: Sequence[Bucket], directory: Path) -> Table:
         words = Text(identity(shown), style="bold")
         words.append(f"\n{one_line(headline(shown), 200)}", style="not bold")
         words.append(f"\n{' · '.join(facts(shown, bucket.count))}", style="not bold dim")
+        if known is not None and (link := known(shown)):
+            words.append(f"\nknown: {clean(link)}", style="not bold yellow")
         if bucket.key in paths:
             words.append(f"\n{paths[bucket.key]}", style="not bold cyan")
         table.add_row(shown.id[:SHORT], words)

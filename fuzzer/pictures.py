@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ from generators.serial import loads
 MOST_NODES = 80
 #: Characters of a name, of a type and of the arguments of an operator.
 _LONGEST = 160
+#: Elements of a tensor that are shown.
+_FEW = 6
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -42,7 +44,9 @@ class Picture(msgspec.Struct, frozen=True):
 def source_picture(graph: Graph) -> Picture:
     """The picture of a graph of ours. Bodies of control flow are written as chains of operators in the arguments."""
     boxes = [Box(value.name, _marked(value.type, value.dynamic), (), (value.name,), "input") for value in graph.inputs]
-    boxes += [Box(item.name, str(item.type), (), (item.name,), "constant") for item in graph.constants]
+    for item in graph.constants:
+        value = str(item.data.tolist()) if item.data.size <= _FEW else ""
+        boxes.append(Box(item.name, f"{item.type} {value}".strip(), (), (item.name,), "constant"))
     for node in graph.nodes:
         makes = tuple(value.name for value in node.outputs)
         boxes.append(Box(_short(node.target), _arguments(node), tuple(dict.fromkeys(node.references())), makes))
@@ -121,12 +125,13 @@ def _onnx(data: bytes) -> Picture:
         for item in model.graph.initializer
     }
     constants = {item.name for item in model.graph.initializer}
+    held = {item.name: _onnx_tensor(item) for item in model.graph.initializer}
     boxes = [
         Box(value.name, types[value.name], (), (value.name,), "input")
         for value in model.graph.input
         if value.name not in constants
     ]
-    boxes += [Box(item.name, types[item.name], (), (item.name,), "constant") for item in model.graph.initializer]
+    boxes += [Box(name, f"{types[name]} {value}".strip(), (), (name,), "constant") for name, value in held.items()]
     for node in model.graph.node:
         domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}::"
         detail = ", ".join(f"{item.name}={_onnx_attribute(item)}" for item in node.attribute)
@@ -161,15 +166,24 @@ def _onnx_attribute(attribute: Any) -> str:
     if attribute.type == onnx.AttributeProto.GRAPH:
         return f"{{{' → '.join(node.op_type for node in list(attribute.g.node)[:6])}}}"
     if attribute.type == onnx.AttributeProto.TENSOR:
-        tensor = attribute.t
-        count = 1
-        for extent in tensor.dims:
-            count *= extent
-        if count <= 8 and tensor.data_location != onnx.TensorProto.EXTERNAL:
-            return str(onnx.numpy_helper.to_array(tensor).tolist())
-        return f"tensor of {count}"
+        return _onnx_tensor(attribute.t) or f"tensor of {list(attribute.t.dims)}"
+    if attribute.name in ("to", "dtype") and attribute.type == onnx.AttributeProto.INT:
+        names = {number: name for name, number in onnx.TensorProto.DataType.items()}
+        return names.get(attribute.i, str(attribute.i)).lower()
     value = onnx.helper.get_attribute_value(attribute)
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _onnx_tensor(tensor: Any) -> str:
+    """The elements of a small tensor; empty for a larger one, and for one whose data are elsewhere."""
+    import onnx
+
+    count = 1
+    for extent in tensor.dims:
+        count *= extent
+    if count > _FEW or tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return ""
+    return str(onnx.numpy_helper.to_array(tensor).tolist())
 
 
 def _tflite(data: bytes) -> Picture:
@@ -246,7 +260,3 @@ _READERS: Mapping[Format, Callable[[bytes], Picture]] = {
     Format.GRAPH: _graph,
 }
 
-
-def names_of(picture: Picture) -> Iterator[str]:
-    """The labels of the operators in a picture."""
-    yield from (box.label for box in picture.boxes if box.kind == "node")

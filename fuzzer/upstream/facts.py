@@ -104,7 +104,6 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
     script = store.objects.get(finding.reproducer_object).decode() if finding.reproducer_object else ""
     issued = store.batch(finding.campaign, finding.batch).issued
     judged = severity(finding, case)
-    entry = known.of(finding)
     expected, actual = _sides(finding)
     blame = getattr(finding, "blame", None)  # experiments may not have been made
     return Facts(
@@ -142,7 +141,7 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
         if blame
         else (),
         bisect=_bisect(store.directory / "findings" / finding.id),
-        known=entry.label if entry else "",
+        known=known.label(finding),
     )
 
 
@@ -235,7 +234,9 @@ def _reasons(finding: Finding, case: Case | None) -> list[str]:
             f"The same model computed in float64 gives {_number(numbers['reference'])} at this element{error}. "
             f"{framework} agrees with it."
         )
-    if "bound" in numbers and "error" in numbers and finding.signature.kind is Kind.VALUE:
+    if numbers.get("tolerance") == 0.0 and finding.signature.kind is Kind.VALUE:
+        found.append("Whole numbers and booleans are compared exactly, and rounding noise does not change this one.")
+    elif "bound" in numbers and "error" in numbers and finding.signature.kind is Kind.VALUE:
         found.append(
             f"Rounding cannot explain the difference of {numbers['error']:.6g}: with random rounding noise injected at "
             f"every operator, results vary by at most {numbers['bound']:.3g}; the customary tolerance is "

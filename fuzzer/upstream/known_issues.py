@@ -99,6 +99,11 @@ class KnownIssues:
         entry = self.of(finding)
         return entry is not None and entry.action == "suppress"
 
+    def label(self, finding: Finding) -> str:
+        """What is to be shown with the finding; empty when it is not known."""
+        entry = self.of(finding)
+        return entry.label if entry is not None else ""
+
     def _operators(self, finding: Finding) -> tuple[str, ...]:
         digest = finding.minimized_object or finding.case_object
         if self._store is None or not digest:
