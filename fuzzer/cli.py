@@ -276,9 +276,12 @@ def matrix(
 @app.command()
 def report(
     of: Annotated[
-        str, typer.Argument(metavar="[CORPUS|CAMPAIGN]", help="A corpus, or a campaign of it. Default: the whole corpus.")
+        str,
+        typer.Argument(metavar="[CORPUS|CAMPAIGN]", help="A corpus, or a campaign of it. Default: the whole corpus."),
     ] = "",
-    output: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write to this file.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write to this file.")] = Path(
+        "report.html"
+    ),
     known: Known = None,
     convert: Annotated[
         bool,

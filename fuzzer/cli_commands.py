@@ -115,7 +115,7 @@ def resume(corpus: Path, database: str, as_json: bool, prefix: str, minutes: flo
 def findings(
     corpus: Path, database: str, as_json: bool, prefix: str, everything: bool, known: Path | None = None
 ) -> None:
-    """List verified buckets or, with ``everything``, campaigns and all findings. ``known`` is a list of known issues."""
+    """List verified buckets or, with ``everything``, campaigns and all findings. ``known`` lists known issues."""
     from corpus.records import FindingState
     from fuzzer import cli_text
     from fuzzer.screen import to_json

@@ -8,7 +8,14 @@ from fuzzer.cli_text import relative
 
 
 def draft(
-    corpus: Path, database: str, as_json: bool, prefix: str, to: str, output: Path | None, link: bool, known: Path | None
+    corpus: Path,
+    database: str,
+    as_json: bool,
+    prefix: str,
+    to: str,
+    output: Path | None,
+    link: bool,
+    known: Path | None,
 ) -> None:
     """Write the draft of an issue to a file, to standard output, or only its link. Nothing is filed."""
     from corpus.store import Store

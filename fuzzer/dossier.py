@@ -1,4 +1,4 @@
-"""What is put beside the reproducer of a verified finding: the picture of the converted model, the draft of an issue."""
+"""What is put beside the reproducer of a verified finding: the picture of the converted model, an issue's draft."""
 
 from __future__ import annotations
 
@@ -60,4 +60,6 @@ def picture_of(store: Store, finding: Finding) -> Picture | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise CorpusError(f"the picture {path} cannot be read: {error}", "delete it; `convfuzz report --convert` makes it anew") from error
+        raise CorpusError(
+            f"the picture {path} cannot be read: {error}", "delete it; `convfuzz report --convert` makes it anew"
+        ) from error

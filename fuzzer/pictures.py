@@ -21,8 +21,8 @@ _FEW = 6
 
 
 class Box(msgspec.Struct, frozen=True):
-    """An operator (or, with ``kind`` other than ``node``, an input, a constant, an output): its ``label``, its arguments
-    in short, and the names of the values that it uses and makes."""
+    """An operator (or, with ``kind`` other than ``node``, an input, a constant, an output): its ``label``, its
+    arguments in short, and the names of the values that it uses and makes."""
 
     label: str
     detail: str = ""
@@ -32,8 +32,8 @@ class Box(msgspec.Struct, frozen=True):
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """Boxes in an order of execution, the types of values by name as far as they are known, and what else is to be said:
-    ``problem`` why there is nothing to draw, ``more`` how many operators are not drawn."""
+    """Boxes in an order of execution, the types of values by name as far as they are known, and what else is to be
+    said: ``problem`` why there is nothing to draw, ``more`` how many operators are not drawn."""
 
     boxes: tuple[Box, ...] = ()
     types: dict[str, str] = {}
@@ -67,7 +67,11 @@ def _finished(boxes: list[Box], outputs: Iterable[str], types: Mapping[str, str]
     kept = {id(box) for box in nodes[:MOST_NODES]}
     used = {name for box in nodes[:MOST_NODES] for name in box.uses}
     outputs = list(outputs)
-    drawn = [box for box in boxes if id(box) in kept or (box.kind == "input" or used.intersection(box.makes)) and box.kind != "node"]
+    drawn = [
+        box
+        for box in boxes
+        if id(box) in kept or ((box.kind == "input" or used.intersection(box.makes)) and box.kind != "node")
+    ]
     made = {name for box in drawn for name in box.makes}
     ends = [Box(name, types.get(name, ""), (name,), (), "output") for name in outputs if name in made]
     clipped = [
@@ -156,7 +160,9 @@ def _onnx_type(value: Any) -> str:
     name = str(onnx.TensorProto.DataType.Name(tensor.elem_type)).lower()
     if not tensor.HasField("shape"):
         return f"{name}[…]"
-    extents = (item.dim_param or (str(item.dim_value) if item.HasField("dim_value") else "?") for item in tensor.shape.dim)
+    extents = (
+        item.dim_param or (str(item.dim_value) if item.HasField("dim_value") else "?") for item in tensor.shape.dim
+    )
     return f"{name}[{','.join(extents)}]"
 
 
@@ -169,7 +175,7 @@ def _onnx_attribute(attribute: Any) -> str:
         return _onnx_tensor(attribute.t) or f"tensor of {list(attribute.t.dims)}"
     if attribute.name in ("to", "dtype") and attribute.type == onnx.AttributeProto.INT:
         names = {number: name for name, number in onnx.TensorProto.DataType.items()}
-        return names.get(attribute.i, str(attribute.i)).lower()
+        return str(names.get(attribute.i, attribute.i)).lower()
     value = onnx.helper.get_attribute_value(attribute)
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
@@ -259,4 +265,3 @@ _READERS: Mapping[Format, Callable[[bytes], Picture]] = {
     Format.EXPORTED_PROGRAM: _exported_program,
     Format.GRAPH: _graph,
 }
-

@@ -10,8 +10,8 @@ With the strategies of :mod:`generators.strategies`, Hypothesis draws the graphs
     def test_my_converter(case):
         check_conversion(case, "tflite")
 
-A graph that fails is minimized by :mod:`oracles.minimize`, which needs a dozen conversions where Hypothesis, which knows
-nothing of graphs, needs hundreds: so :data:`CONVERSIONS` has no shrinking.
+A graph that fails is minimized by :mod:`oracles.minimize`, which needs a dozen conversions where Hypothesis, which
+knows nothing of graphs, needs hundreds: so :data:`CONVERSIONS` has no shrinking.
 
 Conversions happen in a process of their own: a converter that dies, hangs or eats all memory fails the test, and
 pytest goes on.
@@ -64,8 +64,8 @@ REPRODUCERS = Path(".convfuzz")
 
 class ConversionDefect(AssertionError):
     """A conversion changes the meaning of a graph, or fails. A class for each symptom, so that Hypothesis tells them
-    apart. ``case`` is the minimized graph with its inputs, ``observations`` what was seen, the one that is shown first, ``script`` the stand-alone
-    reproducer and ``path`` the file that holds it."""
+    apart. ``case`` is the minimized graph with its inputs, ``observations`` what was seen, the one
+    that is shown first, ``script`` the stand-alone reproducer and ``path`` the file that holds it."""
 
     def __init__(
         self, message: str, case: Case, observations: Sequence[Observation], script: str, path: Path | None
@@ -139,8 +139,8 @@ def check_conversion(
     ``route`` is the name of a converter (then all its runtimes judge) or of one route
     (``tensorflow:tflite:litert``), ``settings`` options of the converter in place of their defaults. A graph without
     feeds gets typical values that are the same each time. What is not supported passes unless ``unsupported`` is
-    ``fail``. What fails is ``minimized`` before it is shown. ``deadline`` is in seconds for one step, ``memory`` in MiB. A stand-alone script that shows the failure
-    is written into the directory ``reproducers``, unless it is None.
+    ``fail``. What fails is ``minimized`` before it is shown. ``deadline`` is in seconds for one step, ``memory`` in
+    MiB. A stand-alone script that shows the failure is written into the directory ``reproducers``, unless it is None.
 
     Raises a ConversionDefect; UsageError for a route that is not there; ValueError for settings that the converter does
     not have, a graph of another frontend, and one that the framework refuses (within Hypothesis such an example is

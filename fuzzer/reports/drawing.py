@@ -7,6 +7,7 @@ the mean place of its neighbours.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -85,7 +86,7 @@ def _placed(picture: Picture) -> tuple[list[_Place], list[list[int]]]:
                 places.append(_Place(None, layer))
                 chain.append(len(places) - 1)
             chain.append(number)
-            for upper, lower in zip(chain, chain[1:], strict=False):
+            for upper, lower in itertools.pairwise(chain):
                 places[upper].below.append(lower)
                 places[lower].above.append(upper)
             edges.append(chain)
@@ -188,7 +189,9 @@ def _drawn(place: _Place, types: Mapping[str, str]) -> str:
     left = place.x - place.width / 2
     round_corner = 4 if box.kind == "node" else place.height / 2
     kinds = ", ".join(types[name] for name in box.makes if name in types)
-    told = "\n".join(line for line in (box.label, box.detail, f"→ {kinds}" if kinds and box.kind == "node" else "") if line)
+    told = "\n".join(
+        line for line in (box.label, box.detail, f"→ {kinds}" if kinds and box.kind == "node" else "") if line
+    )
     lines = "".join(
         f'<text class="{"detail" if number else "label"}" x="{place.x:.1f}" '
         f'y="{place.y + 5 + (number + 0.75) * _LINE:.1f}">{escape(line)}</text>'

@@ -11,6 +11,7 @@ from corpus.records import Bucket, Campaign, Finding, FindingState
 from corpus.store import Store
 from fuzzer.cli_text import duration
 from fuzzer.dossier import picture_of
+from fuzzer.errors import UsageError
 from fuzzer.pictures import Picture, source_picture
 from fuzzer.reports.drawing import svg
 from fuzzer.reports.page import page
@@ -18,7 +19,6 @@ from fuzzer.upstream.draft import Draft, choose, draft
 from fuzzer.upstream.facts import Facts, facts
 from fuzzer.upstream.known_issues import KnownIssues
 from fuzzer.upstream.severity import Severity
-from fuzzer.errors import UsageError
 from generators.serial import loads
 
 

@@ -17,7 +17,8 @@ def page(template: str, *, styles: tuple[str, ...], scripts: tuple[str, ...], **
     if something of others were not escaped."""
     environment = _environment()
     style, script = (
-        "\n".join(environment.get_template(name).render().strip() for name in names) + "\n" for names in (styles, scripts)
+        "\n".join(environment.get_template(name).render().strip() for name in names) + "\n"
+        for names in (styles, scripts)
     )
     policy = (
         f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "

@@ -34,8 +34,8 @@ _EMPTY = re.compile(r"\n{3,}")
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """An issue that nobody has filed. ``fields`` are pairs of a label and its text. ``left_out`` are the labels of those
-    that the link has no room for. ``labels`` are those to ask for beside the template's own. ``notes`` are for the
+    """An issue that nobody has filed. ``fields`` are pairs of a label and its text. ``left_out`` are the labels of
+    those that the link has no room for. ``labels`` are those to ask for beside the template's own. ``notes`` are for the
     person, and no part of the issue."""
 
     project: Project
@@ -62,9 +62,7 @@ def choose(finding: Finding) -> Project:
     blame = getattr(finding, "blame", None)  # experiments may not have been made
     project = project_of(finding, blame.component if blame else "")
     if project is None:
-        raise UsageError(
-            f"no template is for findings of {finding.signature.component}", "choose a project with --to"
-        )
+        raise UsageError(f"no template is for findings of {finding.signature.component}", "choose a project with --to")
     return project
 
 

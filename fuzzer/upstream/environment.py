@@ -48,8 +48,8 @@ def environment(distributions: Sequence[str]) -> Environment:
 
 def collected(arguments: Sequence[str], installed: Mapping[str, str], python: str = sys.executable) -> str:
     """What a project's own script says of the environment: the output of ``python arguments``, a module that comes with
-    the project. It runs for seconds, so it is kept in the user's cache, for these versions and this interpreter. When it
-    fails, the words say so, with the command for the person to run."""
+    the project. It runs for seconds, so it is kept in the user's cache, for these versions and this interpreter. When
+    it fails, the words say so, with the command for the person to run."""
     command = [python, *arguments]
     key = hashlib.sha256(msgspec.json.encode([command, sorted(installed.items()), platform.version()])).hexdigest()[:32]
     kept = platformdirs.user_cache_path("convfuzz") / "environment" / f"{key}.txt"

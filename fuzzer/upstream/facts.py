@@ -56,8 +56,8 @@ class Clause(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """See the module's description. ``wrong`` are the runtime variants that show it, ``quiet`` those that were asked and
-    do not. ``evidence`` are experiments: what was asked, of what, with which settings, and what came of it.
+    """See the module's description. ``wrong`` are the runtime variants that show it, ``quiet`` those that were
+    asked and do not. ``evidence`` are experiments: what was asked, of what, with which settings, and what came of it.
     ``bisect`` is Markdown, empty when nobody looked."""
 
     id: str
@@ -263,14 +263,12 @@ def _quiet(finding: Finding, issued: IssuedBatch) -> tuple[str, ...]:
     if not finding.settings or finding.signature.kind not in MISMATCH:
         return ()  # of failures that several variants share, only the first is on record
     return tuple(
-        f"{runtime} {variant}"
-        for runtime, variant in issued.variants
-        if f"{runtime} {variant}" not in finding.settings
+        f"{runtime} {variant}" for runtime, variant in issued.variants if f"{runtime} {variant}" not in finding.settings
     )
 
 
 def _clauses(finding: Finding, case: Case | None) -> list[Clause]:
-    """PyTorch's conditions for issues of fuzzers (its template for torch.compile has them), and whether they are met."""
+    """PyTorch's conditions for issues of fuzzers (in its template for torch.compile), and whether they are met."""
     compares = finding.signature.kind is Kind.VALUE
     numbers = finding.numbers
     tolerance: bool | None = None

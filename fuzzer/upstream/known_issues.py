@@ -10,8 +10,8 @@ A TOML file, given with ``--known`` or kept as ``known.toml`` in the corpus::
     action = "tag"
 
 All patterns of an entry must match; ``component`` and ``operator`` (any operator of the minimized graph) match whole
-names, ``message`` and ``title`` anywhere in the text, all with the wildcards of a shell. What is suppressed is not listed
-and only counted.
+names, ``message`` and ``title`` anywhere in the text, all with the wildcards of a shell. What is suppressed is not
+listed and only counted.
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ def read(path: Path) -> tuple[KnownIssue, ...]:
             f"the known issues in {path} cannot be read: {os.strerror(error.errno or 0)}", "name another file"
         ) from error
     if len(data) > _LARGEST:
-        raise UsageError(f"{path} is larger than {_LARGEST >> 20} MiB, which no list of known issues is", "name another")
+        raise UsageError(
+            f"{path} is larger than {_LARGEST >> 20} MiB, which no list of known issues is", "name another"
+        )
     try:
         return msgspec.toml.decode(data, type=_File).known
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
 """The upstream projects as data: which template they have, what it asks for, and which findings are theirs.
 
-A project is ``projects/<key>.toml`` with ``templates/<template>.md.j2``, in which a block stands for each field that the
-project's own template has (in its ``.github/ISSUE_TEMPLATE``, looked up in November 2026).
+A project is ``projects/<key>.toml`` with ``templates/<template>.md.j2``, in which a block stands for each field that
+the project's own template has (in its ``.github/ISSUE_TEMPLATE``, looked up in November 2026).
 """
 
 from __future__ import annotations

@@ -105,7 +105,21 @@ def test_findings_go_to_whose_they_are() -> None:
     def of(component: str, detail: str = "", converter: str = "tf2onnx", blamed: str = "") -> str | None:
         signature = Signature(Stage.CONVERT, component, Kind.EXCEPTION, detail)
         found = Finding(
-            "abc", "c", 0, 0, signature, Symptom.CRASH, "torch", converter, {}, (), "", {}, FindingState.VERIFIED, 0.0, ""
+            "abc",
+            "c",
+            0,
+            0,
+            signature,
+            Symptom.CRASH,
+            "torch",
+            converter,
+            {},
+            (),
+            "",
+            {},
+            FindingState.VERIFIED,
+            0.0,
+            "",
         )
         project = project_of(found, blamed)
         return project.repository if project else None

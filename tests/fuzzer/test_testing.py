@@ -27,7 +27,9 @@ RELU = unary("torch", "relu", "float32", 2)
 def planted_pytest(test: str, directory: Path, *, planted: bool = True) -> subprocess.CompletedProcess[str]:
     """pytest over a file with that content, in a process and a directory of its own."""
     (directory / "test_example.py").write_text(test)
-    path = os.pathsep.join([*([str(TESTS / "planted")] if planted else []), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(
+        [*([str(TESTS / "planted")] if planted else []), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    )
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py"],
         cwd=directory,
