@@ -35,8 +35,8 @@ _EMPTY = re.compile(r"\n{3,}")
 
 class Draft(msgspec.Struct, frozen=True):
     """An issue that nobody has filed. ``fields`` are pairs of a label and its text. ``left_out`` are the labels of
-    those that the link has no room for. ``labels`` are those to ask for beside the template's own. ``notes`` are for the
-    person, and no part of the issue."""
+    those that the link has no room for. ``labels`` are those to ask for beside the template's own. ``notes`` are for
+    the person, and no part of the issue."""
 
     project: Project
     title: str
