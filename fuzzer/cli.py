@@ -17,6 +17,7 @@ from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
 from fuzzer import cli_report as report_commands
+from fuzzer import cli_taxonomy as taxonomy_commands
 from fuzzer.errors import UsageError
 
 #: Exit statuses.
@@ -298,6 +299,22 @@ def report(
 ) -> None:
     """Write a page of the findings: pictures, evidence, scripts, drafts. One file, without network."""
     report_commands.report(corpus, database, of, output, known, convert=convert, collect=collect)
+
+
+@app.command()
+def taxonomy(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Count each finding, whatever its state, and not each verified defect once.")
+    ] = False,
+    kind: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text, markdown or json.")] = "text",
+    campaign: Annotated[str, typer.Option(help="Only this campaign.")] = "",
+    converter: Annotated[str, typer.Option(help="Only findings of this converter's routes.")] = "",
+    corpus: Corpus = _CORPUS,
+    database: Database = "",
+    debug: Debug = False,
+) -> None:
+    """Count stages, symptoms and causes of what was found, beside those of 200 past failures, and print the funnel."""
+    taxonomy_commands.taxonomy(corpus, database, campaign, converter, kind, everything)
 
 
 @app.command()

@@ -54,13 +54,6 @@ class Refusal:
         return normalise(found.expand(self.what)) if self.scrub else found.expand(self.what)
 
 
-#: A line in which a subject says so in words of its own, for subjects that have no better way to say it.
-IN_WORDS = (
-    Refusal(r"(?:^|\n)([^\n]*\b(?:not|n't) (?:\w+ )*(?:supported?|implemented)\b[^\n]*)", r"\1", scrub=True),
-    Refusal(r"(?:^|\n)([^\n]*\b(?:[Uu]nsupported|unimplemented)\b[^\n]*)", r"\1", scrub=True),
-)
-
-
 def refused(error: BaseException, refusals: Sequence[Refusal]) -> str | None:
     """What a subject says it does not support, looking through the causes from the innermost out; None for a bug."""
     for link in reversed(causes(error)):
@@ -133,7 +126,7 @@ def describe_exception(subject: Converter | Runtime, error: BaseException) -> tu
         text += f": {message}"
     if own:
         text += f" @ {own[-1]}"
-    stage = _conversion_stage(subject.stages, way) if isinstance(subject, Converter) else _run_stage(subject, error)
+    stage = conversion_stage(subject.stages, way) if isinstance(subject, Converter) else _run_stage(subject, error)
     return stage, text
 
 
@@ -156,7 +149,9 @@ def _belongs(module: str, packages: set[str]) -> bool:
     return module.partition(".")[0] in packages
 
 
-def _conversion_stage(stages: Mapping[str, Stage], way: Sequence[Frame]) -> Stage:
+def conversion_stage(stages: Mapping[str, Stage], way: Sequence[Frame]) -> Stage:
+    """The stage of a converter that functions on a way from the outside in stand for
+    (:attr:`fuzzer.converters.base.Converter.stages`); UNKNOWN when none of them is the converter's."""
     for frame in way:
         if (stage := stages.get(f"{frame.module}:{frame.function}")) is not None:
             return stage
@@ -191,6 +186,12 @@ _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     (re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "), ""),
     (re.compile(r"^Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: "), r"\1: "),
     (re.compile(r"\s*\[Caused by the value '.*", re.DOTALL), ""),
+    # OpenVINO tells of every place on the way, the cause last; of an import, of every node that failed.
+    (re.compile(r"^.*Failed operations detailed log:\n-- ", re.DOTALL), ""),
+    (re.compile(r"^(?:While validating (?:ONNX )?node '[^\n]*?': )?Exception from [^\n]*:\d+:\n", re.MULTILINE), ""),
+    (re.compile(r"\bWhile validating (?:ONNX )?node '[^\n]*?':\s+"), ""),
+    (re.compile(r"\bFrontEnd API failed with \w+:\n"), ""),
+    (re.compile(r"(\bCheck '[^\n]*') failed at [^\n]*?([\w.]+):\d+:\n"), r"\1 at \2: "),
     (_COLOUR, ""),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "0x#"),
     (re.compile(r"(?:[A-Za-z]:)?(?:/[\w.+@~-]+){2,}/([\w.+@-]+)"), r"\1"),

@@ -48,6 +48,7 @@ from oracles.outcome import Kind, Observation, Symptom, Verdict, symptom_of
 
 __all__ = [
     "CONVERSIONS",
+    "BadPerformance",
     "ConversionDefect",
     "ConverterCrash",
     "ConverterHang",
@@ -93,6 +94,10 @@ class InvalidModel(ConversionDefect):
     """The converter reports success, and a validator refuses its model."""
 
 
+class BadPerformance(ConversionDefect):
+    """The model gives what it should, and is far larger or slower than it need be."""
+
+
 class ConverterNoise(ConversionDefect):
     """The converter or a runtime prints to standard output."""
 
@@ -102,6 +107,7 @@ _CLASSES: Mapping[Symptom, type[ConversionDefect]] = {
     Symptom.HANG: ConverterHang,
     Symptom.INVALID_MODEL: InvalidModel,
     Symptom.NOISE: ConverterNoise,
+    Symptom.BAD_PERFORMANCE: BadPerformance,
 }
 #: Settings for tests that convert: no deadline, no complaints that it takes long, no shrinking by Hypothesis.
 CONVERSIONS = hypothesis.settings(
@@ -117,7 +123,7 @@ CONVERSIONS = hypothesis.settings(
 #: What minimizing one failure may take, in seconds and in conversions.
 _BUDGET = Budget(60, 80)
 #: The order in which symptoms are reported when a case shows several.
-_ORDER = (Symptom.WRONG_MODEL, Symptom.CRASH, Symptom.HANG, Symptom.INVALID_MODEL, Symptom.NOISE)
+_ORDER = (Symptom.WRONG_MODEL, Symptom.CRASH, Symptom.HANG, Symptom.INVALID_MODEL, Symptom.BAD_PERFORMANCE, Symptom.NOISE)
 _WORKERS: dict[tuple[str, float, int], Worker] = {}
 #: Failures that were minimized, by what was asked: Hypothesis runs an example that fails more than once.
 _MINIMIZED: dict[str, tuple[Case, Observation]] = {}

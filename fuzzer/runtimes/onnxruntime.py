@@ -29,6 +29,16 @@ _NOT_OFFERED = re.compile(
 )
 
 
+#: What a provider is given to compute in the precision that the model says: each of these would, or might, compute
+#: float32 in less by itself.
+PRECISE: Mapping[str, Mapping[str, str]] = {
+    "CUDAExecutionProvider": {"use_tf32": "0"},
+    "CoreMLExecutionProvider": {"ModelFormat": "MLProgram", "MLComputeUnits": "CPUOnly"},
+    "OpenVINOExecutionProvider": {"device_type": "CPU", "precision": "FP32"},
+    "TensorrtExecutionProvider": {"trt_fp16_enable": "0", "trt_int8_enable": "0"},
+}
+
+
 @functools.cache
 def _accelerated() -> tuple[str, ...]:
     """Execution providers of this machine besides the CPU's. Azure's sends models to a service, and is left out."""
@@ -36,8 +46,21 @@ def _accelerated() -> tuple[str, ...]:
         import onnxruntime
     except ImportError:
         return ()
+    return accelerated(onnxruntime.get_available_providers())
+
+
+def accelerated(present: Sequence[str]) -> tuple[str, ...]:
+    """Those of the providers that are worth a variant of their own."""
     ours = ("CPUExecutionProvider", "AzureExecutionProvider")
-    return tuple(name for name in onnxruntime.get_available_providers() if name not in ours)
+    return tuple(name for name in present if name not in ours)
+
+
+def provider_variants(providers: Sequence[str]) -> dict[str, Settings]:
+    """A variant for each provider (``cuda``), with everything optimized."""
+    return {
+        name.removesuffix("ExecutionProvider").lower(): {"optimization": "enable_all", "provider": name}
+        for name in providers
+    }
 
 
 class OnnxRuntime(Runtime):
@@ -59,10 +82,7 @@ class OnnxRuntime(Runtime):
         "extended": {"optimization": "enable_extended"},
         "layout": {"optimization": "enable_layout"},
         "threads": {"optimization": "enable_all", "threads": 2},
-        **{
-            name.removesuffix("ExecutionProvider").lower(): {"optimization": "enable_all", "provider": name}
-            for name in _accelerated()
-        },
+        **provider_variants(_accelerated()),
     }
     occasional = ("basic", "extended", "layout", "threads")
 
@@ -74,6 +94,8 @@ class OnnxRuntime(Runtime):
     def load(self, artifact: Artifact, settings: Settings) -> Any:
         try:
             return _session(artifact, settings)
+        except Unsupported:
+            raise
         except Exception as error:
             what = _refused(error, artifact.data)
             if what is None or (settings.get("optimization") != "disable_all" and _loads(artifact, settings)):
@@ -109,15 +131,17 @@ class OnnxRuntime(Runtime):
 
     def load_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         level = str(settings.get("optimization", "enable_all")).upper()
-        provider = str(settings.get("provider", "CPUExecutionProvider"))
+        provider = _provider(settings)
         lines = [] if level == "ENABLE_ALL" else [_LEVEL.replace("LEVEL", level)]
         if int(settings.get("threads", 1)) > 1:
             lines.append(f"options.intra_op_num_threads = {settings['threads']}\n")
         options = ["options = onnxruntime.SessionOptions()\n", *lines] if lines else []
-        session = _SESSION.replace("PROVIDER", provider).replace(
+        name = settings.get("provider", "CPUExecutionProvider")
+        started = "" if name == "CPUExecutionProvider" else f"assert {name!r} in session.get_providers()\n"
+        session = _SESSION.replace("PROVIDER", repr(provider)).replace(
             "artifact,", "artifact, options," if lines else "artifact,"
         )
-        return "import onnxruntime\n\n" + "".join(options) + session
+        return "import onnxruntime\n\n" + "".join(options) + session + started
 
 
 def _session(artifact: Artifact, settings: Settings) -> Any:
@@ -129,9 +153,19 @@ def _session(artifact: Artifact, settings: Settings) -> Any:
     options.intra_op_num_threads = int(settings.get("threads", 1))
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    providers = [str(settings.get("provider", "CPUExecutionProvider"))]
     with artifact.in_directory() if artifact.files else nullcontext(artifact.data) as file:
-        return onnxruntime.InferenceSession(file, options, providers=providers)
+        session = onnxruntime.InferenceSession(file, options, providers=[_provider(settings)])
+    name = str(settings.get("provider", "CPUExecutionProvider"))
+    if name not in session.get_providers():
+        # One that does not start is passed over with a warning, and the CPU's takes its place.
+        raise Unsupported(f"{name}, which does not start here")
+    return session
+
+
+def _provider(settings: Settings) -> str | tuple[str, dict[str, str]]:
+    """The execution provider as a session is told of it."""
+    name = str(settings.get("provider", "CPUExecutionProvider"))
+    return (name, dict(PRECISE[name])) if name in PRECISE else name
 
 
 def _loads(artifact: Artifact, settings: Settings) -> bool:
@@ -172,7 +206,7 @@ def _from_pairs(array: Array) -> Array:
 
 
 _LEVEL = "options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_LEVEL\n"
-_SESSION = "session = onnxruntime.InferenceSession(artifact, providers=['PROVIDER'])\n"
+_SESSION = "session = onnxruntime.InferenceSession(artifact, providers=[PROVIDER])\n"
 _PLAIN = """\
 named = {value.name: feeds[int(value.name.removeprefix('input_'))] for value in session.get_inputs()}
 actual = session.run(None, named)

@@ -14,7 +14,7 @@ from fuzzer.upstream.known_issues import KnownIssues
 from fuzzer.upstream.severity import severity
 from generators.graph import Case, all_nodes
 from generators.serial import loads
-from oracles.outcome import MISMATCH, Kind, Stage, Symptom
+from oracles.outcome import MISMATCH, PERFORMANCE, Kind, Stage, Symptom
 from oracles.tolerances import COMPONENT, ROUNDED, TOLERANCES
 
 #: What frameworks are called in a sentence.
@@ -168,6 +168,8 @@ def _sides(finding: Finding) -> tuple[str, str]:
         Stage.INFERENCE: "the model runs",
         Stage.VALIDATE: "a valid model",
     }.get(finding.signature.stage, "the model is converted, or refused as something that is not supported")
+    if finding.signature.kind in PERFORMANCE:
+        expected = "a model of about the cost of what it computes"
     if finding.symptom is Symptom.NOISE:
         expected = "nothing on standard output"
     return expected, text[:300] + ("…" if len(text) > 300 else "")
@@ -188,6 +190,9 @@ def _summary(finding: Finding) -> str:
         if finding.signature.component == finding.converter:
             return f"A model converted with {component} gives {what} {source}. Nothing warns of it."
         return f"A model run with {component} gives {what} {source}. Nothing warns of it."
+    if kind in PERFORMANCE:
+        price = "runs far slower" if kind is Kind.SLOW else "is far larger"
+        return f"A model made with {_made_with(finding)} gives what it should, and {price} than it need be."
     stages = {
         Stage.RUNTIME_LOAD: f"{component} fails to load a model made with {_made_with(finding)}",
         Stage.INFERENCE: f"{component} loads a model and fails to run it",
@@ -224,6 +229,8 @@ def _reasons(finding: Finding, case: Case | None) -> list[str]:
     framework = FRAMEWORKS.get(finding.frontend, finding.frontend)
     numbers = finding.numbers
     found: list[str] = []
+    if finding.signature.kind in PERFORMANCE:
+        return ["The script measures it, beside the same model without what makes the difference."]
     if finding.signature.kind not in MISMATCH:
         if finding.signature.stage is Stage.VALIDATE:
             return ["The conversion ends without an error; the validator of the format refuses what it wrote."]

@@ -10,7 +10,7 @@ that everybody uses, on values that everybody has. The levels are asked in this 
 * MEDIUM: what says that something is wrong while a model is made ready (an exception, an invalid model, a hang); wrong
   results or the end of the process with special values only (NaN, infinities, extremes of integers), which are rarely
   what a user meets first.
-* LOW: an exception or an invalid model that needs special values, or noise on standard output.
+* LOW: an exception or an invalid model that needs special values, noise on standard output, or bad performance.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ def severity(finding: Finding, case: Case | None) -> Judged:
     """The severity of a finding; ``case`` is its minimized case, without which its operators count as uncommon."""
     special = bool(finding.needs_special)
     ordinary = "with special values only" if special else "on ordinary values"
+    if finding.symptom is Symptom.BAD_PERFORMANCE:
+        return Judged(Severity.LOW, "right results at too high a price")
     if finding.symptom is Symptom.NOISE:
         return Judged(Severity.LOW, "noise on standard output")
     if finding.symptom is Symptom.WRONG_MODEL:
