@@ -230,7 +230,9 @@ def _reasons(finding: Finding, case: Case | None) -> list[str]:
     numbers = finding.numbers
     found: list[str] = []
     if finding.signature.kind in PERFORMANCE:
-        return ["The script measures it, beside the same model without what makes the difference."]
+        if finding.signature.kind is Kind.SLOW:
+            return ["Measured in turns with eager mode and other variants of the same runtime: its best of several runs."]
+        return ["In what the model may take, every constant and every value of the graph counts in full."]
     if finding.signature.kind not in MISMATCH:
         if finding.signature.stage is Stage.VALIDATE:
             return ["The conversion ends without an error; the validator of the format refuses what it wrote."]
