@@ -123,7 +123,14 @@ CONVERSIONS = hypothesis.settings(
 #: What minimizing one failure may take, in seconds and in conversions.
 _BUDGET = Budget(60, 80)
 #: The order in which symptoms are reported when a case shows several.
-_ORDER = (Symptom.WRONG_MODEL, Symptom.CRASH, Symptom.HANG, Symptom.INVALID_MODEL, Symptom.BAD_PERFORMANCE, Symptom.NOISE)
+_ORDER = (
+    Symptom.WRONG_MODEL,
+    Symptom.CRASH,
+    Symptom.HANG,
+    Symptom.INVALID_MODEL,
+    Symptom.BAD_PERFORMANCE,
+    Symptom.NOISE,
+)
 _WORKERS: dict[tuple[str, float, int], Worker] = {}
 #: Failures that were minimized, by what was asked: Hypothesis runs an example that fails more than once.
 _MINIMIZED: dict[str, tuple[Case, Observation]] = {}

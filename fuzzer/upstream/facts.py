@@ -231,7 +231,9 @@ def _reasons(finding: Finding, case: Case | None) -> list[str]:
     found: list[str] = []
     if finding.signature.kind in PERFORMANCE:
         if finding.signature.kind is Kind.SLOW:
-            return ["Measured in turns with eager mode and other variants of the same runtime: its best of several runs."]
+            return [
+                "Measured in turns with eager mode and other variants of the same runtime: its best of several runs."
+            ]
         return ["In what the model may take, every constant and every value of the graph counts in full."]
     if finding.signature.kind not in MISMATCH:
         if finding.signature.stage is Stage.VALIDATE:
