@@ -86,6 +86,16 @@ class LiteRT(Runtime):
     }
     occasional = ("xnnpack-threads", "builtin-threads")
     unhurried = ("reference",)
+    parts: ClassVar[Mapping[frozenset[str], str]] = {
+        frozenset({"xnnpack", "xnnpack-threads"}): "XNNPACK",
+        frozenset({"builtin", "builtin-threads"}): "optimized kernels",
+        # What the delegate does not take is left to the optimized kernels.
+        frozenset({"xnnpack", "xnnpack-threads", "builtin", "builtin-threads"}): "optimized kernels",
+        frozenset({"reference"}): "reference kernels",
+        frozenset({"xnnpack-threads"}): "XNNPACK, threads",
+        frozenset({"builtin-threads"}): "optimized kernels, threads",
+        frozenset({"xnnpack-threads", "builtin-threads"}): "threads",
+    }
 
     def warm_up(self) -> None:
         import ai_edge_litert.interpreter  # noqa: F401

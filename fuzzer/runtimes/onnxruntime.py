@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import logging
+import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -26,6 +30,37 @@ _NOT_OFFERED = re.compile(
     r"\bnot (?:yet |currently )?(?:implemented|(?:registered or )?supported)\b|\bunsupported\b|\bNOT_IMPLEMENTED\b"
     r"|\bdoes not support \w+ yet\b",
     re.IGNORECASE,
+)
+
+_LOG = logging.getLogger(__name__)
+#: What it logs of every optimizer that it applies, and the names of those that apply rules.
+_CHANGED = re.compile(r"GraphTransformer (\w+) modified: 1\b")
+_RULE_BASED = "_RuleBasedTransformer"
+#: The rules of the levels 1 and 2 (onnxruntime/core/optimizer/graph_transformer_utils.cc, GenerateRewriteRules), by the
+#: names that they give themselves, as of onnxruntime 1.23. Those that a version lacks are ignored by it.
+_RULES = (
+    "EliminateIdentity",
+    "EliminateSlice",
+    "UnsqueezeElimination",
+    "EliminateDropout",
+    "ExpandElimination",
+    "CastElimination",
+    "PreShapeNodeElimination",
+    "NoopElimination",
+    "DivMulFusion",
+    "FuseReluClip",
+    "GemmSumFusion",
+    "GemmTransposeFusion",
+    "NotWhereFusion",
+    "ConvAddFusion",
+    "ConvMulFusion",
+    "ConvBNFusion",
+    "Pad_Fusion",
+    "MatMul_BatchNormalization_Fusion",
+    "LabelEncoderFusion",
+    "CastChainElimination",
+    "ClipQuantRewrite",
+    "ReluQuantRewrite",
 )
 
 
@@ -85,6 +120,16 @@ class OnnxRuntime(Runtime):
         **provider_variants(_accelerated()),
     }
     occasional = ("basic", "extended", "layout", "threads")
+    parts: ClassVar[Mapping[frozenset[str], str]] = {
+        # Each level includes those before it.
+        frozenset({"basic", "extended", "layout", "optimized", "threads"}): "basic optimizations",
+        frozenset({"extended", "layout", "optimized", "threads"}): "extended optimizations",
+        frozenset({"layout", "optimized", "threads"}): "layout optimizations",
+        frozenset({"optimized", "threads"}): "optimizations",
+        frozenset({"threads"}): "threads",
+        frozenset({"unoptimized"}): "kernels that optimizations replace",
+        frozenset({"unoptimized", "basic", "extended", "layout", "optimized", "threads"}): "kernels",
+    }
 
     def warm_up(self) -> None:
         import onnxruntime
@@ -125,6 +170,13 @@ class OnnxRuntime(Runtime):
             outputs[index] = _from_pairs(outputs[index])
         return outputs
 
+    def optimizers(self, artifact: Artifact, settings: Settings) -> tuple[str, ...]:
+        log = _logged(lambda: _session(artifact, {**settings, "severity": 1}))
+        changing = dict.fromkeys(_CHANGED.findall(log))
+        names = [name for name in changing if not name.endswith(_RULE_BASED)]
+        # Of the rules that are applied together the log does not tell which one was.
+        return (*(_RULES if len(names) < len(changing) else ()), *names)
+
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
         return self.load_script(settings) + (_AWKWARD if awkward else _PLAIN)
@@ -152,9 +204,15 @@ def _session(artifact: Artifact, settings: Settings) -> Any:
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{level}")
     options.intra_op_num_threads = int(settings.get("threads", 1))
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4
+    options.log_severity_level = int(settings.get("severity", 4))
+    disabled = str(settings.get("disabled", ""))
     with artifact.in_directory() if artifact.files else nullcontext(artifact.data) as file:
-        session = onnxruntime.InferenceSession(file, options, providers=[_provider(settings)])
+        session = onnxruntime.InferenceSession(
+            file,
+            options,
+            providers=[_provider(settings)],
+            disabled_optimizers=disabled.split(",") if disabled else None,
+        )
     name = str(settings.get("provider", "CPUExecutionProvider"))
     if name not in session.get_providers():
         # One that does not start is passed over with a warning, and the CPU's takes its place.
@@ -166,6 +224,24 @@ def _provider(settings: Settings) -> str | tuple[str, dict[str, str]]:
     """The execution provider as a session is told of it."""
     name = str(settings.get("provider", "CPUExecutionProvider"))
     return (name, dict(PRECISE[name])) if name in PRECISE else name
+
+
+def _logged(action: Callable[[], Any]) -> str:
+    """What the action writes to the process's standard error, up to its end or to what it raises: a session that is
+    refused once it has been optimized has logged how."""
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  (which failure that is, is asked of load)
+            _LOG.info("%s", error)
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        file.seek(0)
+        return file.read().decode(errors="replace")
 
 
 def _loads(artifact: Artifact, settings: Settings) -> bool:

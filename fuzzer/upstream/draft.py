@@ -59,7 +59,7 @@ class Draft(msgspec.Struct, frozen=True):
 
 def choose(finding: Finding) -> Project:
     """The project that a finding is for. UsageError when no template is."""
-    blame = getattr(finding, "blame", None)  # experiments may not have been made
+    blame = finding.blame
     project = project_of(finding, blame.component if blame else "")
     if project is None:
         raise UsageError(f"no template is for findings of {finding.signature.component}", "choose a project with --to")

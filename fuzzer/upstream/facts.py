@@ -105,7 +105,7 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
     issued = store.batch(finding.campaign, finding.batch).issued
     judged = severity(finding, case)
     expected, actual = _sides(finding)
-    blame = getattr(finding, "blame", None)  # experiments may not have been made
+    blame = finding.blame
     return Facts(
         id=finding.id,
         title=finding.title or " ".join(finding.message.split())[:160],
