@@ -15,6 +15,7 @@ from corpus.store import Store
 from fuzzer.blaming import Blamer
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
+from fuzzer.dossier import compile_dossier
 from fuzzer.formats import Setting, Settings
 from fuzzer.planning import default_settings, subject_of
 from fuzzer.runtimes.base import Runtime, runtimes
@@ -73,7 +74,11 @@ class Handler:
         subject = narrow(subject_of(batch.issued), finding)
         tester = RemoteTester(worker, subject, converters()[subject.converter])
         handled = self._handle(finding, subject, tester, worker, say)
-        return self._blame(replace(handled, parts=tester.parts), worker, say)
+        handled = self._blame(replace(handled, parts=tester.parts), worker, say)
+        if handled.finding.state is FindingState.VERIFIED:
+            say(f"drafting {finding.id}")
+            compile_dossier(self._store, handled.finding, worker)
+        return handled
 
     def _blame(self, handled: Handled, worker: Worker, say: Callable[[str], None]) -> Handled:
         """A verified finding with who is to blame for it, unless the campaign ends first: experiments that are cut

@@ -259,6 +259,11 @@ class Case:
     profiles: Mapping[str, str] = field(default_factory=dict)
     further: tuple[Mapping[str, Array], ...] = ()
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What Hypothesis (and IPython) show of an example: not its arrays, which fill pages."""
+        kinds = ", ".join(f"{value.name}: {value.type}" for value in self.graph.inputs)
+        printer.text(f"<case of {self.graph.frontend}: {' → '.join(self.graph.operators())} ({kinds})>")
+
 
 def all_nodes(graph: Graph) -> Iterator[Node]:
     """The nodes of the graph in order, those of bodies after their node."""
