@@ -14,6 +14,7 @@ from onnx import TensorProto
 from fuzzer.formats import Artifact, Extents, Format, InvalidModel
 from fuzzer.onnx_rules import worded_rules
 from generators.graph import DTYPES, Graph, GraphError, TensorType, dtype_name
+from generators.grouping import in_order
 from generators.sizes import is_dynamic
 
 #: The element type that holds one part of a complex number.
@@ -85,9 +86,10 @@ def positional_artifact(model: onnx.ModelProto, graph: Graph, *, files: Mapping[
     """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them."""
     found: list[str | None] = [*_required(model)]
     count = len(graph.inputs)
-    return _artifact(
-        model, graph, (found + [None] * count)[:count], [value.name for value in model.graph.output], files
-    )
+    # It keeps the order in which the arguments hold them.
+    held = dict(zip(in_order(graph, range(count)), (found + [None] * count)[:count], strict=True))
+    outputs = [value.name for value in model.graph.output]
+    return _artifact(model, graph, [held[index] for index in range(count)], outputs, files)
 
 
 def named_artifact(

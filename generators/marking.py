@@ -138,7 +138,7 @@ class Marker:
             if feed is None:
                 return None
             feeds[value.name] = feed
-            inputs.append(Input(value.name, type_of(feed), value.layout))
+            inputs.append(replace(value, type=type_of(feed), dynamic=()))
         graph = replace(case.graph, inputs=tuple(inputs))
         try:
             found = self._run(graph, feeds, values)

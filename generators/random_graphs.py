@@ -17,6 +17,7 @@ from generators.control.bodies import Bodies
 from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, references, type_of
+from generators.grouping import GROUPINGS, grouped
 from generators.handles import Condition, Elements, Unconnected
 from generators.marking import Marker
 from generators.motifs import grow_motif
@@ -409,6 +410,8 @@ class Growth:
         if kind := unusual(self.choices, len(self.nodes), self.frontend.name):
             if kind == "unused input":
                 self._unused_input()
+            if kind in GROUPINGS and self.inputs:
+                self.inputs = grouped(self.choices, self.inputs, kind)
             names = [constant.name for constant in self.constants]
             outputs = arranged(self.choices, kind, outputs, self.inputs, names)
         graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))
