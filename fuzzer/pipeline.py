@@ -115,6 +115,7 @@ class Pipeline:
                 announce=self._note,
                 # A graph of one node is there to tell of its operator alone.
                 dynamic=SHARE if self.marks and task.nodes > 1 else 0.0,
+                wanted=task.wanted,
             )
         self.spent.dropped.update(grown.dropped)
         self._motifs[number] = grown.motifs
