@@ -25,14 +25,14 @@ def counted(wanted: tuple[tuple[str, str, str], ...], graphs: int = 150) -> Coun
 
 
 def test_what_is_wanted_comes_up() -> None:
-    wanted = (("ties", "int16", "elementwise"), ("tiny", "float64", "elementwise"), ("mask one", "", "selection"))
+    wanted = (("ties", "int16", "elementwise"), ("tiny", "float64", "elementwise"), ("indices ends", "", "indexing"))
     before, after = counted(()), counted(wanted)
 
     def of(counts: Counter[tuple[str, str, str]], profile: str, dtype: str, family: str) -> int:
         return sum(n for (p, d, f), n in counts.items() if (p, f) == (profile, family) and dtype in ("", d))
 
     for cell in wanted:
-        assert of(after, *cell) > 3 * of(before, *cell) + 2
+        assert of(after, *cell) > 1.5 * of(before, *cell) + 2
     # Others go on as before, within what is to be expected of a few hundred operands.
     assert of(after, "typical", "float32", "elementwise") > of(before, "typical", "float32", "elementwise") / 3
 
