@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from fuzzer.cli_profiles import at_zero, by_frontend, profile_table
 from fuzzer.cli_text import clean
 from fuzzer.converters.base import Converter, converters
 from fuzzer.coverage import setting_text
+from fuzzer.profile_cells import reason
 from fuzzer.runtimes.base import runtimes
 from generators.motifs import CUT, KINDS, names
 from generators.structures import NAMES
@@ -132,6 +134,8 @@ def _profiles(frontend: str, counts: Sequence[ProfileCount]) -> Iterator[Rendera
     yield profile_table(frontend, counts)
     if missing := at_zero(counts):
         yield Text(f"{clean(frontend)}: {len(missing):,} profiles × dtypes × families at zero (operands of others):")
+        for why, number in Counter(reason(count) for *_, count in missing).most_common():
+            yield Padding(Text(f"{number:,} {why}"), (0, 0, 0, 2), expand=False)
         yield _names([f"{' × '.join(filter(None, cell))} ({count:,})" for *cell, count in missing])
         yield Text()
 

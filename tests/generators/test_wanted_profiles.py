@@ -57,3 +57,20 @@ def test_a_batch_asks_for_what_was_never_drawn() -> None:
     some = learnt.unmet(SeededChoices(1), 5)
     assert len(some) == 5
     assert set(some) < set(everything)
+
+
+def test_what_cannot_be_is_not_asked_for() -> None:
+    counts = {
+        ("indices any", "int64", "loss"): 100,
+        ("mask any", "bool", "attention"): 50,
+        ("typical", "int8", "loss"): 9,
+    }
+    missing = {row[:3] for row in never_from(counts)}
+    assert ("indices ends", "", "loss") in missing
+    assert ("mask one", "", "attention") in missing
+    assert not missing & {
+        ("indices negative", "", "loss"),
+        ("mask none", "", "attention"),
+        ("mask rows", "", "attention"),
+    }
+    assert ("fractions", "int8", "loss") not in missing
