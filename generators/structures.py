@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from generators.choices import Choices
+from generators.feeding import STRUCTURES as FED
 from generators.graph import Case, Graph, Input, captured
 from generators.grouping import GROUPINGS, structures
 from generators.sizes import extents_at
@@ -68,6 +69,7 @@ NAMES = (
     "dynamic dimensions of several symbols",
     *SIZES,
     "size not promised",
+    *FED,
 )
 
 
