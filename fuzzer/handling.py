@@ -17,12 +17,14 @@ from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
 from fuzzer.dossier import compile_dossier
 from fuzzer.formats import Setting, Settings
+from fuzzer.grouped_scripts import grouped_script
 from fuzzer.planning import default_settings, subject_of
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.supervisor import Worker
 from fuzzer.survival import RemoteTester
 from fuzzer.tasks import RenderResult, RenderTask, Subject
 from generators.graph import Case
+from generators.grouping import is_grouped
 from generators.serial import dumps, loads
 from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
@@ -253,6 +255,8 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     dynamic, kind = is_dynamic(case.graph), seen.signature.kind
     convert_script = (converter.dynamic_script if dynamic else converter.script)(subject.settings)
     run = "" if runtime is None else (runtime.dynamic_script if dynamic else runtime.script)(settings, dtypes)
+    if is_grouped(case.graph):
+        convert_script, run = (grouped_script(script, case.graph) for script in (convert_script, run))
     if runtime and converter.quantizes(subject.settings):
         # Models with dynamic dimensions are not quantized.
         run = runtime.script(settings, dtypes, quantized=True)

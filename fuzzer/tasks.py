@@ -44,6 +44,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     operators: tuple[str, ...] = ()
     pack: int = 0
     harvest: str = ""
+    wanted: tuple[tuple[str, str, str], ...] = ()
     fed: float = SHARE
 
 
