@@ -1,7 +1,7 @@
 """Real architectures with a fault in their conversion: what minimization reduces them to, in what time and memory.
 
-Usage: ``python -m benchmarks.models [NAME …]`` (``resnet50 mobilenet_v2 bert inception_v3``). Needs transformers. Each
-architecture is imported as ``convfuzz minimize`` does, converted by a real converter with a fault
+Usage: ``python -m benchmarks.models [NAME …]``, names of architectures (``resnet50 mobilenet_v2 bert inception_v3``) or of
+faults. Needs transformers. Each architecture is imported as ``convfuzz minimize`` does, converted by a real converter with a fault
 (``benchmarks/faulty``), and minimized. Memory is the most that this process, the worker and the importer hold together.
 """
 
@@ -116,7 +116,7 @@ def main(names: list[str]) -> None:
     cases: dict[str, Case] = {}
     with TemporaryDirectory(prefix="convfuzz-") as directory:
         for name, converter, fault in FAULTS:
-            if names and name not in names:
+            if names and not {name, fault} & set(names):
                 continue
             if name not in cases:
                 cases = {name: imported(name, Path(directory))}
