@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from corpus import coverage, findings
+from corpus import coverage, findings, versions
 from corpus.database import Database, open_database, sqlite_url
 from corpus.directory import claim_directory, probe
 from corpus.errors import CorpusError, from_os_error
@@ -46,6 +46,7 @@ from corpus.records import (
     UnsupportedCount,
 )
 from corpus.tables import BatchRow, CampaignRow, OutcomeRow, QuarantineRow, UnsupportedRow
+from corpus.versions import VersionResult
 
 _DATABASE = "corpus.sqlite"
 
@@ -372,6 +373,16 @@ class Store:
         except OSError as error:
             raise from_os_error(error, str(path)) from error
         return path
+
+    def record_version(self, finding: str, result: VersionResult) -> None:
+        """Record what the reproducer of a finding does with a version of a package, in place of an earlier result."""
+        with self._database.write() as session:
+            versions.record(session, finding, result)
+
+    def versions(self, finding: str) -> list[VersionResult]:
+        """What is known of a finding's reproducer and versions of packages, by package, the oldest version first."""
+        with self._database.read() as session:
+            return versions.results(session, finding)
 
     # -- quarantine and summary --------------------------------------------------------------------------------
 
