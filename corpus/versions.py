@@ -25,6 +25,10 @@ class Showing(StrEnum):
     NOT_INSTALLED = "does not install"
 
 
+#: What says something about the defect.
+TELLING = (Showing.SHOWS, Showing.ABSENT)
+
+
 class VersionResult(msgspec.Struct, frozen=True):
     """What a reproducer did with a version of a package, and why in words. ``others`` are the packages that had to have
     another version for it than they have here; ``seen`` seconds since the epoch."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from corpus.versions import Showing
+from corpus.versions import TELLING, Showing
 
 #: Whether a version shows the defect, or why that cannot be said.
 Ask = Callable[[str], Showing]
-_TELLING = (Showing.SHOWS, Showing.ABSENT)
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def halve(versions: Sequence[str], ask: Ask) -> Change | None:
     """
     low, high = 0, len(versions) - 1
     first, last = ask(versions[low]), ask(versions[high])
-    if first is last or not {first, last} <= set(_TELLING):
+    if first is last or not {first, last} <= set(TELLING):
         return None
     while high - low > 1:
         for place in _from_the_middle(low, high):
@@ -75,7 +74,7 @@ def _came(versions: Sequence[str], place: int, ask: Ask) -> Change | None:
         candidate = (wall + shown) // 2 if wall >= 0 else max(0, place - distance)
         distance *= 2
         answer = ask(versions[candidate])
-        if answer not in _TELLING and candidate - 1 > wall:
+        if answer not in TELLING and candidate - 1 > wall:
             # A single release may be broken, and the ones before it work.
             candidate -= 1
             answer = ask(versions[candidate])

@@ -15,7 +15,7 @@ import typer
 from fuzzer import cli_commands as commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
-from fuzzer import cli_merge, cli_toolchain
+from fuzzer import cli_merge, cli_rerun, cli_toolchain
 from fuzzer.cli_options import (
     DEFAULT_CORPUS,
     FOUND,
@@ -257,6 +257,7 @@ def operators(
 
 cli_toolchain.register(app)
 cli_merge.register(app)
+cli_rerun.register(app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -49,13 +49,19 @@ def add(
     python: Annotated[
         str, typer.Option(metavar="PATH", help="The interpreter of an isolated one. Default: this one.")
     ] = "",
+    dependencies: Annotated[
+        bool,
+        typer.Option(
+            "--deps/--no-deps", help="Also what they depend on, where it is not there. Conflicts are told either way."
+        ),
+    ] = True,
     debug: Debug = False,
 ) -> None:
     """Make a toolchain: the packages named, of those versions, over the ones that are installed here."""
     from fuzzer.toolchain_building import make
     from fuzzer.toolchains import size_mib
 
-    made = make(name, packages, isolated=isolated, python=python, say=say)
+    made = make(name, packages, isolated=isolated, python=python, dependencies=dependencies, say=say)
     print(f"toolchain {name}: {size_mib(made.directory)} MiB in {made.directory}")
     _print_contents(made)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from corpus.versions import Showing, VersionResult
+from corpus.versions import TELLING, Showing, VersionResult
 from fuzzer.errors import UsageError
 from fuzzer.packages import InstallError, Say, installed
 from fuzzer.toolchain_building import make, packages_here
@@ -23,52 +23,58 @@ from oracles.reproducer import verify
 _UNUSABLE = re.compile(
     r"^(?:ModuleNotFoundError|ImportError|importlib\.metadata\.PackageNotFoundError): .*", re.MULTILINE
 )
+#: What a script writes that has come as far as to compare. Python itself exits with 1, too, when an import fails.
+_TOLD = re.compile(r"^expected\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the runs of a script came to, with the reason in words."""
+    """What the runs of a script came to, with the reason in words, and what the last one wrote."""
 
     showing: Showing
     detail: str
     seconds: float
+    output: str = ""
 
 
 def run(script: str, python: str, *, runs: int = 1, deadline: float = 360.0) -> Run:
     """Run a reproducer with an interpreter, several times where it does not show the defect each time.
 
-    It shows when any run exits 1; it does not show when all exit 0. Otherwise nothing can be said: the script was over
-    its ``deadline`` (in seconds), could not import what it needs, or failed in another way.
+    It shows when any run exits 1 and has told what it expected; it does not show when all exit 0. Otherwise nothing can
+    be said: the script was over its ``deadline`` (in seconds), could not import what it needs, or failed in another way.
     """
     started = time.monotonic()
+    output = ""
     for _ in range(runs):
         done = verify(script, 1, python=python, deadline=deadline)
         (status,), (output,) = done.statuses, done.outputs
         seconds = time.monotonic() - started
-        if status == 1:
-            return Run(Showing.SHOWS, "", seconds)
+        if status == 1 and _TOLD.search(output):
+            return Run(Showing.SHOWS, "", seconds, output)
         if status is None:
-            return Run(Showing.CHANGED, f"did not end within {deadline:g} s", seconds)
+            return Run(Showing.CHANGED, f"did not end within {deadline:g} s", seconds, output)
         if status:
             return _other(status, output, seconds)
-    return Run(Showing.ABSENT, "", time.monotonic() - started)
+    return Run(Showing.ABSENT, "", time.monotonic() - started, output)
 
 
 def _other(status: int, output: str, seconds: float) -> Run:
     unusable = _UNUSABLE.findall(output)
-    told = [line for line in output.splitlines() if line.startswith("expected ")]
+    told = [line for line in output.splitlines() if _TOLD.match(line)]
     if unusable and not told:
-        return Run(Showing.UNUSABLE, unusable[-1][:300], seconds)
+        return Run(Showing.UNUSABLE, unusable[-1][:300], seconds, output)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     words = (told or lines or ["wrote nothing"])[-1]
     reason = f"killed by signal {-status}: " if status < 0 else ""
-    return Run(Showing.CHANGED, f"{reason}{words}"[:300], seconds)
+    return Run(Showing.CHANGED, f"{reason}{words}"[:300], seconds, output)
 
 
 @dataclass
 class Laboratory:
     """Runs one script with one version after another of a package, each in a layered toolchain of its own.
 
+    Nothing but the package is changed, whatever it says it needs, since that is what the question is about. Only where
+    nothing can be said then, the script is run again with the dependencies that pip resolves for that version.
     A toolchain that is there with just this requirement is used; others are made, and removed afterwards unless
     ``keep``. ``known`` are results of earlier days, by package and version, which are not asked for again.
     """
@@ -98,33 +104,45 @@ class Laboratory:
         if self.here.get(package) == version:
             done = run(self.script, sys.executable, runs=self.runs, deadline=self.deadline)
             return VersionResult(package, version, done.showing, done.detail, {}, time.time())
-        try:
-            with self._toolchain(f"{package}=={version}") as toolchain:
-                done = run(self.script, toolchain.python, runs=self.runs, deadline=self.deadline)
-                others = {
-                    name: number
-                    for name, number in toolchain.record.made.items()
-                    if name != package and self.here.get(name) != number
-                }
-        except InstallError as error:
-            return VersionResult(package, version, Showing.NOT_INSTALLED, error.message, {}, time.time())
-        return VersionResult(package, version, done.showing, done.detail, others, time.time())
+        first: VersionResult | None = None
+        for dependencies in (False, True):
+            try:
+                with self._toolchain(package, version, dependencies) as toolchain:
+                    own = toolchain.record.made
+                    others = {
+                        name: number
+                        for name, number in own.items()
+                        if name != package and self.here.get(name) != number
+                    }
+                    if dependencies and not others:
+                        break
+                    done = run(self.script, toolchain.python, runs=self.runs, deadline=self.deadline)
+            except InstallError as error:
+                first = first or VersionResult(package, version, Showing.NOT_INSTALLED, error.message, {}, time.time())
+                break
+            result = VersionResult(package, version, done.showing, done.detail, others, time.time())
+            if result.showing in TELLING:
+                return result
+            first = first or result
+        assert first is not None
+        return first
 
     @contextmanager
-    def _toolchain(self, requirement: str) -> Iterator[Toolchain]:
-        asked = (str(Requirement(requirement)),)
+    def _toolchain(self, package: str, version: str, dependencies: bool) -> Iterator[Toolchain]:
+        requirement = str(Requirement(f"{package}=={version}"))
         base = packages_here()
-        there = [one for one in listed() if one.record.requirements == asked and one.record.base == base]
-        if there and not there[0].lacks():
-            with using(there[0].name) as toolchain:
-                yield toolchain
-            return
-        name = requirement.replace("!", ".")
+        for one in listed():
+            made = (one.record.requirements, one.record.base, one.record.dependencies)
+            if made == ((requirement,), base, dependencies) and not one.lacks():
+                with using(one.name) as toolchain:
+                    yield toolchain
+                return
+        name = f"{package}=={version.replace('!', '.')}{'' if dependencies else '-alone'}"
         with changing(name) as place:
             stale = place.is_dir()
         if stale:
             remove(name)
-        make(name, [requirement], say=self.say)
+        make(name, [requirement], dependencies=dependencies, say=self.say)
         try:
             with using(name) as toolchain:
                 yield toolchain

@@ -109,11 +109,13 @@ def near(wanted: str, versions: Sequence[str]) -> list[str]:
 # -- installing --------------------------------------------------------------------------------------------------
 
 
-def install(python: Path, requirements: Sequence[Requirement], directory: Path) -> None:
-    """Have pip install into the environment of that interpreter. InstallError with its reason when it does not."""
+def install(python: Path, requirements: Sequence[Requirement], directory: Path, *, dependencies: bool = True) -> None:
+    """Have pip install into the environment of that interpreter, with what these depend on unless ``dependencies`` is
+    false. InstallError with its reason when it does not."""
     texts = [str(requirement) for requirement in requirements]
     quiet = ("--no-input", "--no-warn-script-location", "--progress-bar", "off", "--no-compile")
-    done = _pip(["install", *quiet, *texts], python=python, directory=directory)
+    alone = () if dependencies else ("--no-deps",)
+    done = _pip(["install", *quiet, *alone, *texts], python=python, directory=directory)
     if done.returncode:
         raise _explained(requirements, done.stdout + done.stderr, directory)
 

@@ -39,11 +39,13 @@ def make(
     *,
     isolated: bool = False,
     python: str = "",
+    dependencies: bool = True,
     say: Say = lambda line: None,
 ) -> Toolchain:
     """Make the toolchain of that name with these requirements.
 
-    ``python`` is the interpreter of an isolated one (default: this one). UsageError, and nothing left behind, when the
+    ``python`` is the interpreter of an isolated one (default: this one). Without ``dependencies``, a layered one has
+    these packages and no others of its own, whatever they say they need. UsageError, and nothing left behind, when the
     name is taken, a requirement is none, pip cannot install, or the interpreter is too old.
     """
     wanted = parse(requirements)
@@ -51,6 +53,8 @@ def make(
         raise UsageError("a toolchain without packages would be this environment", "name at least one package==version")
     if python and not isolated:
         raise UsageError("a layered toolchain has the interpreter that it is layered over", "add --isolated")
+    if isolated and not dependencies:
+        raise UsageError("an isolated toolchain needs what its packages depend on", "leave out --no-deps")
     with changing(name) as directory:
         if directory.exists():
             raise UsageError(
@@ -65,7 +69,7 @@ def make(
         # One that was interrupted: nobody else can be at it, since the name is locked.
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            record = _build(name, aside, wanted, isolated, python or sys.executable, say)
+            record = _build(name, aside, wanted, isolated, dependencies, python or sys.executable, say)
             (aside / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
             aside.rename(directory)
         except BaseException:
@@ -74,7 +78,9 @@ def make(
     return Toolchain(record, directory)
 
 
-def _build(name: str, directory: Path, wanted: Sequence[Requirement], isolated: bool, python: str, say: Say) -> Record:
+def _build(
+    name: str, directory: Path, wanted: Sequence[Requirement], isolated: bool, dependencies: bool, python: str, say: Say
+) -> Record:
     base = () if isolated else packages_here()
     _venv(directory, python)
     own = packages_of(directory)
@@ -85,9 +91,9 @@ def _build(name: str, directory: Path, wanted: Sequence[Requirement], isolated: 
     asked = [*(requirements_of_ours() if isolated else ()), *wanted]
     say(f"installing {', '.join(map(str, wanted))}{' and what convfuzz needs' if isolated else ''}")
     inside = directory / "bin" / "python"
-    install(inside, asked, directory)
+    install(inside, asked, directory, dependencies=dependencies)
     made = installed([str(own)])
-    record = Record(name, tuple(map(str, wanted)), base, made, (), time.time())
+    record = Record(name, tuple(map(str, wanted)), base, made, (), time.time(), dependencies)
     if lacking := Toolchain(record, directory).lacks():
         raise UsageError(f"pip ended well, and {', '.join(lacking)} is not there", "this is a defect of pip's set-up")
     new = {line for line in conflicts(inside) - conflicts() if not line.startswith(f"{_OURS} ")}

@@ -38,7 +38,8 @@ PROJECT = "project"
 class Record(msgspec.Struct, frozen=True):
     """What is written down of a toolchain when it is made.
 
-    ``requirements`` are what was asked for; ``base`` the directories of packages behind its own, none when it is
+    ``requirements`` are what was asked for; ``dependencies`` whether what they depend on was installed where it was not
+    there; ``base`` the directories of packages behind its own, none when it is
     isolated; ``made`` the packages that were installed into it, by canonical name; ``conflicts`` what ``pip check``
     said of it and not of the interpreter that made it; ``created`` seconds since the epoch.
     """
@@ -49,6 +50,7 @@ class Record(msgspec.Struct, frozen=True):
     made: dict[str, str]
     conflicts: tuple[str, ...]
     created: float
+    dependencies: bool = True
 
 
 @dataclass(frozen=True)
