@@ -41,7 +41,8 @@ def run(script: str, python: str, *, runs: int = 1, deadline: float = 360.0) -> 
     """Run a reproducer with an interpreter, several times where it does not show the defect each time.
 
     It shows when any run exits 1 and has told what it expected; it does not show when all exit 0. Otherwise nothing can
-    be said: the script was over its ``deadline`` (in seconds), could not import what it needs, or failed in another way.
+    be said: the script was over its ``deadline`` (in seconds), could not import what it needs, or failed in another
+    way.
     """
     started = time.monotonic()
     output = ""
