@@ -52,6 +52,7 @@ def bisect(
     with _laboratory(corpus, database, prefix, how) as (store, finding, laboratory):
         known = releases(package, pre=how.pre)
         seen = bad or _default_bad(package, known)
+        versions_between(known, seen, seen, package)
 
         def ask(version: str) -> Showing:
             return laboratory.ask(package, version).showing

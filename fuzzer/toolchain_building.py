@@ -96,8 +96,10 @@ def _build(
     record = Record(name, tuple(map(str, wanted)), base, made, (), time.time(), dependencies)
     if lacking := Toolchain(record, directory).lacks():
         raise UsageError(f"pip ended well, and {', '.join(lacking)} is not there", "this is a defect of pip's set-up")
-    new = {line for line in conflicts(inside) - conflicts() if not line.startswith(f"{_OURS} ")}
-    return msgspec.structs.replace(record, conflicts=tuple(sorted(new)))
+    # convfuzz asks for all frameworks, of which a toolchain may have one.
+    told = conflicts(Toolchain(record, directory).paths, made.keys() - {_OURS})
+    wrong = tuple(line for line in told if not line.startswith(f"{_OURS} "))
+    return msgspec.structs.replace(record, conflicts=wrong)
 
 
 def packages_here() -> tuple[str, ...]:

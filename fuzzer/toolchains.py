@@ -40,8 +40,8 @@ class Record(msgspec.Struct, frozen=True):
 
     ``requirements`` are what was asked for; ``dependencies`` whether what they depend on was installed where it was not
     there; ``base`` the directories of packages behind its own, none when it is
-    isolated; ``made`` the packages that were installed into it, by canonical name; ``conflicts`` what ``pip check``
-    said of it and not of the interpreter that made it; ``created`` seconds since the epoch.
+    isolated; ``made`` the packages that were installed into it, by canonical name; ``conflicts`` which of
+    their requirements, and of those of others for them, do not hold; ``created`` seconds since the epoch.
     """
 
     name: str
