@@ -23,6 +23,8 @@ from oracles.reproducer import verify
 _UNUSABLE = re.compile(
     r"^(?:ModuleNotFoundError|ImportError|importlib\.metadata\.PackageNotFoundError): .*", re.MULTILINE
 )
+#: The line that names an exception, as Python writes it.
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b")
 #: What a script writes that has come as far as to compare. Python itself exits with 1, too, when an import fails.
 _TOLD = re.compile(r"^expected\b", re.MULTILINE)
 
@@ -65,7 +67,9 @@ def _other(status: int, output: str, seconds: float) -> Run:
     if unusable and not told:
         return Run(Showing.UNUSABLE, unusable[-1][:300], seconds, output)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    words = (told or lines or ["wrote nothing"])[-1]
+    # A message may have more lines than the first, which says what it is.
+    raised = [line for line in lines if _RAISED.match(line)]
+    words = (told or raised or lines or ["wrote nothing"])[-1]
     reason = f"killed by signal {-status}: " if status < 0 else ""
     return Run(Showing.CHANGED, f"{reason}{words}"[:300], seconds, output)
 
