@@ -21,8 +21,11 @@ from oracles.reproducer import verify
 
 #: What a script ends with that could not even begin: a package, or a part of one, is not there.
 _UNUSABLE = re.compile(
-    r"^(?:ModuleNotFoundError|ImportError|importlib\.metadata\.PackageNotFoundError): .*", re.MULTILINE
+    r"^(?:expected no exception, got )?(?:ModuleNotFoundError|ImportError|importlib\.metadata\.PackageNotFoundError): .*",
+    re.MULTILINE,
 )
+#: How a script about an exception tells of another one.
+_FAILED = "expected no exception, got "
 #: The line that names an exception, as Python writes it.
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b")
 #: What a script writes that has come as far as to compare. Python itself exits with 1, too, when an import fails.
@@ -64,8 +67,8 @@ def run(script: str, python: str, *, runs: int = 1, deadline: float = 360.0) -> 
 def _other(status: int, output: str, seconds: float) -> Run:
     unusable = _UNUSABLE.findall(output)
     told = [line for line in output.splitlines() if _TOLD.match(line)]
-    if unusable and not told:
-        return Run(Showing.UNUSABLE, unusable[-1][:300], seconds, output)
+    if unusable and (not told or unusable[-1] in told):
+        return Run(Showing.UNUSABLE, unusable[-1].removeprefix(_FAILED)[:300], seconds, output)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     # A message may have more lines than the first, which says what it is.
     raised = [line for line in lines if _RAISED.match(line)]

@@ -30,6 +30,7 @@ __all__ = ["index"]
         ),
         # Python exits with 1 for this, which is no defect of a converter.
         ("import convfuzz_no_such_module", Showing.UNUSABLE, "convfuzz_no_such_module"),
+        ("print('expected no exception, got ImportError: x'); raise SystemExit(2)", Showing.UNUSABLE, "ImportError: x"),
         ("from math import no_such_name", Showing.UNUSABLE, "no_such_name"),
         ("1 / 0", Showing.CHANGED, "ZeroDivisionError"),
         ("import importlib.metadata as m; m.version('convfuzz-no-such')", Showing.UNUSABLE, "convfuzz-no-such"),
