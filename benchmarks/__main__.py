@@ -3,13 +3,14 @@
 
 import sys
 
-from benchmarks import campaigns, coverage, generation, rate, routes
+from benchmarks import campaigns, coverage, feeds, generation, rate, routes
 
 ALL = {
     "generation": lambda: generation.main(1000),
     "coverage": lambda: coverage.main(10),
     "routes": lambda: routes.main(64),
     "rate": lambda: rate.main([]),
+    "feeds": lambda: feeds.main([]),
     "share": lambda: campaigns.main(["share"]),
     "workers": lambda: campaigns.main(["workers"]),
     "guidance": lambda: campaigns.main(["guidance"]),

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from corpus.classes import has_table, keep
 from corpus.errors import CorpusError
 from corpus.records import PENDING, Bucket, Finding, FindingState, Finish, NewFinding
 from corpus.tables import BatchRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow
@@ -100,6 +101,8 @@ def finish(session: Session, finding: str, end: Finish, minimized: str, reproduc
             row.settings = list(end.settings)
         if end.converter_settings is not None:
             session.merge(FindingSettingsRow(finding_id=row.id, settings=end.converter_settings))
+        if end.classification is not None:
+            keep(session, row.id, end.classification)
         if end.bucket:
             _put_into_bucket(session, row, end.bucket)
         session.flush()
@@ -189,11 +192,7 @@ def _rank(bucket: Bucket) -> tuple[bool, bool, int]:
 def _needed_settings(session: Session, row: FindingRow) -> dict[str, Setting]:
     """The settings that the finding was found to need; none where nothing is known of that, as in a corpus of an older
     version that is only read."""
-    known = session.info.setdefault("finding_settings", None)
-    if known is None:
-        known = inspect(session.connection()).has_table(FindingSettingsRow.__tablename__)
-        session.info["finding_settings"] = known
-    needed = session.get(FindingSettingsRow, row.id) if known else None
+    needed = session.get(FindingSettingsRow, row.id) if has_table(session, FindingSettingsRow) else None
     return dict(needed.settings) if needed is not None else {}
 
 

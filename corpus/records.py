@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from oracles.outcome import Signature, Symptom
+from oracles.taxonomy import Classification
 
 
 class CampaignStatus(StrEnum):
@@ -232,6 +233,7 @@ class Finish(msgspec.Struct, frozen=True):
     numbers: dict[str, float] | None = None
     settings: tuple[str, ...] | None = None
     converter_settings: dict[str, bool | int | float | str] | None = None
+    classification: Classification | None = None
 
 
 class Bucket(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from corpus import coverage, findings, merge, versions
+from corpus import classes, coverage, findings, merge, versions
 from corpus.database import Database, open_database, sqlite_url
 from corpus.directory import claim_directory, probe
 from corpus.errors import CorpusError, from_os_error
@@ -47,6 +47,7 @@ from corpus.records import (
 )
 from corpus.tables import BatchRow, CampaignRow, OutcomeRow, QuarantineRow, UnsupportedRow
 from corpus.versions import VersionResult
+from oracles.taxonomy import Classification
 
 _DATABASE = "corpus.sqlite"
 
@@ -310,6 +311,13 @@ class Store:
         """Findings, the oldest first, of a campaign, of a batch, in some states, of a bucket, as asked."""
         with self._database.read() as session:
             return findings.select_findings(session, campaign, batch, states, bucket)
+
+    def classes(self, listed: Sequence[Finding]) -> dict[str, Classification]:
+        """Stage, symptom and cause of each finding by its id: as recorded, or found out now where they were not, as in
+        a corpus of an older version."""
+        with self._database.read() as session:
+            found = classes.kept(session, listed)
+        return {finding.id: found.get(finding.id) or classes.made(finding, self.objects) for finding in listed}
 
     def all_buckets(self) -> list[Bucket]:
         """The buckets of all campaigns, verified ones first, then the fullest."""

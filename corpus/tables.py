@@ -175,6 +175,21 @@ class FindingSettingsRow(Base):
     settings: Mapped[Any] = mapped_column(Json)
 
 
+class ClassificationRow(Base):
+    """See :class:`oracles.taxonomy.Classification`; none for a finding that was not worked on to an end, or not by a
+    version that classified."""
+
+    __tablename__ = "classification"
+
+    finding_id: Mapped[str] = mapped_column(Word, ForeignKey("finding.id"), primary_key=True)
+    stage: Mapped[str] = mapped_column(Word)
+    stage_rule: Mapped[str] = mapped_column(Word)
+    symptom: Mapped[str] = mapped_column(Word)
+    symptom_rule: Mapped[str] = mapped_column(Word)
+    cause: Mapped[str] = mapped_column(Word)
+    cause_rule: Mapped[str] = mapped_column(Word)
+
+
 class OutcomeRow(Base):
     """The funnel of a campaign, summed over its judged batches."""
 

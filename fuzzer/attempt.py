@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, Format, InvalidModel, Unsupported
+from fuzzer.gauge import Gauge
 from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Results, Spent
 from fuzzer.promises import takes
 from fuzzer.runtimes.base import Runtime, runtimes
@@ -52,6 +54,8 @@ class Attempt:
             (runtimes()[runtime], variant) for runtime, variant in subject.variants
         ]
         self.spent = spent
+        #: Measures sizes and times of artifacts.
+        self.gauge = Gauge(self.frontend, self.converter.name)
         #: The last artifact that was not refused.
         self.artifact: Artifact | None = None
         #: Numbers of the cases of which it does not promise some size.
@@ -124,7 +128,9 @@ class Attempt:
         """What comes behind the conversion: validate, run, judge."""
         numbers = tuple(item.number for item in prepared)
         self._validate(artifact, model, numbers, blob)
+        costly = self._weighed(prepared, artifact)
         prepared = self._promised(prepared, artifact)
+        self.gauge.seconds.clear()
         # A case with fewer sizes than others is at its first one in what it lacks.
         feeds = [
             [array for item in prepared for array in item.sizes[size if size < len(item.sizes) else 0].feeds()]
@@ -140,6 +146,7 @@ class Attempt:
                 else self._one_by_one(prepared, artifact, runtime, variant, refusal)
             )
             per_variant.append((runtime.name, variant, parts))
+        costly += self._timed(prepared, artifact, blob)
         bounds = self._error_bounds(artifact, feeds, numbers, blob)
         self._announce(Step("judge", "", numbers))
         found: list[Judgement] = []
@@ -151,7 +158,7 @@ class Attempt:
                 outputs = dissenting(outputs)
             with self.spent.during("judging"):
                 part = bounds and bounds.part(start, stop)
-                found.append((item.number, item.case, self._verdicts.of(item, outputs, part)))
+                found.append((item.number, item.case, [*self._verdicts.of(item, outputs, part), *costly]))
             start += len(item.expected)
         self._hear_witness(prepared, artifact, found)
         counts = [seen for _, _, all_seen in found for seen in all_seen if seen.signature.kind is Kind.COUNT]
@@ -159,6 +166,31 @@ class Attempt:
             # With an output missing or added, those behind it are shifted: only single cases can be judged.
             raise Refused(counts[0], bug=True)
         return found
+
+    def _weighed(self, prepared: list[Prepared], artifact: Artifact) -> list[Observation]:
+        """That the artifact of one case is far too large. Raises Refused for that of several: which of them makes it so
+        is seen of each alone."""
+        with self.spent.during("judging"):
+            found = self.gauge.bloated(prepared, artifact)
+        if found is not None and len(prepared) > 1:
+            raise Refused(found, bug=False)
+        return [found] if found is not None else []
+
+    def _timed(self, prepared: list[Prepared], artifact: Artifact, blob: bytes) -> list[Observation]:
+        """That the artifact of one case runs far too slowly. Raises Refused as :meth:`_weighed`."""
+        with self.spent.during("judging"):
+            suspects = self.gauge.suspects(prepared)
+        if not suspects:
+            return []
+        if len(prepared) > 1:
+            signature = Signature(Stage.INFERENCE, suspects[0][0], Kind.SLOW, suspects[0][1])
+            raise Refused(Observation(signature, Verdict.INCONCLUSIVE, "slow, all together"), bug=False)
+        [item] = prepared
+
+        def step(runtime: str, variant: str) -> AbstractContextManager[None]:
+            return self._step("run", runtime, (item.number,), blob, variant)
+
+        return self.gauge.measured(item, artifact, suspects, self.variants, step)
 
     def _one_by_one(
         self, prepared: list[Prepared], artifact: Artifact, runtime: Runtime, variant: str, refusal: Refused
@@ -194,7 +226,12 @@ class Attempt:
         found = []
         first = 0
         for item in prepared:
-            kept = [size for size in item.sizes[1:] if takes(artifact, first, size.feeds())]
+            shapes = [array.shape for array in item.sizes[0].feeds()]
+            kept = [
+                size
+                for size in item.sizes[1:]
+                if [array.shape for array in size.feeds()] == shapes or takes(artifact, first, size.feeds())
+            ]
             if len(kept) + 1 < len(item.sizes):
                 self.narrowed.add(item.number)
                 further = tuple(size.case.feeds for size in kept)
@@ -253,7 +290,11 @@ class Attempt:
                     if number < 0:
                         session = runtime.load(artifact, settings)
                     else:
+                        started = time.perf_counter()
                         results.append(runtime.run(session, artifact, feeds[number]))
+                        if number == 0 and variant not in runtime.unhurried:
+                            again = partial(runtime.run, session, artifact, feeds[0])
+                            self.gauge.timed((runtime.name, variant), again, time.perf_counter() - started)
             except Unsupported as error:
                 results.append(self._unsupported(runtime.name, stage, error, variant))
             except Printed:

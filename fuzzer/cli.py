@@ -16,6 +16,7 @@ from fuzzer import cli_commands as commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
 from fuzzer import cli_merge, cli_rerun, cli_toolchain
+from fuzzer import cli_taxonomy as taxonomy_commands
 from fuzzer.cli_options import (
     DEFAULT_CORPUS,
     FOUND,
@@ -224,6 +225,22 @@ def matrix(
 ) -> None:
     """Write the support matrix: operators and element types by converter and runtime, as far as was tested."""
     matrix_commands.matrix(corpus, database, campaign, converter, kind, output)
+
+
+@app.command()
+def taxonomy(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Count each finding, whatever its state, and not each verified defect once.")
+    ] = False,
+    kind: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text, markdown or json.")] = "text",
+    campaign: Annotated[str, typer.Option(help="Only this campaign.")] = "",
+    converter: Annotated[str, typer.Option(help="Only findings of this converter's routes.")] = "",
+    corpus: Corpus = DEFAULT_CORPUS,
+    database: Database = "",
+    debug: Debug = False,
+) -> None:
+    """Count stages, symptoms and causes of what was found, beside those of 200 past failures, and print the funnel."""
+    taxonomy_commands.taxonomy(corpus, database, campaign, converter, kind, everything)
 
 
 @app.command()

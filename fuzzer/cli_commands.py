@@ -129,20 +129,23 @@ def findings(corpus: Path, database: str, as_json: bool, prefix: str, everything
         if everything:
             listed = store.list_findings(campaign=campaign)
             campaigns = [one for one in store.campaigns() if campaign in (None, one.id)]
+            known = store.classes(listed)
             if as_json:
                 for finding in listed:
-                    print(to_json(finding))
+                    print(to_json({**msgspec.structs.asdict(finding), "classification": known[finding.id]}))
                 return
             console.print(cli_text.campaigns_table(campaigns))
-            console.print(cli_text.findings_table(listed) if listed else "no findings")
+            console.print(cli_text.findings_table(listed, known) if listed else "no findings")
             return
         buckets = store.summary(campaign).buckets if campaign else store.all_buckets()
         verified = [bucket for bucket in buckets if bucket.representative.state is FindingState.VERIFIED]
+        known = store.classes([bucket.representative for bucket in verified])
         if as_json:
             for bucket in verified:
-                print(to_json(bucket))
+                found = known[bucket.representative.id]
+                print(to_json({**msgspec.structs.asdict(bucket), "classification": found}))
         elif verified:
-            console.print(cli_text.bucket_table(verified, store.directory))
+            console.print(cli_text.bucket_table(verified, store.directory, known))
         else:
             console.print("nothing found (`convfuzz findings --all` also lists what is not verified)")
 
@@ -154,16 +157,23 @@ def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
 
     with _open(corpus, database, write=False) as store:
         finding = store.find(prefix)
+        found = store.classes([finding])[finding.id]
         script = store.objects.get(finding.reproducer_object).decode() if finding.reproducer_object else ""
         path = store.directory / "findings" / finding.id / "reproducer.py" if script else None
         known = store.versions(finding.id)
         if path is not None and not path.exists():
             path = None
         if as_json:
-            told = {"finding": finding, "reproducer": str(path or ""), "script": script, "versions": known}
-            print(to_json(told))
+            record = {
+                "finding": finding,
+                "classification": found,
+                "reproducer": str(path or ""),
+                "script": script,
+                "versions": known,
+            }
+            print(to_json(record))
         else:
-            terminal().print(cli_text.finding_details(finding, path, len(script.splitlines())))
+            terminal().print(cli_text.finding_details(finding, path, len(script.splitlines()), found))
             if known:
                 terminal().print(cli_text.versions_table(known))
 

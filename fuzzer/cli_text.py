@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -15,6 +15,7 @@ from rich.text import Text
 from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, Outcome, Summary, UnsupportedCount
 from corpus.versions import VersionResult
 from fuzzer.toolchains import Toolchain
+from oracles.taxonomy import Classification
 
 #: Digits of an id that are shown; any prefix that is unique finds the finding.
 SHORT = 6
@@ -63,8 +64,10 @@ def relative(path: Path) -> str:
         return str(path)
 
 
-def bucket_table(buckets: Sequence[Bucket], directory: Path) -> Table:
-    """One row per bucket: identity, title, what is known of it, and the path of its reproducer."""
+def bucket_table(
+    buckets: Sequence[Bucket], directory: Path, classes: Mapping[str, Classification] | None = None
+) -> Table:
+    """One row per bucket: identity, title, its class, what is known of it, and the path of its reproducer."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     paths = {
         bucket.key: relative(directory / "findings" / bucket.representative.id / "reproducer.py")
@@ -78,6 +81,8 @@ def bucket_table(buckets: Sequence[Bucket], directory: Path) -> Table:
         shown = bucket.representative
         words = Text(identity(shown), style="bold")
         words.append(f"\n{one_line(headline(shown), 200)}", style="not bold")
+        if classes and shown.id in classes:
+            words.append(f"\n{class_line(classes[shown.id])}", style="not bold dim")
         words.append(f"\n{' · '.join(facts(shown, bucket.count))}", style="not bold dim")
         if bucket.key in paths:
             words.append(f"\n{paths[bucket.key]}", style="not bold cyan")
@@ -97,6 +102,18 @@ def facts(finding: Finding, count: int | None = None) -> list[str]:
     if finding.needs_special:
         words.append("needs special values")
     return words
+
+
+def class_line(found: Classification) -> str:
+    """Stage, symptom and cause: ``stage load · symptom wrong model · cause shape problem``."""
+    return f"stage {found.stage} · symptom {found.symptom} · cause {found.cause}"
+
+
+def _class_lines(found: Classification) -> Iterator[str]:
+    """The same, one a line, each with the rule that decided."""
+    yield f"stage    {found.stage}  ({found.stage_rule})"
+    yield f"symptom  {found.symptom}  ({found.symptom_rule})"
+    yield f"cause    {found.cause}  ({found.cause_rule})"
 
 
 def funnel_table(rows: Sequence[FunnelRow]) -> Table:
@@ -167,8 +184,10 @@ def _remainder(result: Summary) -> str:
     return "; " + ", ".join(words) if words else ""
 
 
-def finding_details(finding: Finding, reproducer: Path | None, lines: int) -> RenderableType:
-    """Everything about one finding. ``lines`` is the length of its reproducer."""
+def finding_details(
+    finding: Finding, reproducer: Path | None, lines: int, found: Classification | None = None
+) -> RenderableType:
+    """Everything about one finding. ``lines`` is the length of its reproducer, ``found`` its class."""
     margin = " " * (SHORT + 2)
     variants = f" ({', '.join(finding.settings)})" if finding.settings else ""
     head = Text(f"{finding.id[:SHORT]}  ", style="bold")
@@ -184,6 +203,8 @@ def finding_details(finding: Finding, reproducer: Path | None, lines: int) -> Re
     parts.append(Text(f"{origin}; {finding.converter}({settings})"))
     if finding.bucket and finding.state is FindingState.DUPLICATE:
         parts.append(Text(f"{margin}one of the findings in bucket {finding.bucket}"))
+    if found is not None:
+        parts.append(Text("\n".join(margin + line for line in _class_lines(found))))
     if finding.message:
         parts.append(Text())
         parts.append(Text("\n".join(margin + line for line in clean(finding.message).splitlines()[:25])))
@@ -193,7 +214,7 @@ def finding_details(finding: Finding, reproducer: Path | None, lines: int) -> Re
     return Group(*parts)
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
+def findings_table(findings: Sequence[Finding], classes: Mapping[str, Classification] | None = None) -> Table:
     """One row per finding, whatever its state."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("id", "campaign", "state"):
@@ -202,6 +223,8 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     table.add_column("nodes", justify="right")
     for finding in findings:
         words = Text(f"{identity(finding)}\n{one_line(headline(finding), 160)}")
+        if classes and finding.id in classes:
+            words.append(f"\n{class_line(classes[finding.id])}", style="dim")
         row = (finding.id[:SHORT], finding.campaign, str(finding.state), words, str(finding.nodes or "-"))
         table.add_row(*row)
     return table

@@ -17,7 +17,7 @@ from generators.frontends.base import frontend
 from generators.graph import Argument, Graph, Node, Ref, Slice
 from generators.patterns import target_of
 from generators.structures import structures_of
-from oracles.outcome import MISMATCH, Kind, Observation, Stage, Verdict
+from oracles.outcome import MISMATCH, PERFORMANCE, Kind, Observation, Stage, Verdict
 
 #: Stands for the operators of an artifact that cannot be read.
 UNREADABLE = "(unreadable)"
@@ -55,21 +55,21 @@ class Tally:
         keys: Iterable[str],
         outcomes: Mapping[str, Outcome],
         motifs: Iterable[str] = (),
-        profiles: Mapping[str, str] | None = None,
+        profiles: Sequence[Mapping[str, str]] = (),
         seen: Iterable[Observation] = (),
     ) -> None:
         """Count a case that was put to the subject. ``keys`` are those of its nodes, each once, ``motifs`` the names of
         the motifs and mutations that were grown in it (:attr:`generators.random_graphs.Grown.motifs`), ``profiles``
-        those that its inputs and constants were drawn from (:attr:`generators.graph.Case.profiles`), ``seen`` what was
-        observed of it."""
+        those that its inputs and constants were drawn from (:attr:`generators.graph.Case.profiles`), and its inputs in
+        further feeds, ``seen`` what was observed of it."""
         motifs = set(motifs)
         self._structures.update(("graph", *structures_of(graph), *motifs))
         if any(name.startswith("motif ") for name in motifs):
             self._structures["graph with a motif"] += 1
         _count(self._source, flow_of(graph))
         self._count_arguments(graph)
-        if profiles:
-            self._profiles.update(profiles_of(graph, profiles))
+        for drawn in profiles:
+            self._profiles.update(profiles_of(graph, drawn))
         keys = tuple(keys)
         # Variants of a runtime say the same.
         unsupported = dict.fromkeys(one.signature for one in seen if one.signature.kind is Kind.UNSUPPORTED)
@@ -160,6 +160,8 @@ def outcomes_of(seen: Iterable[Observation], variants: Sequence[tuple[str, str]]
     found = {f"{runtime} {variant}": Outcome.SUCCESS for runtime, variant in variants}
     for item in seen:
         signature = item.signature
+        if signature.kind in PERFORMANCE:
+            continue  # it gave what it should
         if signature.kind in MISMATCH:
             outcome = Outcome.INCONCLUSIVE if item.verdict is Verdict.INCONCLUSIVE else Outcome.MISMATCH
             runtime = f"{signature.component} " if signature.stage is Stage.INFERENCE else ""

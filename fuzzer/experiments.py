@@ -19,13 +19,12 @@ from fuzzer.toolchain_building import make, packages_here
 from fuzzer.toolchains import Toolchain, changing, listed, remove, using
 from oracles.reproducer import verify
 
-#: What a script ends with that could not even begin: a package, or a part of one, is not there.
-_UNUSABLE = re.compile(
-    r"^(?:expected no exception, got )?(?:ModuleNotFoundError|ImportError|importlib\.metadata\.PackageNotFoundError): .*",
-    re.MULTILINE,
-)
 #: How a script about an exception tells of another one.
 _FAILED = "expected no exception, got "
+#: What a script ends with that could not even begin: a package, or a part of one, is not there.
+_UNUSABLE = re.compile(
+    rf"^(?:{_FAILED})?(?:ModuleNotFoundError|ImportError|importlib\.metadata\.PackageNotFoundError): .*", re.MULTILINE
+)
 #: The line that names an exception, as Python writes it.
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b")
 #: What a script writes that has come as far as to compare. Python itself exits with 1, too, when an import fails.

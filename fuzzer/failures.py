@@ -133,7 +133,7 @@ def describe_exception(subject: Converter | Runtime, error: BaseException) -> tu
         text += f": {message}"
     if own:
         text += f" @ {own[-1]}"
-    stage = _conversion_stage(subject.stages, way) if isinstance(subject, Converter) else _run_stage(subject, error)
+    stage = conversion_stage(subject.stages, way) if isinstance(subject, Converter) else _run_stage(subject, error)
     return stage, text
 
 
@@ -156,7 +156,9 @@ def _belongs(module: str, packages: set[str]) -> bool:
     return module.partition(".")[0] in packages
 
 
-def _conversion_stage(stages: Mapping[str, Stage], way: Sequence[Frame]) -> Stage:
+def conversion_stage(stages: Mapping[str, Stage], way: Sequence[Frame]) -> Stage:
+    """The stage of a converter that functions on a way from the outside in stand for
+    (:attr:`fuzzer.converters.base.Converter.stages`); UNKNOWN when none of them is the converter's."""
     for frame in way:
         if (stage := stages.get(f"{frame.module}:{frame.function}")) is not None:
             return stage

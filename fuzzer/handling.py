@@ -30,6 +30,7 @@ from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_
 from oracles.outcome import Kind, Observation, Stage, Verdict, symptom_of
 from oracles.quantization import against
 from oracles.reproducer import render, starts_itself, verify
+from oracles.taxonomy import classify
 
 #: What CPU time outside workers is spent on: what reproducers do, and what they import to do it.
 IN_REPRODUCERS, IMPORTS = "subjects, in reproducers", "imports of reproducers"
@@ -169,6 +170,15 @@ class Handler:
             numbers=seen.numbers,
             settings=variants_of(seen),
             converter_settings=subject.settings,
+            classification=classify(
+                seen.signature,
+                converter=converter.name,
+                message=seen.message,
+                settings=variants_of(seen),
+                options=subject.settings,
+                case=case,
+                needs_special=result.needs_special,
+            ),
         )
         known = self._store.bucket(key)
         if known is not None and known.representative.state is FindingState.VERIFIED:
@@ -192,26 +202,10 @@ class Handler:
             if verification.failures
             else FindingState.UNREPRODUCIBLE
         )
-        return self._store.finish_finding(
-            finding.id,
-            Finish(
-                state,
-                key,
-                title=finish.title,
-                minimized=finish.minimized,
-                reproducer=script,
-                source=finish.source,
-                nodes=finish.nodes,
-                needs_special=finish.needs_special,
-                runs=runs,
-                failures=verification.failures,
-                conversions=finish.conversions,
-                message=finish.message,
-                numbers=finish.numbers,
-                settings=finish.settings,
-                converter_settings=finish.converter_settings,
-            ),
+        finish = msgspec.structs.replace(
+            finish, state=state, reproducer=script, runs=runs, failures=verification.failures
         )
+        return self._store.finish_finding(finding.id, finish)
 
 
 def narrow(subject: Subject, finding: Finding) -> Subject:
@@ -225,7 +219,9 @@ def narrow(subject: Subject, finding: Finding) -> Subject:
     return subject
 
 
-_BEFORE_RUNTIME = frozenset({Kind.EXCEPTION, Kind.INVALID, Kind.STDOUT, Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT})
+_BEFORE_RUNTIME = frozenset(
+    {Kind.BLOATED, Kind.EXCEPTION, Kind.INVALID, Kind.STDOUT, Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT}
+)
 
 
 def variants_of(seen: Observation) -> tuple[str, ...]:
@@ -239,7 +235,7 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     types = case.graph.types()
     dtypes = {types[name].dtype for name in (*case.feeds, *case.graph.outputs)}
     packages = [*converter.requires, *(runtime.requires if runtime else ())]
-    dynamic = is_dynamic(case.graph)
+    dynamic, kind = is_dynamic(case.graph), seen.signature.kind
     convert_script = (converter.dynamic_script if dynamic else converter.script)(subject.settings)
     run = "" if runtime is None else (runtime.dynamic_script if dynamic else runtime.script)(settings, dtypes)
     if runtime and converter.quantizes(subject.settings):
@@ -257,10 +253,21 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
         converter_name=converter.name,
         convert_script=convert_script,
         runtime_script=run if runtime else None,
-        load_script=runtime.load_script(settings, dtypes) if runtime and dynamic else "",
+        load_script=runtime.load_script(settings, dtypes) if runtime and (case.further or kind is Kind.SLOW) else "",
+        sibling=_sibling(converter, dynamic) if kind is Kind.BLOATED else None,
         versions=packages,
         title=title(case, seen),
     )
+
+
+def _sibling(converter: Converter, dynamic: bool) -> tuple[str, str] | None:
+    """Another converter between the same formats that is here: its name, and its script with default settings."""
+    for name, other in sorted(converters().items()):
+        formats = (other.source, other.target) == (converter.source, converter.target)
+        if name != converter.name and formats and other.default and other.availability().available:
+            settings = default_settings(other)
+            return name, other.dynamic_script(settings) if dynamic else other.script(settings)
+    return None
 
 
 def _runtime_of(seen: Observation, subject: Subject) -> tuple[Runtime | None, Settings]:

@@ -23,18 +23,20 @@ from fuzzer.quarantine import named
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
 from generators.argument_classes import Form
 from generators.choices import SeededChoices
+from generators.feeding import structure
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel
 from generators.graph import Array, Case, GraphError
 from generators.marking import SHARE
 from generators.patterns import Avoided, node_keys, suspects
 from generators.random_graphs import Grown, Weights, grow
 from generators.serial import dumps, loads
-from generators.sizes import at_size, is_dynamic, size_text, static
+from generators.sizes import Recorded, at_size, is_dynamic, pinned, size_text, static
 from generators.structures import sizes_of
 from generators.transforms import retype, union
 from oracles.compare import same
 from oracles.noise import Analyst
-from oracles.outcome import MISMATCH, Kind, Observation, Signature, Verdict
+from oracles.outcome import MISMATCH, PERFORMANCE, Kind, Observation, Signature, Verdict
+from oracles.performance import FOUND, KEPT
 
 #: Seconds of work that a subject may take away by ending the worker.
 _PARTIAL_SECONDS = 1.0
@@ -62,13 +64,17 @@ class Pipeline:
         self.frontend: Frontend = self.attempt.frontend
         self.converter: Converter = self.attempt.converter
         self.unusual = unusual(self.converter, subject.settings)
-        #: Whether graphs get dynamic dimensions. The errors of quantization are bounded at one size.
-        self.marks = self.converter.dynamic and not self.converter.quantizes(subject.settings)
+        #: Whether graphs get dynamic dimensions, and feeds of several kinds. The errors of quantization are bounded for
+        #: the feeds that the model is converted with.
+        self.feeds = not self.converter.quantizes(subject.settings)
+        self.marks = self.converter.dynamic and self.feeds
         #: Counts what a batch exercises; questions about single cases are not counted.
         self._tally: Tally | None = None
         self._index = 0
-        #: Motifs and mutations grown in the cases of a pack, by number: for the tally.
+        #: Motifs and mutations grown in the cases of a pack, and kinds of further feeds, by number: for the tally.
         self._motifs: dict[int, tuple[str, ...]] = {}
+        #: The profiles of their inputs in further feeds, likewise.
+        self._fed: dict[int, tuple[Mapping[str, str], ...]] = {}
         #: Numbers of the cases of which an artifact does not promise some size.
         self._narrowed: set[int] = set()
 
@@ -78,6 +84,7 @@ class Pipeline:
         self.frontend.mix_in(task.harvest)
         weights = Weights.of(self.frontend, only=task.operators)
         self._index = task.index
+        self.attempt.gauge.limits = FOUND
         pack = max(task.pack or len(task.cases), 1)
         results: list[CaseResult] = []
         sent = time.monotonic()
@@ -91,6 +98,7 @@ class Pipeline:
                 self.attempt.spent = self.spent
             cases: list[tuple[int, Case, Mapping[str, Array] | None]] = []
             self._motifs.clear()
+            self._fed.clear()
             self._narrowed.clear()
             for number in task.cases[start : start + pack]:
                 try:
@@ -115,13 +123,16 @@ class Pipeline:
                 announce=self._note,
                 # A graph of one node is there to tell of its operator alone.
                 dynamic=SHARE if self.marks and task.nodes > 1 else 0.0,
+                fed=task.fed if self.feeds else 0.0,
             )
         self.spent.dropped.update(grown.dropped)
-        self._motifs[number] = grown.motifs
+        self._motifs[number] = (*grown.motifs, *(structure(one.kind) for one in grown.fed))
+        self._fed[number] = tuple(one.profiles for one in grown.fed)
         return grown
 
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""
+        self.attempt.gauge.limits = KEPT
         with self.spent.during("serialising"):
             cases = [(number, loads(data), None) for number, data in task.cases]
         return self._finish(self._judge(cases, keep_cases=True))
@@ -147,10 +158,10 @@ class Pipeline:
         try:
             return self._prepare(number, case, grown)
         except SourceFails as error:
-            if self._tally is None or not case.further:
+            if self._tally is None or not is_dynamic(case.graph):
                 raise
             self.spent.dropped[f"dynamic dimensions: {str(error).splitlines()[0][:120]}"] += 1
-            return self._prepare(number, static(case), grown)
+            return self._prepare(number, pinned(case), None if grown is None else dict(grown))
 
     def _prepare(self, number: int, case: Case, grown: Mapping[str, Array] | None = None) -> Prepared:
         """Execute the graph in the interpreter, unless it was ``grown`` with these values, and as printed source.
@@ -162,26 +173,36 @@ class Pipeline:
         self.frontend.check_values(graph, values)
         corrected = retype(graph, values)
         case = replace(case, graph=corrected)
-        if not self.converter.dynamic:
+        if not self.feeds:
             case = static(case)
+        elif not self.converter.dynamic:
+            case = pinned(case)
         try:
             model = self.frontend.load(case)
         except Exception as error:
             raise SourceFails(f"the printed source fails in eager mode: {error}") from error
         sizes = [self._sized(number, static(case), model, values)]
-        for size in range(1, len(case.further) + 1):
+        recorded = values.further if isinstance(values, Recorded) else ()
+        for size, feeds in enumerate(case.further, 1):
             at = at_size(case, size)
-            found = self.frontend.run(at.graph, at.feeds)
-            self.frontend.check_values(at.graph, found)
+            if len(recorded) == len(case.further):
+                found = recorded[size - 1]
+            else:
+                found = self.frontend.run(at.graph, at.feeds)
+                self.frontend.check_values(at.graph, found)
+            alike = all(feeds[value.name].shape == value.type.shape for value in case.graph.inputs)
             for name, array in found.items():
-                if (array.dtype, array.ndim) != (values[name].dtype, values[name].ndim):
+                first = values[name]
+                if (array.dtype, array.ndim) != (first.dtype, first.ndim) or (alike and array.shape != first.shape):
                     raise EvaluationError(f"value {name!r} is of another type at {size_text(case, size)}")
+            at = replace(at, graph=retype(at.graph, found))
+            if alike and grown is not None:
+                # What was printed computes the same for the first values. That eager mode does so for these twice is
+                # asked before anything is called a bug.
+                sizes.append(self._as_expected(number, at, found))
+                continue
             arguments = tuple(self.frontend.to_native(at.feeds[value.name], value.layout) for value in at.graph.inputs)
-            sizes.append(
-                self._sized(
-                    number, replace(at, graph=retype(at.graph, found)), replace(model, arguments=arguments), found
-                )
-            )
+            sizes.append(self._sized(number, at, replace(model, arguments=arguments), found))
         return Prepared(number, case, sizes)
 
     def _sized(self, number: int, case: Case, model: LoadedModel, values: Mapping[str, Array]) -> Sized:
@@ -197,7 +218,11 @@ class Pipeline:
             if self._varies(case, model, index, reference[index], printed[index]):
                 raise EvaluationError(f"output {name!r} differs between two eager runs")
             raise EvaluationError(f"output {name!r} of the printed source differs from the interpreter's")
-        return Sized(case, [array.copy() for array in reference], Analyst(self.frontend, case, number))
+        return self._as_expected(number, case, values)
+
+    def _as_expected(self, number: int, case: Case, values: Mapping[str, Array]) -> Sized:
+        expected = [values[name].copy() for name in case.graph.outputs]
+        return Sized(case, expected, Analyst(self.frontend, case, number))
 
     def _varies(self, case: Case, model: LoadedModel, index: int, interpreted: Array, printed: Array) -> bool:
         """Whether the interpreter, or the printed source, gives that output another value than before when run again.
@@ -245,7 +270,7 @@ class Pipeline:
         if self._tally and number >= 0:
             narrowed = ("size not promised",) if number in self._narrowed else ()
             grown = (*self._motifs.get(number, ()), *sizes_of(case), *narrowed)
-            self._tally.case(case.graph, keys, outcomes, grown, case.profiles, seen)
+            self._tally.case(case.graph, keys, outcomes, grown, (case.profiles, *self._fed.get(number, ())), seen)
             accused, proven = self._patterns(case, seen)
         return CaseResult(
             number,
@@ -261,7 +286,7 @@ class Pipeline:
         """What quarantine learns from: of a refused case the patterns of every node, of another those that this
         process has not told of."""
         nodes = suspects(case.graph, self.unusual)
-        if any(item.signature.kind not in MISMATCH for item in seen):
+        if any(item.signature.kind not in MISMATCH | PERFORMANCE for item in seen):
             # The marking may be to blame, unless the subject names an operator.
             words = " ".join(f": {item.message[:400]}" for item in seen)
             blameless = is_dynamic(case.graph) and not named(case.graph.operators(), words)
@@ -317,6 +342,8 @@ class Pipeline:
                     company += [
                         replace(observation, outputs=tuple(start + output for output in observation.outputs))
                         for observation in bugs
+                        # What costs too much is measured of single cases only.
+                        if observation.signature.kind not in PERFORMANCE
                     ]
                 if shown and not bugs:
                     alone = [

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from corpus.records import IssuedBatch, JudgedBatch, NewFinding, UnsupportedCount
 from fuzzer.tasks import BatchResult, CaseResult, Seen
-from oracles.outcome import MISMATCH, Kind, Verdict, symptom_of
+from oracles.outcome import MISMATCH, PERFORMANCE, Kind, Verdict, symptom_of
+
+#: Kinds of what a subject took.
+TAKEN = MISMATCH | PERFORMANCE
 
 
 def judged_batch(campaign: str, issued: IssuedBatch, result: BatchResult, seconds: float) -> JudgedBatch:
@@ -65,12 +68,12 @@ def verdict_of(case: CaseResult) -> str:
 def refusals(result: BatchResult) -> Iterator[tuple[CaseResult, str]]:
     """Each case that was used, and why a subject refused it (empty when none did).
 
-    A mismatch is no refusal: the subject took the case, and the case stood in nobody's way.
+    A mismatch, or a high price, is no refusal: the subject took the case, and the case stood in nobody's way.
     """
     for case in result.results:
         if case.refused or case.number < 0 or not case.keys:
             continue
-        reasons = [f"{seen.component}: {seen.detail}" for seen in case.seen if Kind(seen.kind) not in MISMATCH]
+        reasons = [f"{seen.component}: {seen.detail}" for seen in case.seen if Kind(seen.kind) not in TAKEN]
         yield case, reasons[0] if reasons else ""
 
 

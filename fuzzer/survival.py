@@ -11,6 +11,7 @@ from corpus.records import Coverage, Outcome
 from fuzzer.converters.base import Converter
 from fuzzer.coverage import Tally, outcomes_of
 from fuzzer.coverage import merge as merge_coverage
+from fuzzer.failures import Frame, conversion_stage
 from fuzzer.formats import Settings
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
@@ -148,13 +149,11 @@ def signature_of(death: WorkerDied, converter: Converter) -> Signature:
     growth of memory is caught depends on timing, and their frames are only in the message.
     """
     stage = _STAGES[death.step.name]
-    modules = [module_of(frame) for frame in death.frames]
     if stage is Stage.CONVERT:
-        for module in modules:
-            prefixes = [prefix for prefix in converter.stages if module.startswith(prefix)]
-            if prefixes:
-                stage = converter.stages[max(prefixes, key=len)]
-                break
+        way = [Frame(module_of(frame), frame.rpartition(":")[2]) for frame in reversed(death.frames)]
+        found = conversion_stage(converter.stages, way)
+        # Without a frame of the converter there is still the step.
+        stage = stage if found is Stage.UNKNOWN else found
     detail = death.what if death.kind in {Kind.SIGNAL, Kind.EXIT} else ""
     return Signature(stage, death.step.component, death.kind, detail)
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from corpus.records import Coverage
+from generators.feeding import SHARE
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
 
@@ -25,7 +26,8 @@ class Subject(msgspec.Struct, frozen=True):
 
 class BatchTask(msgspec.Struct, frozen=True, tag=True):
     """Generate the given case numbers of batch ``index`` and judge them, ``pack`` at a time (0: all together). A pure
-    function of its fields, of which ``harvest`` is a fingerprint (:mod:`generators.harvest`)."""
+    function of its fields, of which ``harvest`` is a fingerprint (:mod:`generators.harvest`) and ``fed`` the share of
+    the graphs with feeds of several kinds (:mod:`generators.feeding`)."""
 
     subject: Subject
     seed: int
@@ -36,6 +38,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     operators: tuple[str, ...] = ()
     pack: int = 0
     harvest: str = ""
+    fed: float = SHARE
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):

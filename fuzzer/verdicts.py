@@ -171,7 +171,7 @@ def by_case(prepared: list[Prepared], results: list[list[Array] | Refused]) -> l
 def dissenting(per_variant: list[Results]) -> list[Results]:
     """Results of a model that was converted by nobody: a size that every variant refuses is one that the model does not
     take, and that is no finding."""
-    most = max(len(results) for _, _, results in per_variant)
+    most = max((len(results) for _, _, results in per_variant), default=0)
     refused = [
         all(len(results) <= size or isinstance(results[size], Refused) for _, _, results in per_variant)
         for size in range(most)

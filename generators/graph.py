@@ -250,8 +250,8 @@ class Case:
     """A graph with the data to run it on.
 
     ``feeds`` holds one array per graph input. ``profiles`` tells, for inputs and constants, which value profile
-    the data was drawn from; it informs severity and has no effect on execution. ``further`` are feeds at other sizes
-    of the graph's dynamic dimensions, at which it runs, too.
+    the data was drawn from; it informs severity and has no effect on execution. ``further`` are feeds of other
+    values, or at other sizes of the graph's dynamic dimensions, with which it runs, too.
     """
 
     graph: Graph
@@ -415,8 +415,8 @@ def _check_marking(entry: Input, place: str) -> None:
 
 
 def check_case(case: Case) -> None:
-    """Raise GraphError unless the graph is well formed and every input has a feed of its very type, which at other
-    sizes differs in the extents of dynamic dimensions only, those with one symbol alike."""
+    """Raise GraphError unless the graph is well formed and every input has a feed of its very type; those of further
+    feeds differ from it in the extents of dynamic dimensions only, those with one symbol alike."""
     check(case.graph)
     for value in case.graph.inputs:
         if value.name not in case.feeds:

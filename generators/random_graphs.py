@@ -7,7 +7,7 @@ import fnmatch
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from generators.argument_classes import Form
 from generators.choices import Choices
 from generators.control.bodies import Bodies
 from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, argument_of
+from generators.feeding import Fed, Feeder
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, references, type_of
 from generators.handles import Condition, Elements, Unconnected
@@ -23,6 +24,8 @@ from generators.motifs import grow_motif
 from generators.motifs.registry import names as motifs_of
 from generators.motifs.shapes import grow_shape
 from generators.patterns import Avoided, Context
+from generators.rerun import Rerun
+from generators.sizes import Recorded
 from generators.structures import LEAST, arranged, rare_shape, unusual
 from generators.values import WEIGHTS
 
@@ -103,13 +106,16 @@ class Weights:
 @dataclass(frozen=True)
 class Grown:
     """A finished case, every value by name as growth computed it (those of bodies as they ran first), why draws were
-    dropped (reason to count), and the motifs and mutations that were grown in it, by name."""
+    dropped (reason to count), the motifs and mutations that were grown in it, by name, and its further feeds of the
+    kinds of :mod:`generators.feeding`. ``values`` are a :class:`generators.sizes.Recorded` for all feeds of the case.
+    """
 
     case: Case
     values: Mapping[str, Array]
     accepted: int
     dropped: Counter[str] = field(default_factory=Counter)
     motifs: tuple[str, ...] = ()
+    fed: tuple[Fed, ...] = ()
 
 
 def grow(
@@ -122,9 +128,11 @@ def grow(
     settings: Mapping[str, Form] | None = None,
     announce: Callable[[str], None] | None = None,
     dynamic: float = 0.0,
+    fed: float = 0.0,
 ) -> Grown:
     """A random graph of up to ``nodes`` nodes with its feeds. A share ``dynamic`` of them has, as far as they take it,
-    dynamic dimensions and feeds at several sizes (:mod:`generators.marking`).
+    dynamic dimensions and feeds at several sizes (:mod:`generators.marking`), and a share ``fed`` feeds of several
+    kinds (:mod:`generators.feeding`).
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
     ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share;
@@ -157,7 +165,7 @@ def grow(
             growth.motif()
         else:
             growth.attempt()
-    return growth.finish(dynamic)
+    return growth.finish(dynamic, fed)
 
 
 def begin(
@@ -388,9 +396,9 @@ class Growth:
         self.nodes.append(Node(call.target, args, kwargs, tuple(values), unpack))
         return ""
 
-    def finish(self, dynamic: float = 0.0) -> Grown:
-        """The graph as it is, with marked dimensions in a share ``dynamic`` of the graphs. ValueError when it is
-        empty."""
+    def finish(self, dynamic: float = 0.0, fed: float = 0.0) -> Grown:
+        """The graph as it is, with marked dimensions in a share ``dynamic`` of the graphs and feeds of several kinds in
+        a share ``fed``. ValueError when it is empty."""
         if not self.nodes:
             raise ValueError(f"no operator could be placed; draws were dropped: {dict(self.dropped)}")
         held = {name for node in self.nodes for name in self.frontend.held(node)}
@@ -414,12 +422,17 @@ class Growth:
         graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))
         values = {**self.inner, **{handle.name: handle.array for handle in self.handles}}
         case = Case(graph, self.feeds, self.drawn)
+        rerun = Rerun(self.frontend, self.elements, self.conditions, self.profiles.nonfinite, self.announce)
+        further: list[Mapping[str, Array]] = []
         if dynamic and self.choices.fraction() < dynamic:
-            marker = Marker(
-                self.frontend, self.choices, self.elements, self.conditions, self.profiles.nonfinite, self.announce
-            )
-            case = marker.mark(case, values)
-        return Grown(case, values, len(self.nodes), self.dropped, tuple(self.motifs))
+            case, further = Marker(rerun, self.choices).mark(case, values)
+        found: list[Fed] = []
+        if fed and self.choices.fraction() < fed:
+            found = Feeder(rerun, self.choices, self.drawn).feeds(case, values)
+            case = replace(case, further=(*case.further, *(one.feeds for one in found)))
+            further += [one.values for one in found]
+        recorded = Recorded(values, further)
+        return Grown(case, recorded, len(self.nodes), self.dropped, tuple(self.motifs), tuple(found))
 
     def _unused_input(self) -> None:
         draw = Draw(self.frontend, self.choices, "", self.handles, self.profiles, self.names)

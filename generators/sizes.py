@@ -1,7 +1,8 @@
-"""Dynamic dimensions of a case: its symbols, its sizes, the marking that fits its feeds.
+"""Dynamic dimensions and several feeds of a case: its symbols, its sizes, the marking that fits its feeds.
 
 A graph says which dimensions of its inputs are dynamic (:attr:`generators.graph.Input.dynamic`). A case has feeds at
-the sizes that the model is converted with and, in ``further``, at others. Sizes are numbered: 0 are the former.
+the sizes that the model is converted with and, in ``further``, at others, or at the same with other values. Sizes are
+numbered: 0 are the former, and a size that equals another with other values has a number of its own.
 """
 
 from __future__ import annotations
@@ -49,13 +50,26 @@ def extents_at(case: Case, number: int) -> dict[str, int]:
 
 
 def size_text(case: Case, number: int) -> str:
-    """Such as ``s0=5, s1=1``."""
-    return ", ".join(f"{symbol}={extent}" for symbol, extent in extents_at(case, number).items())
+    """Such as ``s0=5, s1=1``, or ``feeds 2`` where there are several of that size (1 are those that the model is
+    converted with)."""
+    extents = extents_at(case, number)
+    alike = sum(extents_at(case, other) == extents for other in range(len(case.further) + 1))
+    parts = [f"{symbol}={extent}" for symbol, extent in extents.items()]
+    return ", ".join([*parts, f"feeds {number + 1}"] if alike > 1 else parts)
 
 
 def static(case: Case) -> Case:
-    """The case at the sizes that it is converted with, no dimension marked."""
+    """The case with the feeds that it is converted with and no others, no dimension marked."""
     return at_size(case, 0) if case.further or is_dynamic(case.graph) else case
+
+
+def pinned(case: Case) -> Case:
+    """The case at the sizes that it is converted with, no dimension marked, with all of its feeds that have these."""
+    if not is_dynamic(case.graph):
+        return case
+    first = extents_at(case, 0)
+    alike = [number for number in range(1, len(case.further) + 1) if extents_at(case, number) == first]
+    return replace(at_size(case, 0), further=tuple(case.further[number - 1] for number in alike))
 
 
 def at_size(case: Case, number: int) -> Case:
@@ -87,15 +101,15 @@ def remarked(case: Case) -> Case:
 
     What is marked stays marked, and a dimension whose extent varies becomes so. Symbols are named anew: dimensions that
     had one symbol keep one where they agree at all sizes; one that had none shares that of a dimension which always has
-    the same extent. Sizes that are there twice go.
+    the same extent. Feeds that are there twice go.
     """
     inputs = case.graph.inputs
     sets = [case.feeds]
-    seen = {tuple(case.feeds[value.name].shape for value in inputs)}
+    seen = {_identity(inputs, case.feeds)}
     for feeds in case.further:
-        shapes = tuple(feeds[value.name].shape for value in inputs)
-        if shapes not in seen:
-            seen.add(shapes)
+        identity = _identity(inputs, feeds)
+        if identity not in seen:
+            seen.add(identity)
             sets.append(feeds)
     names: dict[tuple[str, tuple[int, ...]], str] = {}
     by_extents: dict[tuple[int, ...], str] = {}
@@ -120,3 +134,7 @@ def remarked(case: Case) -> Case:
         marked.append(replace(value, dynamic=marking if any(marking) else ()))
     graph = replace(case.graph, inputs=tuple(marked))
     return Case(graph, case.feeds, case.profiles, tuple(sets[1:]))
+
+
+def _identity(inputs: Sequence[Input], feeds: Mapping[str, Array]) -> tuple[tuple[tuple[int, ...], bytes], ...]:
+    return tuple((feeds[value.name].shape, feeds[value.name].tobytes()) for value in inputs)

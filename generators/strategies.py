@@ -64,13 +64,14 @@ def graphs(
     factors: Mapping[str, float] | None = None,
     control_flow: bool = False,
     dynamic: bool = False,
+    fed: bool = False,
 ) -> Case:
     """Cases of a frontend with that number of nodes, or from the first to the second number of them.
 
     With ``control_flow``, an operator that takes bodies is added to them, and what computes its predicate. ``factors``
     multiply the weights of operators (0 excludes one), as in :meth:`generators.random_graphs.Weights.of`.
     With ``dynamic``, cases have dynamic dimensions and feeds at several sizes, as far as a marking is found that their
-    graph takes (:mod:`generators.marking`).
+    graph takes (:mod:`generators.marking`); with ``fed``, further feeds of other values (:mod:`generators.feeding`).
     Every case is valid: it has been executed while it grew. KeyError for a frontend that is not installed.
     """
     vocabulary = find_frontend(frontend)
@@ -84,7 +85,7 @@ def graphs(
         reject()
     if len(growth.nodes) < max(low, 1):
         reject()
-    return growth.finish(float(dynamic)).case
+    return growth.finish(float(dynamic), float(fed)).case
 
 
 @st.composite

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from generators.choices import Choices
+from generators.feeding import STRUCTURES as FED
 from generators.graph import Case, Graph, Input, captured
 from generators.sizes import extents_at
 
@@ -64,6 +65,7 @@ NAMES = (
     "dynamic dimensions of several symbols",
     *SIZES,
     "size not promised",
+    *FED,
 )
 
 

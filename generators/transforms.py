@@ -168,7 +168,7 @@ def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]
     outputs = tuple(value.name for node in nodes for value in node.outputs if value.name in wanted)
     part = Graph(graph.frontend, tuple(inputs.values()), constants, nodes, outputs)
     profiles = with_graph(static(case), part).profiles
-    if not is_dynamic(graph):
+    if not case.further and not is_dynamic(graph):
         return Case(part, feeds, profiles)
     recorded = values.further if isinstance(values, Recorded) else ()
     further = tuple(

@@ -42,12 +42,17 @@ class Kind(StrEnum):
     SHAPE = "shape"
     NONFINITE = "nonfinite"
     VALUE = "value"
+    # what it costs to run and to keep, by :mod:`oracles.performance`
+    SLOW = "slow"
+    BLOATED = "bloated"
 
 
 #: Kinds in which the process of the subject ended or had to be ended.
 DEADLY = frozenset({Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT})
 #: Kinds that compare the outputs of a model that ran.
 MISMATCH = frozenset({Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE})
+#: Kinds of a model that gives what it should, at too high a price.
+PERFORMANCE = frozenset({Kind.SLOW, Kind.BLOATED})
 
 
 class Symptom(StrEnum):
@@ -66,6 +71,8 @@ def symptom_of(kind: Kind) -> Symptom:
     """The symptom that a kind of failure shows as."""
     if kind in MISMATCH:
         return Symptom.WRONG_MODEL
+    if kind in PERFORMANCE:
+        return Symptom.BAD_PERFORMANCE
     return {
         Kind.HANG: Symptom.HANG,
         Kind.INVALID: Symptom.INVALID_MODEL,

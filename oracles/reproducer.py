@@ -29,6 +29,7 @@ from generators.graph import Case, all_constants
 from generators.sizes import is_dynamic, marking_of
 from oracles.forking import Zygote, ZygoteError
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
+from oracles.performance import KEPT, NODE_BYTES
 from oracles.processes import Process, kill_session, reap
 from oracles.tensor_source import UNPACK, tensor_source
 from oracles.tolerances import ROUNDED, TOLERANCES, Tolerance
@@ -92,6 +93,7 @@ def render(
     convert_script: str,
     runtime_script: str | None = None,
     load_script: str = "",
+    sibling: tuple[str, str] | None = None,
     versions: Sequence[str] = (),
     title: str = "",
     tolerance: Tolerance | None = None,
@@ -99,24 +101,27 @@ def render(
     """The script for one observation of a case.
 
     ``frontend_source`` defines ``class Model``. ``convert_script`` goes from ``model`` and ``inputs`` to ``artifact``;
-    ``runtime_script`` from ``artifact`` and ``feeds`` to ``actual``; it is needed for mismatches and for failures in
-    the runtime. With dynamic dimensions, ``dynamic_shapes`` are there for both, and the latter is repeated at every
-    size but for the lines of ``load_script`` that it begins with. ``versions`` are distributions (requirement strings
-    will do) whose versions are printed. A value counts as wrong when its error is above both the tolerance (default:
-    the customary one of the element type) and the noise bound recorded with the observation. ValueError when a needed
-    runtime script is missing or the frontend is unknown.
+    ``runtime_script`` from ``artifact`` and ``feeds`` to ``actual``; it is needed for mismatches, for what is slow
+    and for failures in the runtime. With dynamic dimensions, ``dynamic_shapes`` are there for both, and the latter is
+    repeated at every size but for the lines of ``load_script`` that it begins with, which are not timed either.
+    ``sibling`` is the name of another converter to the same format and its script, which an artifact's size is compared
+    with, too. ``versions`` are distributions (requirement strings will do) whose versions are printed. A value counts
+    as wrong when its error is above both the tolerance (default: the customary one of the element type) and the noise
+    bound recorded with the observation. ValueError when a needed runtime script is missing or the frontend is unknown.
     """
     if frontend not in _PACKAGES:
         raise ValueError(f"no reproducers for the frontend {frontend!r}")
     kind = observation.signature.kind
     in_runtime = observation.signature.stage in (Stage.RUNTIME_LOAD, Stage.INFERENCE)
-    if runtime_script is None and (kind in MISMATCH or in_runtime):
+    if runtime_script is None and (kind in MISMATCH or kind is Kind.SLOW or in_runtime):
         raise ValueError(f"a {kind} in the {observation.signature.stage} stage needs a runtime script")
     imports = ["importlib.metadata", "os", "sys"]
     if kind in _CHILD:
         imports += ["signal", "subprocess"] + (["contextlib", "time"] if kind is Kind.MEMORY else [])
+    if kind is Kind.SLOW:
+        imports += ["statistics", "time"]
     types = case.graph.types()
-    if runtime_script is not None and case.further:
+    if runtime_script is not None and case.further and kind is not Kind.SLOW:
         runtime_script = _at_every_size(runtime_script, load_script)
     others = [
         [tensor_source(feeds[value.name], frontend, value.layout) for value in case.graph.inputs]
@@ -136,7 +141,13 @@ def render(
     scripts = convert_script.rstrip() + (
         "\n\n" + runtime_script.rstrip() if runtime_script and _runs(observation) else ""
     )
-    body = _body(case, observation, convert_script, runtime_script, tolerance, scripts)
+    if kind is Kind.SLOW:
+        called = "eager(inputs)" if frontend == "keras" else "eager(*inputs)"
+        body = _slow(convert_script, runtime_script or "", load_script, called)
+    elif kind is Kind.BLOATED:
+        body = _bloated(observation, convert_script, sibling)
+    else:
+        body = _body(case, observation, convert_script, runtime_script, tolerance, scripts)
     packages = set(_PACKAGES[frontend])
     if frontend == "onnx":
         imports.append("ctypes")
@@ -336,6 +347,34 @@ def _body(
     )
 
 
+def _slow(convert: str, run: str, load: str, called: str) -> str:
+    """From the conversion to the times of a run and of eager mode; what is loaded once is not timed."""
+    if not run.startswith(load):
+        load = ""
+    return _template(
+        "slow",
+        before=f"eager = model\n{convert.rstrip()}\n\n{load}".rstrip() + "\n",
+        run=textwrap.indent(run.removeprefix(load).strip(), "    "),
+        eager=called,
+        ratio=KEPT.time.ratio,
+        excess=KEPT.time.excess,
+    )
+
+
+def _bloated(observation: Observation, convert: str, sibling: tuple[str, str] | None) -> str:
+    """From the conversion to the sizes of the artifact and of what it is compared with."""
+    return _template(
+        "bloated",
+        before=convert.rstrip() + "\n",
+        expected=int(observation.numbers["expected_bytes"]),
+        node_bytes=NODE_BYTES,
+        sibling_name=sibling[0] if sibling else "",
+        sibling=textwrap.indent(sibling[1].strip(), "    ") if sibling else "",
+        ratio=KEPT.size.ratio,
+        excess=KEPT.size.excess,
+    )
+
+
 def _at_every_size(script: str, load: str) -> str:
     """From ``sizes`` (inputs, feeds and expected outputs of each) to ``actual`` and ``expected`` of all of them."""
     if not script.startswith(load):
@@ -357,7 +396,7 @@ def _template(name: str, **values: object) -> str:
 def _runs(observation: Observation) -> bool:
     """Whether the failure needs the runtime."""
     signature = observation.signature
-    return signature.kind in MISMATCH or signature.stage in (Stage.RUNTIME_LOAD, Stage.INFERENCE)
+    return signature.kind in MISMATCH | {Kind.SLOW} or signature.stage in (Stage.RUNTIME_LOAD, Stage.INFERENCE)
 
 
 def _exception(detail: str) -> tuple[str, list[str]]:

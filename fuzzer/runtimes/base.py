@@ -30,6 +30,9 @@ class Runtime(abc.ABC):
     #: Names of the variants that take turns.
     occasional: ClassVar[tuple[str, ...]] = ()
 
+    #: Names of the variants that are there to be right and not to be fast: nobody minds what they take.
+    unhurried: ClassVar[tuple[str, ...]] = ()
+
     #: Element types that it computes in 32 bits, as it documents: what a graph computes beyond them tells nothing.
     narrows: ClassVar[tuple[str, ...]] = ()
 

@@ -67,6 +67,7 @@ class LiteRT(Runtime):
         "builtin-threads": {"kernels": "builtin", "threads": 2},
     }
     occasional = ("xnnpack-threads", "builtin-threads")
+    unhurried = ("reference",)
 
     def warm_up(self) -> None:
         import ai_edge_litert.interpreter  # noqa: F401

@@ -10,7 +10,7 @@ from generators.graph import Array, Case, Constant, Graph, Node, all_constants, 
 from generators.transforms import canonical, map_bodies
 from oracles.minimize.records import Budget, PassStatistics
 from oracles.minimize.simplicity import simplicity
-from oracles.outcome import Kind, Observation, Signature, Stage, Tester, Trial, Verdict
+from oracles.outcome import PERFORMANCE, Kind, Observation, Signature, Stage, Tester, Trial, Verdict
 
 #: Kinds judged output by output: candidates packed into one conversion get a verdict each.
 PACKABLE = frozenset({Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE})
@@ -212,6 +212,8 @@ class Question:
             if self.seen and _defined(self.seen) and not _defined(seen):
                 continue
             if seen.signature != self.signature:
+                if seen.signature.kind in PERFORMANCE:
+                    continue  # held to lower limits here than a finding is
                 self._keep_other((seen.signature,), case, seen)
                 continue
             if self._answers[key] is None:

@@ -1,4 +1,4 @@
-"""Dynamic dimensions become static, at one of the sizes or one symbol after the other; cases have fewer sizes."""
+"""Dynamic dimensions become static, at one of the sizes or one symbol after the other; cases have fewer feeds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ NAME = "sizes"
 
 
 def propose(case: Case) -> Iterator[Edit]:
-    """Static at each size (bold), with a single further size (bold) or none, each symbol static, all sizes but each."""
-    if not is_dynamic(case.graph):
+    """Static with each of the feeds alone (bold), with those of a single further size (bold) or none, or with those of
+    one in place of the first; each symbol static, all sizes but each."""
+    dynamic, count = is_dynamic(case.graph), len(case.further)
+    if not dynamic and not count:
         return
-    count = len(case.further)
     for number in range(count + 1):
         yield Edit(NAME, f"static at size {number}", _static(number), bold=True)
+    for number in range(1, count + 1) if dynamic else ():
+        yield Edit(NAME, f"first at size {number}", _first(number))
     for number in range(count) if count > 1 else ():
         yield Edit(NAME, f"only further size {number + 1}", _keep(number), bold=True)
     yield Edit(NAME, "no further size", _keep(None))
@@ -31,7 +34,20 @@ def propose(case: Case) -> Iterator[Edit]:
 
 def _static(number: int) -> Callable[[Case], Case | None]:
     def apply(case: Case) -> Case | None:
-        return at_size(case, number) if is_dynamic(case.graph) and number <= len(case.further) else None
+        several = bool(case.further) or is_dynamic(case.graph)
+        return at_size(case, number) if several and number <= len(case.further) else None
+
+    return apply
+
+
+def _first(number: int) -> Callable[[Case], Case | None]:
+    """Converted with those feeds, where these have the first size, and run with no others."""
+
+    def apply(case: Case) -> Case | None:
+        if not is_dynamic(case.graph) or number > len(case.further):
+            return None
+        alike = extents_at(case, number) == extents_at(case, 0)
+        return replace(case, feeds=case.further[number - 1], further=()) if alike else None
 
     return apply
 

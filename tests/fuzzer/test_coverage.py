@@ -167,7 +167,7 @@ def test_a_graph_without_profiles_counts_none() -> None:
     tally.case(CASE.graph, (), {})
     assert tally.record().profiles == {}
     graph = replace(CASE.graph, nodes=(replace(CASE.graph.nodes[0], target="torch.of_a_later_release"),))
-    tally.case(graph, (), {}, (), {CASE.graph.inputs[0].name: "ties"})
+    tally.case(graph, (), {}, (), ({CASE.graph.inputs[0].name: "ties"},))
     assert tally.record().profiles == {"ties": {"float32": {"other": 1}}}
 
 

@@ -14,6 +14,7 @@ from generators.frontends.base import Frontend, frontend
 from generators.graph import Array, Case, Graph, Input, Node, Ref, Value, check_case, type_of
 from generators.marking import SHARE, Marker
 from generators.random_graphs import Weights, grow
+from generators.rerun import Rerun
 from generators.sizes import at_size, extents_at, is_dynamic, size_text, symbols_of
 from generators.strategies import graphs
 from generators.structures import SIZES, sizes_of
@@ -98,7 +99,8 @@ def marked(nodes: list[Node], data: dict[str, Array], seed: int, conditions: lis
     values = ours.run(graph, data)
     case = Case(retype(graph, values), data)
     drawn = {name: elements.get(name, "typical") for name in data}
-    return Marker(ours, SeededChoices(53, seed), drawn, conditions, False).mark(case, values)  # type: ignore[arg-type]
+    rerun = Rerun(ours, drawn, conditions, False)  # type: ignore[arg-type]
+    return Marker(rerun, SeededChoices(53, seed)).mark(case, values)[0]
 
 
 def call(target: str, *args: object, name: str = "v0") -> Node:

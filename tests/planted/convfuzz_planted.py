@@ -22,7 +22,7 @@ from fuzzer.converters.identity import Identity
 from fuzzer.formats import Artifact, Format, Settings
 from fuzzer.runtimes.interpreter import Interpreter
 from generators.frontends.base import LoadedModel, frontend
-from generators.graph import Array, DType, Graph, Node, Ref, Slice, TensorType, Value
+from generators.graph import Array, Constant, DType, Graph, Node, Ref, Slice, TensorType, Value
 from oracles.outcome import Stage
 
 GUILTY = "torch.neg"
@@ -58,12 +58,19 @@ def print_garbage() -> None:
     print("DEBUG: entering pass")
 
 
+def dawdle() -> None:
+    """A third of a second of work that nobody needs, whatever the machine."""
+    deadline = time.perf_counter() + 0.3
+    while time.perf_counter() < deadline:
+        np.ones((64, 64)) @ np.ones((64, 64))
+
+
 def complain() -> None:
     raise ValueError("no lowering for this operator")
 
 
 DEEDS: dict[str, Callable[[], None]] = {
-    deed.__name__: deed for deed in (segfault, abort, hang, eat_memory, leave, print_garbage, complain)
+    deed.__name__: deed for deed in (segfault, abort, hang, eat_memory, leave, print_garbage, complain, dawdle)
 }
 
 
@@ -206,8 +213,9 @@ class FrozenSize(Planted):
     dynamic = True
 
     def __init__(self) -> None:
-        #: First extents of the results in a traced module, and how many results there were when it ran.
+        #: First extents of the results in a traced module, the results themselves, and how many when it ran.
         self.traced: list[int] = []
+        self.results: list[Any] = []
         self.tracing = False
         self.calls = 0
 
@@ -234,6 +242,29 @@ class FrozenSize(Planted):
         return result[: self.traced[(self.calls - 1) % len(self.traced)]]
 
 
+class Folded(FrozenSize):
+    """Takes what the guilty operator returns for the example inputs for a constant."""
+
+    name = "planted.folded"
+    dynamic = False
+
+    def misbehave(self, model: LoadedModel, settings: Settings) -> Artifact:
+        ours, graph = frontend("torch"), model.graph
+        given = zip(graph.inputs, model.arguments, strict=True)
+        values = ours.run(graph, {value.name: ours.to_array(argument) for value, argument in given})
+        nodes = tuple(node for node in graph.nodes if node.target != self.guilty)
+        folded = tuple(Constant(name, values[name].copy()) for name in sorted(made_by(graph, self.guilty)))
+        graph = Graph(graph.frontend, graph.inputs, (*graph.constants, *folded), nodes, graph.outputs)
+        return Identity.convert(self, LoadedModel(graph, model.source, model.native, model.arguments), settings)
+
+    def after(self, result: Any) -> Any:
+        if self.tracing:
+            self.results.append(result)
+            return result
+        self.calls += 1
+        return self.results[(self.calls - 1) % len(self.results)]
+
+
 class TurnsNaN(Planted):
     """Multiplies the results of the guilty operator by NaN where they are floats."""
 
@@ -258,6 +289,52 @@ class TurnsNaN(Planted):
 
 class OnePercent(TurnsNaN):
     name, factor = "planted.one-percent", 1.01
+
+
+class Bloats(Planted):
+    """Keeps a table of four mebibytes for each of the guilty operator's calls, and needs none of them."""
+
+    name = "planted.bloats"
+    size: ClassVar[int] = 1 << 22
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def rewrite(self, graph: Graph) -> Graph:
+        tables = tuple(
+            Constant(f"{node.outputs[0].name} table", np.ones(self.size // 4, np.float32))
+            for node in graph.nodes
+            if node.target == self.guilty
+        )
+        return Graph(graph.frontend, graph.inputs, (*graph.constants, *tables), graph.nodes, graph.outputs)
+
+    def after(self, result: Any) -> Any:
+        self.calls += 1
+        return result
+
+
+class Slow(Planted):
+    """Has a product of large matrices computed for each of the guilty operator's calls, and uses none of them."""
+
+    name = "planted.slow"
+    extent: ClassVar[int] = 2000
+
+    def rewrite(self, graph: Graph) -> Graph:
+        nodes: list[Node] = []
+        kind = TensorType("float32", (self.extent, self.extent))
+        for node in graph.nodes:
+            nodes.append(node)
+            if node.target == self.guilty:
+                name = node.outputs[0].name
+                nodes.append(Node("torch.full", (kind.shape, 1.0), (), (Value(f"{name} large", kind),)))
+                operands = (Ref(f"{name} large"), Ref(f"{name} large"))
+                nodes.append(Node("torch.matmul", operands, (), (Value(f"{name} product", kind),)))
+        return Graph(graph.frontend, graph.inputs, graph.constants, tuple(nodes), graph.outputs)
+
+    def after(self, result: Any) -> Any:
+        large = torch.full((self.extent, self.extent), 1.0)
+        torch.matmul(large, large)
+        return result
 
 
 class Correct(Planted):
@@ -306,9 +383,22 @@ class OffByOne(PlantedRuntime):
         return output
 
 
+class Saturates(PlantedRuntime):
+    """Gives nothing beyond 40."""
+
+    name = "planted-saturates"
+
+    def change(self, output: torch.Tensor) -> torch.Tensor:
+        return output.clamp(-40, 40) if output.is_floating_point() else output
+
+
 class RuntimeSegfault(PlantedRuntime):
     # Another operator than the other runtimes' one: where this one dies, nothing else is seen.
     name, deed, guilty = "planted-segfault", "segfault", PAIR
+
+
+class RuntimeSlow(PlantedRuntime):
+    name, deed = "planted-slow", "dawdle"
 
 
 class RuntimeCorrect(PlantedRuntime):
@@ -357,6 +447,9 @@ def convert(name: str, model: Any) -> tuple[Callable[..., Any], bytes]:
         subject.tracing = False
     if isinstance(subject, Deed):
         converted(*_example_inputs())
+    if isinstance(subject, Bloats):
+        converted(*_example_inputs())
+        return converted, bytes(subject.calls * subject.size)
     return converted, b""
 
 
