@@ -2,7 +2,7 @@
 #
 #   make fuzz            two minutes over every converter; ARGS="--minutes 30 --seed 7" for more (convfuzz fuzz --help)
 #   make test            the tests
-#   make install-all     further runtimes: OpenVINO, TVM, IREE (a gigabyte); campaigns then use them
+#   make install-all     further runtimes: OpenVINO, TVM, IREE, MNN, ncnn (a gigabyte); campaigns then use them
 #   make check           lint, format, types
 #   make sweep           the slow tests, thousands of graphs
 #   make bench           the measurements of docs/benchmarks.md, but for the soak; ARGS="routes rate" for some

@@ -3,7 +3,7 @@
 
 import sys
 
-from benchmarks import campaigns, coverage, feeds, generation, rate, routes
+from benchmarks import campaigns, coverage, feeds, generation, rate, routes, sharpness, silence
 
 ALL = {
     "generation": lambda: generation.main(1000),
@@ -14,6 +14,8 @@ ALL = {
     "share": lambda: campaigns.main(["share"]),
     "workers": lambda: campaigns.main(["workers"]),
     "guidance": lambda: campaigns.main(["guidance"]),
+    "silence": lambda: silence.main(["2000"]),
+    "sharpness": lambda: sharpness.main(["500"]),
 }
 
 if __name__ == "__main__":

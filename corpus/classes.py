@@ -14,6 +14,7 @@ from corpus.records import Finding, FindingState
 from corpus.tables import Base, ClassificationRow
 from generators.graph import Case, GraphError
 from generators.serial import loads
+from oracles.blame import Confidence
 from oracles.outcome import Stage, Symptom
 from oracles.taxonomy import Cause, Classification, classify
 
@@ -65,8 +66,14 @@ def kept(session: Session, findings: Iterable[Finding]) -> dict[str, Classificat
 
 
 def made(finding: Finding, objects: Objects) -> Classification:
-    """The class of a finding that has none, from what the corpus holds of it. A case that cannot be read tells
-    nothing."""
+    """The class of a finding from what the corpus holds of it, the evidence about who is to blame included. A case that
+    cannot be read tells nothing."""
+    blame = finding.blame
+    evidence = (
+        {f"{item.role}: {item.component} {item.detail}".strip(): str(item.outcome) for item in blame.evidence}
+        if blame
+        else {}
+    )
     case: Case | None = None
     with contextlib.suppress(CorpusError, GraphError):
         case = loads(objects.get(finding.minimized_object or finding.case_object))
@@ -79,4 +86,6 @@ def made(finding: Finding, objects: Objects) -> Classification:
         case=case,
         minimized=finding.state not in _NOT_MINIMIZED,
         needs_special=bool(finding.needs_special),
+        evidence=evidence,
+        blamed=blame.component if blame and blame.confidence is not Confidence.LOW else "",
     )

@@ -7,14 +7,16 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from corpus.classes import has_table, keep
 from corpus.errors import CorpusError
 from corpus.records import PENDING, Bucket, Finding, FindingState, Finish, NewFinding
-from corpus.tables import BatchRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow
+from corpus.tables import BatchRow, BlameRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow
 from generators.graph import digest_of
+from oracles.blame import Blame
 from oracles.outcome import Kind, Signature, Stage, Symptom
 
 #: Hexadecimal digits of a finding's id: with a million findings, two share one with a probability of 1 in 500.
@@ -109,6 +111,37 @@ def finish(session: Session, finding: str, end: Finish, minimized: str, reproduc
     return _finding(session, row)
 
 
+def set_blame(session: Session, finding: str, verdict: Blame) -> Finding:
+    """See :meth:`corpus.store.Store.set_blame`."""
+    row = session.get_one(FindingRow, finding)
+    stored = msgspec.to_builtins(verdict)
+    session.merge(
+        BlameRow(
+            finding_id=finding,
+            component=verdict.component,
+            confidence=verdict.confidence,
+            rule=verdict.rule,
+            evidence=stored["evidence"],
+        )
+    )
+    session.flush()
+    return _finding(session, row)
+
+
+def unblamed(session: Session, campaign: str) -> list[Finding]:
+    """See :meth:`corpus.store.Store.unblamed`."""
+    query = (
+        select(FindingRow)
+        .where(
+            FindingRow.campaign_id == campaign,
+            FindingRow.state == FindingState.VERIFIED,
+            FindingRow.id.not_in(select(BlameRow.finding_id)),
+        )
+        .order_by(FindingRow.created, FindingRow.id)
+    )
+    return [_finding(session, row) for row in session.scalars(query)]
+
+
 def _put_into_bucket(session: Session, row: FindingRow, key: str) -> None:
     bucket = session.get(BucketRow, key)
     if bucket is None:
@@ -196,6 +229,20 @@ def _needed_settings(session: Session, row: FindingRow) -> dict[str, Setting]:
     return dict(needed.settings) if needed is not None else {}
 
 
+def _blame(session: Session, row: FindingRow) -> Blame | None:
+    """Who is to blame, as far as that is known."""
+    stored = session.get(BlameRow, row.id) if has_table(session, BlameRow) else None
+    if stored is None:
+        return None
+    fields = {
+        "component": stored.component,
+        "confidence": stored.confidence,
+        "rule": stored.rule,
+        "evidence": stored.evidence,
+    }
+    return msgspec.convert(fields, Blame)
+
+
 def _finding(session: Session, row: FindingRow) -> Finding:
     batch = session.get_one(BatchRow, (row.campaign_id, row.batch_number))
     return Finding(
@@ -224,4 +271,5 @@ def _finding(session: Session, row: FindingRow) -> Finding:
         runs=row.runs,
         failures=row.failures,
         conversions=row.conversions,
+        blame=_blame(session, row),
     )

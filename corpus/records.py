@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from oracles.blame import Blame
 from oracles.outcome import Signature, Symptom
 from oracles.taxonomy import Classification
 
@@ -180,7 +181,8 @@ class Batch(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, frozen=True):
     """A finding in the store. ``case_object`` and ``minimized_object`` are digests of serialised cases,
     ``reproducer_object`` of a script (each ``''`` when there is none yet). ``failures`` of ``runs`` fresh processes
-    showed the defect. ``bucket`` is the key of its bucket (``''`` before minimization)."""
+    showed the defect. ``bucket`` is the key of its bucket (``''`` before minimization). ``blame`` is
+    what experiments came to, None before they were made."""
 
     id: str
     campaign: str
@@ -207,6 +209,7 @@ class Finding(msgspec.Struct, frozen=True):
     runs: int = 0
     failures: int = 0
     conversions: int = 0
+    blame: Blame | None = None
 
 
 class Finish(msgspec.Struct, frozen=True):

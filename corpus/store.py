@@ -47,6 +47,7 @@ from corpus.records import (
 )
 from corpus.tables import BatchRow, CampaignRow, OutcomeRow, QuarantineRow, UnsupportedRow
 from corpus.versions import VersionResult
+from oracles.blame import Blame, as_markdown
 from oracles.taxonomy import Classification
 
 _DATABASE = "corpus.sqlite"
@@ -358,6 +359,25 @@ class Store:
             if done.state is FindingState.VERIFIED and done.reproducer_object:
                 self._write_reproducer(done)  # before the commit: a verified finding always has its file
         return done
+
+    def set_blame(self, finding: str, verdict: Blame) -> Finding:
+        """Record who is to blame for a finding, in place of what was recorded before; also as a table in
+        ``findings/<id>/blame.md``. Returns the finding."""
+        with self._database.write() as session:
+            done = findings.set_blame(session, finding, verdict)
+            # What the experiments tell of the stage and the cause, too.
+            classes.keep(session, done.id, classes.made(done, self.objects))
+            path = self.directory / "findings" / done.id / "blame.md"
+            try:
+                write_durably(path, as_markdown(verdict, done.title).encode(errors="backslashreplace"))
+            except OSError as error:
+                raise from_os_error(error, str(path)) from error
+        return done
+
+    def unblamed(self, campaign: str) -> list[Finding]:
+        """Verified findings of the campaign for which nobody has been blamed yet, the oldest first."""
+        with self._database.read() as session:
+            return findings.unblamed(session, campaign)
 
     def bucket(self, key: str) -> Bucket | None:
         """The bucket of that key, if any finding was ever put into it."""

@@ -190,6 +190,18 @@ class ClassificationRow(Base):
     cause_rule: Mapped[str] = mapped_column(Word)
 
 
+class BlameRow(Base):
+    """Who is to blame for a finding: an :class:`oracles.blame.Blame`."""
+
+    __tablename__ = "blame"
+
+    finding_id: Mapped[str] = mapped_column(Word, ForeignKey("finding.id"), primary_key=True)
+    component: Mapped[str] = mapped_column(Word, index=True)
+    confidence: Mapped[str] = mapped_column(Word)
+    rule: Mapped[str] = mapped_column(ExactText)
+    evidence: Mapped[Any] = mapped_column(Json)
+
+
 class OutcomeRow(Base):
     """The funnel of a campaign, summed over its judged batches."""
 

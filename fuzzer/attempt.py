@@ -10,18 +10,19 @@ from functools import partial
 
 from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
-from fuzzer.formats import Artifact, Format, InvalidModel, Unsupported
+from fuzzer.formats import Artifact, Format, InvalidModel, Settings, Unsupported
 from fuzzer.gauge import Gauge
-from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Results, Spent
+from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Results, Sized, Spent
 from fuzzer.promises import takes
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.runtimes.onnx_reference import OnnxReference
-from fuzzer.tasks import Step, Subject
+from fuzzer.tasks import WITNESS, Step, Subject
 from fuzzer.verdicts import Verdicts, by_case, dissenting
 from generators.frontends.base import Frontend, LoadedModel, frontend
 from generators.graph import Array
 from generators.serial import dumps
 from generators.transforms import union
+from oracles.judge import Judged
 from oracles.outcome import MISMATCH, Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import BASELINE, ErrorBounds
 
@@ -50,6 +51,7 @@ class Attempt:
         self.converter: Converter = converters()[subject.converter]
         self._verdicts = Verdicts(self.frontend, self.converter.name)
         self.settings = dict(subject.settings)
+        self._unheard = frozenset(subject.unheard)
         self.variants: list[tuple[Runtime, str]] = [
             (runtimes()[runtime], variant) for runtime, variant in subject.variants
         ]
@@ -113,6 +115,24 @@ class Attempt:
         self.artifact = artifact
         return found
 
+    def converted(self, item: Prepared, model: LoadedModel) -> Artifact:
+        """The artifact of a single case, validated. Raises Refused and Printed."""
+        blob = dumps(item.case)
+        artifact = self._convert(model, (item.number,), blob)
+        self._validate(artifact, model, (item.number,), blob)
+        return artifact
+
+    def outputs_of(
+        self, artifact: Artifact, runtime: Runtime, settings: Settings, feeds: Sequence[Sequence[Array]], blob: bytes
+    ) -> list[list[Array] | Refused]:
+        """What a runtime with any settings computes from the artifact of a single case, or refuses, at each of its
+        sizes; nothing behind a first one that it refuses. Raises Printed."""
+        return self._run(runtime, "", artifact, feeds, (0,), blob, settings)
+
+    def judged(self, size: Sized, outputs: list[Array], bounds: ErrorBounds | None = None) -> list[Judged]:
+        """What is wrong with the outputs at one size; of a quantized model, within the bounds on its errors."""
+        return self._verdicts.judged(size, outputs, bounds)
+
     def _sliced(self, prepared: list[Prepared], slices: list[Artifact]) -> list[Judgement]:
         """Each case judged by its slice of the artifact of the union."""
         found: list[Judgement] = []
@@ -129,7 +149,7 @@ class Attempt:
         numbers = tuple(item.number for item in prepared)
         self._validate(artifact, model, numbers, blob)
         costly = self._weighed(prepared, artifact)
-        prepared = self._promised(prepared, artifact)
+        prepared = self.promised(prepared, artifact)
         self.gauge.seconds.clear()
         # A case with fewer sizes than others is at its first one in what it lacks.
         feeds = [
@@ -221,7 +241,7 @@ class Attempt:
         with self.spent.during("judging"):
             return self.converter.error_bounds(artifact, feeds[0], self.settings)
 
-    def _promised(self, prepared: list[Prepared], artifact: Artifact) -> list[Prepared]:
+    def promised(self, prepared: list[Prepared], artifact: Artifact) -> list[Prepared]:
         """The cases with those of their sizes that the artifact promises to take, and the first one."""
         found = []
         first = 0
@@ -278,10 +298,11 @@ class Attempt:
         feeds: Sequence[Sequence[Array]],
         numbers: tuple[int, ...],
         blob: bytes,
+        settings: Settings | None = None,
     ) -> list[list[Array] | Refused]:
         """Outputs for each of the feeds, all from one session, or the refusal of that size; where the model is not
-        loaded or the first feeds are refused, nothing else is run."""
-        settings = runtime.variants[variant]
+        loaded or the first feeds are refused, nothing else is run. ``settings`` are the variant's unless given."""
+        settings = runtime.variants[variant] if settings is None else settings
         results: list[list[Array] | Refused] = []
         for number in range(-1, len(feeds)):
             name, stage = ("run", Stage.INFERENCE) if number >= 0 else ("load", Stage.RUNTIME_LOAD)
@@ -364,9 +385,12 @@ class Attempt:
 
     def _exonerated(self, item: Prepared, artifact: Artifact) -> bool:
         """Whether the witness computes from the artifact what the framework computes."""
+        if item.number in self._unheard:
+            return False
         witness = WITNESSES[artifact.format]
+        self._announce(Step(WITNESS, witness.name, (item.number,), dumps(item.case)))
         try:
-            with self.spent.during("witness"):
+            with self.spent.during(WITNESS):
                 session = witness.load(artifact, {})
                 actual = [witness.run(session, artifact, size.feeds()) for size in item.sizes]
         except Exception:  # noqa: BLE001  (it does not know every operator and type, and then has nothing to say)

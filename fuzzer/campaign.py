@@ -164,6 +164,10 @@ class _Run:
         self.pending: dict[str, Finding] = {
             finding.id: finding for finding in store.list_findings(campaign=campaign.id, states=PENDING)
         }
+        #: Findings that are verified and wait for who is to blame, of runs that ended before.
+        self.unblamed: dict[str, Finding] = {
+            finding.id: finding for finding in (store.unblamed(campaign.id) if config.blame_seconds else ())
+        }
         self.handled_now: set[str] = set()
         self.defects = 0
         self._under_way: dict[int, int] = {}
@@ -234,7 +238,9 @@ class _Run:
     def _snapshot(self) -> Snapshot:
         now = time.monotonic()
         with self.lock:
-            phases = [slot.doing for slot in self.slots if slot.doing.startswith(("minimizing", "verifying"))]
+            phases = [
+                slot.doing for slot in self.slots if slot.doing.startswith(("minimizing", "verifying", "blaming"))
+            ]
             return Snapshot(
                 elapsed=self.campaign.elapsed + now - self.started,
                 remaining=None if self.end is None else max(0.0, self.end - now),
@@ -307,6 +313,7 @@ class _Run:
             self.defects += 1
             if isinstance(job, Finding):
                 self.pending.pop(job.id, None)
+                self.unblamed.pop(job.id, None)
             else:
                 self._under_way.pop(job.issued.index, None)
             if self.defects > _MOST_DEFECTS or (
@@ -325,13 +332,16 @@ class _Run:
             over = (self.end is not None and now >= self.end) or (
                 self.config.graphs is not None and self._promised() >= self.config.graphs
             )
-            finding = self._next_finding()
+            finding = self._next_finding() or next(
+                (one for one in self.unblamed.values() if one.id not in self.handled_now), None
+            )
             total = sum(self.spent.values())
             crowded = total > 0 and self.spent["findings"] / total > _HANDLING_SHARE
             if finding is not None and (over or not crowded):
                 if self.end is None or now < self.end:
                     self.handled_now.add(finding.id)
-                    self.per_signature[_kind_of(finding)] += 1
+                    if finding.state in PENDING:
+                        self.per_signature[_kind_of(finding)] += 1
                     return finding
                 return None
             if not over:
@@ -471,10 +481,12 @@ class _Run:
         batch = self.store.batch(self.campaign.id, finding.batch)
         worker = self._worker(slot, finding.frontend)
         handled = self.handler.handle(finding, batch, worker, lambda text: slot.does(text, finding.signature.component))
-        if handled.finding.state in (FindingState.VERIFIED, FindingState.DUPLICATE):
+        done = handled.finding.state in (FindingState.VERIFIED, FindingState.DUPLICATE)
+        if done and finding.state in PENDING:
             self._avoid_finding(handled.finding)
         with self.lock:
             self.parts.update(handled.parts)
+            self.unblamed.pop(finding.id, None)
             if handled.finding.state in PENDING:
                 self.pending[finding.id] = handled.finding
             else:

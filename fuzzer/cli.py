@@ -163,6 +163,19 @@ def show(
 
 
 @app.command()
+def blame(
+    finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long the experiments may take together.")] = 300.0,
+    corpus: Corpus = DEFAULT_CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the experiments that tell who is to blame for a finding (again), record and show what they gave."""
+    commands.blame(corpus, database, as_json, finding, seconds)
+
+
+@app.command()
 def reproduce(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
     runs: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes to run the script in.")] = 3,

@@ -178,6 +178,35 @@ def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
                 terminal().print(cli_text.versions_table(known))
 
 
+def blame(corpus: Path, database: str, as_json: bool, prefix: str, seconds: float) -> None:
+    """Find out who is to blame for a minimized finding, record it, and print the verdict and its evidence."""
+    from fuzzer import cli_text
+    from fuzzer.blaming import Blamer
+    from fuzzer.screen import to_json
+    from fuzzer.supervisor import Worker
+    from oracles.blame import summary
+
+    with _open(corpus, database) as store:
+        finding = store.find(prefix)
+        if not finding.bucket or not finding.minimized_object:
+            raise UsageError(
+                f"finding {finding.id} is not minimized: it is {finding.state}",
+                f"`convfuzz resume {finding.campaign}` goes on with it",
+            )
+        worker = Worker()
+        try:
+            verdict = Blamer(worker, seconds).blame(finding, store.objects.get(finding.minimized_object))
+        finally:
+            worker.close()
+        store.set_blame(finding.id, verdict)
+    if as_json:
+        print(to_json({"finding": finding.id, "blame": verdict}))
+        return
+    console = terminal()
+    console.print(f"{finding.id[: cli_text.SHORT]}  to blame: {summary(verdict)}", markup=False, soft_wrap=True)
+    console.print(cli_text.evidence_table(verdict))
+
+
 def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: float, toolchain: str = "") -> bool:
     """Run a finding's reproducer in fresh processes, its output shown. Returns whether the defect showed in any."""
     from fuzzer.cli_text import clean

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, Outcome, Summary, UnsupportedCount
 from corpus.versions import VersionResult
 from fuzzer.toolchains import Toolchain
+from oracles.blame import Blame
+from oracles.blame import summary as summary_of
 from oracles.taxonomy import Classification
 
 #: Digits of an id that are shown; any prefix that is unique finds the finding.
@@ -86,6 +89,8 @@ def bucket_table(
         words.append(f"\n{' · '.join(facts(shown, bucket.count))}", style="not bold dim")
         if bucket.key in paths:
             words.append(f"\n{paths[bucket.key]}", style="not bold cyan")
+        if shown.blame is not None:
+            words.append(f"\nto blame: {clean(summary_of(shown.blame))}", style="not bold")
         table.add_row(shown.id[:SHORT], words)
     return table
 
@@ -198,6 +203,8 @@ def finding_details(
     parts: list[RenderableType] = [head, Text(margin + " · ".join(words))]
     if reproducer is not None:
         parts.append(Text(f"{margin}reproducer  {relative(reproducer)}", style="cyan"))
+    if finding.blame is not None:
+        parts.append(Text(f"{margin}to blame    {clean(summary_of(finding.blame))}"))
     settings = ", ".join(f"{name}={value!r}" for name, value in finding.converter_settings.items())
     origin = f"{margin}campaign {finding.campaign}, batch {finding.batch}, case {finding.case}"
     parts.append(Text(f"{origin}; {finding.converter}({settings})"))
@@ -208,10 +215,23 @@ def finding_details(
     if finding.message:
         parts.append(Text())
         parts.append(Text("\n".join(margin + line for line in clean(finding.message).splitlines()[:25])))
+    if finding.blame is not None and finding.blame.evidence:
+        parts += [Text(), Padding(evidence_table(finding.blame), (0, 0, 0, len(margin)))]
     if finding.source:
         parts.append(Text())
         parts.append(Text("\n".join(margin + line for line in clean(finding.source).rstrip().splitlines())))
     return Group(*parts)
+
+
+def evidence_table(blame: Blame) -> Table:
+    """One row per experiment: what was asked, the experiment, its outcome and what was seen."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("asked", "experiment", "outcome", "seen"):
+        table.add_column(name, overflow="fold")
+    for item in blame.evidence:
+        experiment = clean(f"{item.component} {item.detail}".strip())
+        table.add_row(str(item.role), Text(experiment), str(item.outcome), Text(one_line(item.words, 160)))
+    return table
 
 
 def findings_table(findings: Sequence[Finding], classes: Mapping[str, Classification] | None = None) -> Table:

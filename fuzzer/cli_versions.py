@@ -20,7 +20,7 @@ from fuzzer.cli_commands import terminal
 from fuzzer.cli_text import SHORT, headline, versions_table
 from fuzzer.converters.base import converters
 from fuzzer.errors import UsageError
-from fuzzer.experiments import Laboratory, versions_between
+from fuzzer.laboratory import Laboratory, versions_between
 from fuzzer.packages import installed, releases
 from fuzzer.runtimes.base import runtimes
 from fuzzer.screen import to_json

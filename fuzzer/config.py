@@ -15,8 +15,9 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     the wanted size of a graph, ``pack`` the graphs in one conversion (None: learnt from measurement), ``workers`` the
     processes beside this one. ``deadline_seconds`` is what a single step of a worker may take, ``memory_limit_mb`` its
     resident memory. One finding's minimization may take ``minimize_seconds`` and ``minimize_conversions``; its
-    reproducer is run ``verify_runs`` times, each in a fresh process. ``operators`` are patterns of the targets that
-    graphs are made of, all targets when empty. Of findings with one signature, ``per_signature`` are handled in one run
+    reproducer is run ``verify_runs`` times, each in a fresh process. Experiments that tell who is to
+    blame for it may take ``blame_seconds``; 0 makes none. ``operators`` are patterns of the targets that graphs are
+    made of, all targets when empty. Of findings with one signature, ``per_signature`` are handled in one run
     (a third as many of those that end a worker, and any number of mismatches, which all share their signature until
     they are minimized); the others wait for the next run, since they are most likely the same defect. ``quarantine``
     makes nodes rare that are known to fail, ``guidance`` prefers operators that have been drawn little. ``harvest`` is
@@ -36,6 +37,7 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     minimize_seconds: float = 90.0
     minimize_conversions: int = 80
     verify_runs: int = 3
+    blame_seconds: float = 60.0
     operators: tuple[str, ...] = ()
     per_signature: int = 6
     quarantine: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 
@@ -14,7 +14,10 @@ from rich.text import Text
 from fuzzer.converters.base import Converter, converters
 from fuzzer.plugins import broken_plugins
 from fuzzer.routes import routes
+from fuzzer.runtimes import _delegates as delegates
 from fuzzer.runtimes.base import Runtime, runtimes
+from fuzzer.runtimes.onnx_reference import OnnxReference
+from fuzzer.runtimes.onnxruntime import accelerated, provider_variants
 from generators.frontends.base import frontend
 
 
@@ -59,6 +62,7 @@ def report() -> list[DoctorRow]:
         *_broken("converter", "convfuzz.converters", Converter),
         *_subjects("runtime", runtimes()),
         *_broken("runtime", "convfuzz.runtimes", Runtime),
+        *_witnesses(),
         *_providers(),
         *_delegates(),
         *(DoctorRow("route", str(route), Status.OK) for route in routes()),
@@ -119,11 +123,31 @@ def _reinstall(entry: EntryPoint) -> str:
     return f"pip install --force-reinstall {owner}"
 
 
-def _subjects(kind: str, found: dict[str, Converter] | dict[str, Runtime]) -> Iterator[DoctorRow]:
+def _subjects(kind: str, found: Mapping[str, Converter] | Mapping[str, Runtime]) -> Iterator[DoctorRow]:
     for name, subject in found.items():
         state = subject.availability()
         status = Status.OK if state.available else Status.MISSING
-        yield DoctorRow(kind, name, status, dict(state.versions), state.problem, state.remedy)
+        detail = state.problem or (_tests(subject) if isinstance(subject, Runtime) else "")
+        yield DoctorRow(kind, name, status, dict(state.versions), detail, state.remedy)
+
+
+def _tests(runtime: Runtime) -> str:
+    """Which format a runtime takes, its variants (in parentheses those that take turns), the share of batches."""
+    standing = [name for name in runtime.variants if name not in runtime.occasional]
+    turns = f" ({', '.join(runtime.occasional)} in turn)" if runtime.occasional else ""
+    share = f"; in {runtime.share:.0%} of the batches" if runtime.share < 1 else ""
+    return f"{runtime.format}: {', '.join(standing)}{turns}{share}"
+
+
+def _witnesses() -> Iterator[DoctorRow]:
+    """Evaluators that accuse nobody: they are asked when the runtimes differ from the source framework."""
+    witness = OnnxReference()
+    for row in _subjects("witness", {witness.name: witness}):
+        yield (
+            row
+            if row.status is not Status.OK
+            else msgspec.structs.replace(row, detail=f"{witness.format}: heard on findings")
+        )
 
 
 def _broken(kind: str, group: str, base: type[Converter] | type[Runtime]) -> Iterator[DoctorRow]:
@@ -139,11 +163,16 @@ def _providers() -> Iterator[DoctorRow]:
         return
     present = onnxruntime.get_available_providers()
     for name in present:
-        unused = "not used: it sends models to a service" if name == "AzureExecutionProvider" else ""
-        yield DoctorRow("onnxruntime provider", name, Status.OK, detail=unused)
+        yield DoctorRow("onnxruntime provider", name, Status.OK, detail=_use_of(name))
     for name, remedy in PROVIDERS.items():
         if name not in present:
             yield DoctorRow("onnxruntime provider", name, Status.ABSENT, remedy=remedy)
+
+
+def _use_of(provider: str) -> str:
+    if provider == "AzureExecutionProvider":
+        return "not used: it sends models to a service"
+    return "; ".join(f"variant {variant}" for variant in provider_variants(accelerated([provider])))
 
 
 def _delegates() -> Iterator[DoctorRow]:
@@ -152,7 +181,16 @@ def _delegates() -> Iterator[DoctorRow]:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError:
         return
-    yield DoctorRow("litert delegate", "XNNPACK", Status.OK)
+    yield DoctorRow("litert delegate", "XNNPACK", Status.OK, detail="variants xnnpack and xnnpack-threads")
+    here = delegates.present()
+    for name, library in delegates.LIBRARIES.items():
+        if name in here:
+            yield DoctorRow("litert delegate", name, Status.OK, detail=f"variant {name}: {here[name]}")
+        else:
+            remedy = (
+                f"install its maker's {library} where the dynamic linker looks, or name its folder in LD_LIBRARY_PATH"
+            )
+            yield DoctorRow("litert delegate", name, Status.ABSENT, remedy=remedy)
     remedy = "not built for ai-edge-litert; the converter's option select_tf_ops stays off"
     yield DoctorRow("litert delegate", "Flex", Status.ABSENT, remedy=remedy)
 

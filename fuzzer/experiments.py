@@ -1,169 +1,215 @@
-"""Running a finding's reproducer in toolchains with other versions of a package, and what that tells."""
+"""Which experiments tell who is to blame for a finding, in the order in which they are made."""
 
 from __future__ import annotations
 
-import re
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from corpus.records import Finding
+from fuzzer.attempt import WITNESSES
+from fuzzer.converters.base import Converter, converters
+from fuzzer.formats import Format, Setting
+from fuzzer.planning import default_settings
+from fuzzer.runtimes.base import Runtime, runtimes
+from fuzzer.tasks import Subject
+from oracles.blame import Accused, Role
+from oracles.outcome import BEFORE_RUNTIME, Stage
 
-from corpus.versions import TELLING, Showing, VersionResult
-from fuzzer.errors import UsageError
-from fuzzer.packages import InstallError, Say, installed
-from fuzzer.toolchain_building import make, packages_here
-from fuzzer.toolchains import Toolchain, changing, listed, remove, using
-from oracles.reproducer import verify
-
-#: How a script about an exception tells of another one.
-_FAILED = "expected no exception, got "
-#: What a script ends with that could not even begin: a package, or a part of one, is not there.
-_UNUSABLE = re.compile(
-    rf"^(?:{_FAILED})?(?:ModuleNotFoundError|ImportError|importlib\.metadata\.PackageNotFoundError): .*", re.MULTILINE
-)
-#: The line that names an exception, as Python writes it.
-_RAISED = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b")
-#: What a script writes that has come as far as to compare. Python itself exits with 1, too, when an import fails.
-_TOLD = re.compile(r"^expected\b", re.MULTILINE)
+#: Other values of an option that are tried, besides the one that takes a part of the converter out of play.
+_OTHER_VALUES = 2
 
 
 @dataclass(frozen=True)
-class Run:
-    """What the runs of a script came to, with the reason in words, and what the last one wrote."""
+class Experiment:
+    """A conversion, and a run of what comes of it. ``component`` and ``detail`` as in the evidence."""
 
-    showing: Showing
+    role: Role
+    component: str
     detail: str
-    seconds: float
-    output: str = ""
+    subject: Subject
+    runtime: str
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
 
-def run(script: str, python: str, *, runs: int = 1, deadline: float = 360.0) -> Run:
-    """Run a reproducer with an interpreter, several times where it does not show the defect each time.
+@dataclass(frozen=True)
+class Scene:
+    """What a finding happened with: converter and settings, and a runtime with the first variant that shows it, or, of
+    a failure before any runtime, one that takes its format."""
 
-    It shows when any run exits 1 and has told what it expected; it does not show when all exit 0. Otherwise nothing can
-    be said: the script was over its ``deadline`` (in seconds), could not import what it needs, or failed in another
-    way.
-    """
-    started = time.monotonic()
-    output = ""
-    for _ in range(runs):
-        done = verify(script, 1, python=python, deadline=deadline)
-        (status,), (output,) = done.statuses, done.outputs
-        seconds = time.monotonic() - started
-        if status == 1 and _TOLD.search(output):
-            return Run(Showing.SHOWS, "", seconds, output)
-        if status is None:
-            return Run(Showing.CHANGED, f"did not end within {deadline:g} s", seconds, output)
-        if status:
-            return _other(status, output, seconds)
-    return Run(Showing.ABSENT, "", time.monotonic() - started, output)
+    subject: Subject
+    converter: Converter
+    runtime: Runtime
+    variant: str
+    accused: Accused
+
+    @property
+    def has_artifact(self) -> bool:
+        """Whether it gets as far as an artifact that is run."""
+        signature = self.accused.signature
+        return signature.stage in (Stage.RUNTIME_LOAD, Stage.INFERENCE) or signature.kind not in BEFORE_RUNTIME
 
 
-def _other(status: int, output: str, seconds: float) -> Run:
-    unusable = _UNUSABLE.findall(output)
-    told = [line for line in output.splitlines() if _TOLD.match(line)]
-    if unusable and (not told or unusable[-1] in told):
-        return Run(Showing.UNUSABLE, unusable[-1].removeprefix(_FAILED)[:300], seconds, output)
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    # A message may have more lines than the first, which says what it is.
-    raised = [line for line in lines if _RAISED.match(line)]
-    words = (told or raised or lines or ["wrote nothing"])[-1]
-    reason = f"killed by signal {-status}: " if status < 0 else ""
-    return Run(Showing.CHANGED, f"{reason}{words}"[:300], seconds, output)
+def scene_of(finding: Finding) -> Scene | None:
+    """The scene of a finding. None when a subject of it, or any runtime for its artifacts, is not installed here."""
+    converter = converters().get(finding.converter)
+    if converter is None or not converter.availability().available:
+        return None
+    takers = _takers(converter.target)
+    place = next(
+        (
+            (runtime, variant)
+            for runtime in takers
+            for variant in runtime.variants
+            for shown in finding.settings[:1]
+            if shown == f"{runtime.name} {variant}"
+            or (shown == variant and runtime.name == finding.signature.component)
+        ),
+        (takers[0], next(iter(takers[0].variants))) if takers else None,
+    )
+    if place is None:
+        return None
+    runtime, variant = place
+    ran = finding.signature.component == runtime.name or bool(finding.settings)
+    builds = converter.source is not converter.target or converter.quantizes(finding.converter_settings)
+    shared = {
+        other.name: other.built_on
+        for other in converters().values()
+        if other.built_on and other.built_on == converter.built_on and other.name != converter.name
+    }
+    name = runtime.name if ran else ""
+    accused = Accused(finding.signature, finding.frontend, converter.name, name, builds, runtime.parts, shared)
+    subject = Subject(finding.frontend, converter.name, dict(finding.converter_settings), ())
+    return Scene(subject, converter, runtime, variant, accused)
 
 
-@dataclass
-class Laboratory:
-    """Runs one script with one version after another of a package, each in a layered toolchain of its own.
-
-    Nothing but the package is changed, whatever it says it needs, since that is what the question is about. Only where
-    nothing can be said then, the script is run again with the dependencies that pip resolves for that version.
-    A toolchain that is there with just this requirement is used; others are made, and removed afterwards unless
-    ``keep``. ``known`` are results of earlier days, by package and version, which are not asked for again.
-    """
-
-    script: str
-    runs: int = 1
-    deadline: float = 360.0
-    keep: bool = False
-    say: Say = lambda line: None
-    record: Callable[[VersionResult], None] = lambda result: None
-    known: dict[tuple[str, str], VersionResult] = field(default_factory=dict)
-    #: What this interpreter has, by canonical name.
-    here: dict[str, str] = field(default_factory=lambda: installed(packages_here()))
-
-    def ask(self, package: str, version: str) -> VersionResult:
-        """What the script does with that version of the package."""
-        package = canonicalize_name(package)
-        if (package, version) not in self.known:
-            result = self._experiment(package, version)
-            self.known[package, version] = result
-            self.record(result)
-            detail = f": {result.detail}" if result.detail else ""
-            self.say(f"{package} {version}: {result.showing}{detail}")
-        return self.known[package, version]
-
-    def _experiment(self, package: str, version: str) -> VersionResult:
-        if self.here.get(package) == version:
-            done = run(self.script, sys.executable, runs=self.runs, deadline=self.deadline)
-            return VersionResult(package, version, done.showing, done.detail, {}, time.time())
-        first: VersionResult | None = None
-        for dependencies in (False, True):
-            try:
-                with self._toolchain(package, version, dependencies) as toolchain:
-                    own = toolchain.record.made
-                    others = {
-                        name: number
-                        for name, number in own.items()
-                        if name != package and self.here.get(name) != number
-                    }
-                    if dependencies and not others:
-                        break
-                    done = run(self.script, toolchain.python, runs=self.runs, deadline=self.deadline)
-            except InstallError as error:
-                first = first or VersionResult(package, version, Showing.NOT_INSTALLED, error.message, {}, time.time())
-                break
-            result = VersionResult(package, version, done.showing, done.detail, others, time.time())
-            if result.showing in TELLING:
-                return result
-            first = first or result
-        assert first is not None
-        return first
-
-    @contextmanager
-    def _toolchain(self, package: str, version: str, dependencies: bool) -> Iterator[Toolchain]:
-        requirement = str(Requirement(f"{package}=={version}"))
-        base = packages_here()
-        for one in listed():
-            made = (one.record.requirements, one.record.base, one.record.dependencies)
-            if made == ((requirement,), base, dependencies) and not one.lacks():
-                with using(one.name) as toolchain:
-                    yield toolchain
-                return
-        name = f"{package}=={version.replace('!', '.')}{'' if dependencies else '-alone'}"
-        with changing(name) as place:
-            stale = place.is_dir()
-        if stale:
-            remove(name)
-        make(name, [requirement], dependencies=dependencies, say=self.say)
-        try:
-            with using(name) as toolchain:
-                yield toolchain
-        finally:
-            if not self.keep:
-                remove(name)
+def control(scene: Scene) -> Experiment:
+    """The finding once more."""
+    settings = scene.runtime.variants[scene.variant]
+    detail = f"{_options(scene.subject.settings, scene.converter)}, {scene.runtime.name} {scene.variant}".strip(", ")
+    return Experiment(Role.CONTROL, scene.converter.name, detail, scene.subject, scene.runtime.name, settings)
 
 
-def versions_between(versions: Sequence[str], first: str, last: str, package: str) -> list[str]:
-    """Those of the ascending versions from ``first`` to ``last``. UsageError when one of them is not among them."""
-    from fuzzer.packages import near
+def experiments(scene: Scene) -> Iterator[Experiment]:
+    """All but the control and the framework's compiler, quick ones first."""
+    slow: list[Experiment] = []
+    if scene.has_artifact:
+        for one in _votes(scene):
+            if one.runtime in runtimes() and runtimes()[one.runtime].share < 1:
+                slow.append(one)
+            else:
+                yield one
+    yield from _ablations(scene)
+    yield from _of_the_framework(scene)
+    yield from _siblings(scene)
+    yield from slow
 
-    for version in (first, last):
-        if version not in versions:
-            close = ", ".join(near(version, versions))
-            raise UsageError(f"pip finds no {package} {version}", f"near ones: {close}")
-    return list(versions[versions.index(first) : versions.index(last) + 1])
+
+def _votes(scene: Scene) -> Iterator[Experiment]:
+    """The artifact on everything that takes it."""
+    jurors = _takers(scene.converter.target)
+    witness = WITNESSES.get(scene.converter.target)
+    if witness is not None and not scene.converter.quantizes(scene.subject.settings):
+        jurors.append(witness)
+    for runtime in jurors:
+        accused = runtime.name == scene.runtime.name
+        for variant, settings in runtime.variants.items():
+            role = Role.VARIANT if accused else Role.JUROR
+            yield Experiment(role, runtime.name, variant, scene.subject, runtime.name, settings)
+
+
+def _ablations(scene: Scene) -> Iterator[Experiment]:
+    """The converter with one option set otherwise."""
+    used = {**default_settings(scene.converter), **scene.subject.settings}
+    for option in scene.converter.options:
+        without, part = scene.converter.parts.get(option.name, (None, ""))
+        others = [value for value in option.drawn if value not in (used[option.name], without)][:_OTHER_VALUES]
+        off = [without] if part and without != used[option.name] and without is not None else []
+        for value in [*off, *others]:
+            settings = {**scene.subject.settings, option.name: value}
+            role, component = (Role.PART, part) if value in off else (Role.OPTION, scene.converter.name)
+            yield _elsewhere(scene, role, component, f"{option.name}={value!r}", scene.converter, settings)
+
+
+def _of_the_framework(scene: Scene) -> Iterator[Experiment]:
+    """What the framework's own exporter makes of the model, if the converter begins with it."""
+    exporter = converters().get(scene.converter.through)
+    if exporter is None or exporter.source is not scene.converter.source or not exporter.availability().available:
+        return
+    defaults = default_settings(exporter)
+    name = scene.converter.through
+    yield from _run_by(scene, Role.EXPORTED, name, "", exporter, defaults, compiled=False)
+    if "decompose" in defaults:
+        settings = {**defaults, "decompose": True}
+        yield from _run_by(scene, Role.DECOMPOSED, f"{name}:decompositions", "", exporter, settings, compiled=False)
+
+
+def compiled(scene: Scene) -> Iterator[Experiment]:
+    """What the framework's compiler makes of what its exporter writes: seconds each, for where the others
+    leave doubts."""
+    for exporter in _same_source(scene):
+        if not exporter.default and exporter.target is not Format.GRAPH:
+            yield from _run_by(scene, Role.COMPILED, "", "", exporter, default_settings(exporter), compiled=True)
+
+
+def _siblings(scene: Scene) -> Iterator[Experiment]:
+    for sibling in _same_source(scene):
+        if sibling.default and sibling.name != scene.converter.name:
+            settings = default_settings(sibling)
+            yield _elsewhere(scene, Role.SIBLING, sibling.name, "", sibling, settings)
+
+
+def _run_by(
+    scene: Scene,
+    role: Role,
+    component: str,
+    detail: str,
+    exporter: Converter,
+    settings: Mapping[str, Setting],
+    *,
+    compiled: bool,
+) -> Iterator[Experiment]:
+    """The exporter's artifact on those runtimes of its format that are (or are not) compilers."""
+    subject = Subject(scene.subject.frontend, exporter.name, dict(settings), ())
+    for runtime in _takers(exporter.target):
+        if (runtime.share < 1) is compiled:
+            variant, given = next(iter(runtime.variants.items()))
+            words = f"{detail} {runtime.name} {variant}".strip()
+            yield Experiment(role, component or exporter.name, words, subject, runtime.name, given)
+
+
+def _elsewhere(
+    scene: Scene, role: Role, component: str, detail: str, converter: Converter, settings: Mapping[str, Setting]
+) -> Experiment:
+    """A conversion by another converter or with other settings, run where the finding was, if that takes it."""
+    runtime, variant = scene.runtime, scene.variant
+    if runtime.format is not converter.target:
+        runtime = _takers(converter.target)[0]
+        variant = next(iter(runtime.variants))
+    subject = Subject(scene.subject.frontend, converter.name, dict(settings), ())
+    words = f"{detail}, {runtime.name} {variant}".strip(", ")
+    return Experiment(role, component, words, subject, runtime.name, runtime.variants[variant])
+
+
+def _same_source(scene: Scene) -> list[Converter]:
+    """Converters from the same framework that can be used, with a runtime for what they make."""
+    return [
+        other
+        for other in converters().values()
+        if other.source is scene.converter.source and other.availability().available and _takers(other.target)
+    ]
+
+
+def _takers(target: Format) -> list[Runtime]:
+    """Runtimes for the format that can be used, those that every graph is run on first."""
+    found = [one for one in runtimes().values() if one.format is target and one.availability().available]
+    return sorted(found, key=lambda runtime: (runtime.share < 1, runtime.name not in _FIRST, runtime.name))
+
+
+#: Runtimes that what has no runtime of its own is run on.
+_FIRST = ("onnxruntime", "litert", "tensorflow")
+
+
+def _options(settings: Mapping[str, Setting], converter: Converter) -> str:
+    """The settings that are not the defaults."""
+    defaults = default_settings(converter)
+    return ", ".join(f"{name}={value!r}" for name, value in settings.items() if value != defaults.get(name))

@@ -54,13 +54,6 @@ class Refusal:
         return normalise(found.expand(self.what)) if self.scrub else found.expand(self.what)
 
 
-#: A line in which a subject says so in words of its own, for subjects that have no better way to say it.
-IN_WORDS = (
-    Refusal(r"(?:^|\n)([^\n]*\b(?:not|n't) (?:\w+ )*(?:supported?|implemented)\b[^\n]*)", r"\1", scrub=True),
-    Refusal(r"(?:^|\n)([^\n]*\b(?:[Uu]nsupported|unimplemented)\b[^\n]*)", r"\1", scrub=True),
-)
-
-
 def refused(error: BaseException, refusals: Sequence[Refusal]) -> str | None:
     """What a subject says it does not support, looking through the causes from the innermost out; None for a bug."""
     for link in reversed(causes(error)):
@@ -193,6 +186,12 @@ _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     (re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "), ""),
     (re.compile(r"^Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: "), r"\1: "),
     (re.compile(r"\s*\[Caused by the value '.*", re.DOTALL), ""),
+    # OpenVINO tells of every place on the way, the cause last; of an import, of every node that failed.
+    (re.compile(r"^.*Failed operations detailed log:\n-- ", re.DOTALL), ""),
+    (re.compile(r"^(?:While validating (?:ONNX )?node '[^\n]*?': )?Exception from [^\n]*:\d+:\n", re.MULTILINE), ""),
+    (re.compile(r"\bWhile validating (?:ONNX )?node '[^\n]*?':\s+"), ""),
+    (re.compile(r"\bFrontEnd API failed with \w+:\n"), ""),
+    (re.compile(r"(\bCheck '[^\n]*') failed at [^\n]*?([\w.]+):\d+:\n"), r"\1 at \2: "),
     (_COLOUR, ""),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "0x#"),
     (re.compile(r"(?:[A-Za-z]:)?(?:/[\w.+@~-]+){2,}/([\w.+@-]+)"), r"\1"),

@@ -13,6 +13,7 @@ import msgspec
 
 from corpus.records import Batch, Finding, FindingState, Finish, NewFinding
 from corpus.store import Store
+from fuzzer.blaming import Blamer
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
 from fuzzer.formats import Setting, Settings
@@ -27,7 +28,7 @@ from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
 from oracles.forking import Zygote
 from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_options
-from oracles.outcome import Kind, Observation, Stage, Verdict, symptom_of
+from oracles.outcome import BEFORE_RUNTIME, Kind, Observation, Stage, Verdict, symptom_of
 from oracles.quantization import against
 from oracles.reproducer import render, starts_itself, verify
 from oracles.taxonomy import classify
@@ -68,11 +69,29 @@ class Handler:
         self._python = python
 
     def handle(self, finding: Finding, batch: Batch, worker: Worker, say: Callable[[str], None]) -> Handled:
-        """Take the finding as far as time allows. Interrupted work is saved and goes on from there the next time."""
+        """Take the finding as far as time allows; of one that is verified, find who is to blame.
+        Interrupted work is saved and goes on from there the next time."""
+        if finding.state is FindingState.VERIFIED:
+            return self._blame(Handled(finding, ()), worker, say)
         subject = narrow(subject_of(batch.issued), finding)
         tester = RemoteTester(worker, subject, converters()[subject.converter])
         handled = self._handle(finding, subject, tester, worker, say)
-        return replace(handled, parts=tester.parts)
+        return self._blame(replace(handled, parts=tester.parts), worker, say)
+
+    def _blame(self, handled: Handled, worker: Worker, say: Callable[[str], None]) -> Handled:
+        """A verified finding with who is to blame for it, unless the campaign ends first: experiments that are cut
+        short are made again the next time."""
+        finding = handled.finding
+        if finding.state is not FindingState.VERIFIED or not self._config.blame_seconds or self._interrupted():
+            return handled
+        say(f"blaming {finding.id}")
+        blamer = Blamer(worker, self._config.blame_seconds)
+        verdict = blamer.blame(finding, self._store.objects.get(finding.minimized_object))
+        parts = Counter(handled.parts)
+        parts.update(blamer.parts)
+        if self._interrupted():
+            return replace(handled, parts=parts)
+        return replace(handled, finding=self._store.set_blame(finding.id, verdict), parts=parts)
 
     def _handle(
         self, finding: Finding, subject: Subject, tester: RemoteTester, worker: Worker, say: Callable[[str], None]
@@ -213,15 +232,10 @@ def narrow(subject: Subject, finding: Finding) -> Subject:
     mismatch (which variants disagree is part of its identity)."""
     signature = finding.signature
     if signature.stage not in {Stage.RUNTIME_LOAD, Stage.INFERENCE} and signature.component == subject.converter:
-        if signature.kind in _BEFORE_RUNTIME:
+        if signature.kind in BEFORE_RUNTIME:
             return Subject(subject.frontend, subject.converter, subject.settings, ())
         return subject
     return subject
-
-
-_BEFORE_RUNTIME = frozenset(
-    {Kind.BLOATED, Kind.EXCEPTION, Kind.INVALID, Kind.STDOUT, Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT}
-)
 
 
 def variants_of(seen: Observation) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
@@ -290,6 +291,26 @@ def node_types(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
     known = {value.name: value.type.tensor_type.elem_type for value in _values(inferred)}
     known.update((value.name, value.data_type) for value in inferred.graph.initializer)
     return tuple(TensorProto.DataType.Name(known[use]).lower() for use in nodes[0].input if known.get(use))
+
+
+def element_types(model: onnx.ModelProto, *, computed: bool = False) -> set[str]:
+    """Names of the element types of everything in the model, bodies included, as far as type inference finds them;
+    without its constants if only what is ``computed`` counts."""
+    found: set[int] = set()
+    graphs = [onnx.shape_inference.infer_shapes(model).graph]
+    while graphs:
+        graph = graphs.pop()
+        constant = {tensor.name: tensor.data_type for tensor in graph.initializer}
+        found |= set() if computed else set(constant.values())
+        left_out = {name for node in graph.node if node.op_type == "Constant" for name in node.output} | set(constant)
+        found |= {
+            value.type.tensor_type.elem_type
+            for value in (*graph.input, *graph.value_info, *graph.output)
+            if not computed or value.name not in left_out
+        }
+        graphs += [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+    known = found - {TensorProto.UNDEFINED}
+    return {np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)).name for number in known}
 
 
 def _values(model: onnx.ModelProto) -> Iterable[onnx.ValueInfoProto]:

@@ -124,7 +124,9 @@ def _scaled(
     elif node.op_type in ("MatMulInteger", "ConvInteger"):
         for place in (0, 1):
             name = node.input[place]
-            zero = values[node.input[2 + place]] if len(node.input) > 2 + place else np.zeros((), np.int8)
+            # An operand that is left out, with others behind it, has an empty name.
+            point = node.input[2 + place] if len(node.input) > 2 + place else ""
+            zero = values[point] if point else np.zeros((), np.int8)
             tensor = tensors[numbers[name]]
             raw = values[name].astype(np.float64) - _along(zero, values[name].ndim, -1)
             step = np.asarray(1.0) if tensor.constant else None

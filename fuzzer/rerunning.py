@@ -14,7 +14,7 @@ from corpus.store import Store
 from corpus.versions import Showing
 from fuzzer.cli_text import SHORT, clean, headline
 from fuzzer.errors import UsageError
-from fuzzer.experiments import Run, run
+from fuzzer.laboratory import Run, run
 
 _RUNS_OF_FLAKY = 5
 

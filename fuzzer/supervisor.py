@@ -20,7 +20,7 @@ from typing import IO
 import psutil
 
 from fuzzer.errors import UsageError
-from fuzzer.tasks import BatchResult, Failed, Partial, Result, Step, Task, decode_message, encode
+from fuzzer.tasks import WITNESS, BatchResult, Failed, Partial, Result, Step, Task, decode_message, encode
 from fuzzer.worker import NOTE_BYTES
 from oracles.forking import Forked, Zygote, ZygoteError
 from oracles.outcome import Kind
@@ -296,7 +296,9 @@ def worker_environment() -> dict[str, str]:
 
 def _spent(step: Step, total: float) -> dict[str, float]:
     """What a process took that ended in this step, of ``total`` seconds of CPU time, as far as it had told."""
-    part = {"generate": "growing", "eager": "eager mode", "judge": "judging"}.get(step.name, "subjects")
+    part = {"generate": "growing", "eager": "eager mode", "judge": "judging", WITNESS: WITNESS}.get(
+        step.name, "subjects"
+    )
     return {**step.parts, part: step.parts.get(part, 0.0) + max(0.0, total - step.cpu)}
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from corpus.records import Coverage, Outcome
 from fuzzer.converters.base import Converter
 from fuzzer.coverage import Tally, outcomes_of
@@ -14,7 +16,7 @@ from fuzzer.coverage import merge as merge_coverage
 from fuzzer.failures import Frame, conversion_stage
 from fuzzer.formats import Settings
 from fuzzer.supervisor import Worker, WorkerDied
-from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
+from fuzzer.tasks import WITNESS, BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
 from generators.graph import Array, Case
 from generators.patterns import node_keys, suspects
 from generators.serial import dumps, loads
@@ -51,6 +53,7 @@ def judge_numbers(
     When the worker dies over several cases they are split in two; over a single one, its end becomes that case's
     observation. Of a batch, it must end a fresh worker, too: a subject that corrupts memory may die of it cases later.
     So must what took long in company, which is given less time than a case alone.
+    A witness that dies of a case is not asked about it again.
     What was judged before is kept, and the others are done after that. A worker that was killed from outside starts
     over once. A case that kills eager mode is refused. Raises WorkerUnusable.
     """
@@ -58,6 +61,7 @@ def judge_numbers(
     waiting = [tuple(numbers)]
     done: set[int] = set()
     suspected: set[int] = set()
+    unheard: set[int] = set()
     failures = 0
     killed: set[tuple[int, ...]] = set()
 
@@ -70,6 +74,9 @@ def judge_numbers(
         if not part:
             continue
         asked = task(part)
+        if unheard:
+            subject = msgspec.structs.replace(asked.subject, unheard=tuple(sorted(unheard)))
+            asked = msgspec.structs.replace(asked, subject=subject)
         deadline = worker.limits.deadline * (1.0 if len(part) == 1 else _SHARE_IN_COMPANY)
         try:
             result = worker.call(asked, deadline, partial=keep)
@@ -91,6 +98,10 @@ def judge_numbers(
                 waiting += [part[middle:], part[:middle]]
                 continue
             [number] = death.step.cases
+            if death.step.name == WITNESS:
+                # It is no subject: its end says nothing of the case, which is judged without it.
+                unheard.add(number)
+                continue
             counted = isinstance(asked, BatchTask)
             if death.step.name not in _STAGES:
                 reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"

@@ -11,6 +11,9 @@ from corpus.records import Coverage
 from generators.feeding import SHARE
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
+#: The step in which a witness is asked who is wrong, and what its time is counted as.
+WITNESS = "witness"
+
 
 class Subject(msgspec.Struct, frozen=True):
     """What a task puts to the test: a frontend's graphs through one converter, on runtime variants.
@@ -22,6 +25,8 @@ class Subject(msgspec.Struct, frozen=True):
     converter: str
     settings: dict[str, bool | int | float | str]
     variants: tuple[tuple[str, str], ...]
+    #: Numbers of the cases about which no witness is asked, because it died of them.
+    unheard: tuple[int, ...] = ()
 
 
 class BatchTask(msgspec.Struct, frozen=True, tag=True):
@@ -69,7 +74,18 @@ class RenderTask(msgspec.Struct, frozen=True, tag=True):
     case: bytes
 
 
-Task = BatchTask | JudgeTask | ValuesTask | RenderTask | TargetsTask
+class ExperimentTask(msgspec.Struct, frozen=True, tag=True):
+    """Run what the subject's converter makes of a serialised case on one runtime (or witness), with settings of its
+    own. With ``optimizers``, only name those of the runtime that change the model."""
+
+    subject: Subject
+    case: bytes
+    runtime: str
+    runtime_settings: dict[str, bool | int | float | str]
+    optimizers: bool = False
+
+
+Task = BatchTask | JudgeTask | ValuesTask | RenderTask | TargetsTask | ExperimentTask
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -170,6 +186,26 @@ class TargetsResult(msgspec.Struct, frozen=True, tag=True):
     control: tuple[str, ...] = ()
 
 
+class Ran(msgspec.Struct, frozen=True):
+    """What an experiment gave at one size: what is wrong with it, and its outputs as constants of a serialised case
+    (empty when there are none)."""
+
+    seen: tuple[Seen, ...] = ()
+    outputs: bytes = b""
+
+
+class ExperimentResult(msgspec.Struct, frozen=True, tag=True):
+    """``refused`` tells why eager mode does not take the case; ``seen`` what failed before anything ran; ``sizes`` what
+    came of each size otherwise. ``optimizers`` are names, if they were asked for."""
+
+    refused: str = ""
+    seen: tuple[Seen, ...] = ()
+    sizes: tuple[Ran, ...] = ()
+    optimizers: tuple[str, ...] = ()
+    conversions: int = 0
+    parts: dict[str, float] = {}
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The worker's own code raised: a defect of convfuzz, with the traceback. Where it could not import what a subject
     needs, ``subject`` names that: the installed versions do not fit together."""
@@ -179,16 +215,16 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     subject: str = ""
 
 
-Result = BatchResult | ValuesResult | RenderResult | TargetsResult | Failed
+Result = BatchResult | ValuesResult | RenderResult | TargetsResult | ExperimentResult | Failed
 
 
 class Step(msgspec.Struct, frozen=True, tag=True):
     """Announcement of the step that the worker takes next.
 
-    ``name`` is one of import, generate, eager, convert, validate, load, run, judge; ``component`` the subject at work
-    (or the target being drawn); ``cases`` the numbers of the cases concerned; ``case`` the serialised case when there
-    is a single one, so that it is not lost with the worker. ``cpu`` is the CPU time of the process so far, in seconds,
-    and ``parts`` what of it has not been reported in a result yet, by what it was spent on.
+    ``name`` is one of import, generate, eager, convert, validate, load, run, judge, witness; ``component`` the subject
+    at work (or the target being drawn); ``cases`` the numbers of the cases concerned; ``case`` the serialised case when
+    there is a single one, so that it is not lost with the worker. ``cpu`` is the CPU time of the process so far, in
+    seconds, and ``parts`` what of it has not been reported in a result yet, by what it was spent on.
     """
 
     name: str

@@ -169,6 +169,8 @@ class _Server:
             result = pipeline.batch(task, self._partial) if isinstance(task, tasks.BatchTask) else pipeline.judge(task)
             beside, self._beside = self._beside, Counter()
             return tasks.with_seconds(result, time.perf_counter() - started, beside)
+        if isinstance(task, tasks.ExperimentTask):
+            return self._experiment(task)
         self._announce(tasks.Step("import", task.frontend))
         chosen = frontend(task.frontend)
         if isinstance(task, tasks.TargetsTask):
@@ -184,6 +186,23 @@ class _Server:
             return tasks.ValuesResult(error=str(error))
         held = tuple(Constant(name, array) for name, array in values.items())
         return tasks.ValuesResult(dumps(Case(Graph(task.frontend, (), held, (), ()), {})))
+
+    def _experiment(self, task: tasks.ExperimentTask) -> tasks.ExperimentResult:
+        with self._during("blame"):
+            self._warm_up(task.subject)
+            from fuzzer.inquiry import Inquiry, runtime_called
+
+            runtime_called(task.runtime).warm_up()
+
+        def announce(step: tasks.Step) -> None:
+            self._announce(msgspec.structs.replace(step, cpu=time.process_time(), parts=dict(self._beside)))
+
+        inquiry = Inquiry(task.subject, announce, self._note, self._printed)
+        result = inquiry.experiment(task)
+        beside, self._beside = self._beside, Counter()
+        parts = Counter(result.parts)
+        parts.update(beside)
+        return msgspec.structs.replace(result, parts=dict(parts))
 
     def _warm_up(self, subject: tasks.Subject) -> None:
         """Import what the subject needs, once per process: it is slow, and a failure here is not a case's fault."""

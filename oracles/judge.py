@@ -38,8 +38,9 @@ class Judged:
 
     ``note`` says what a reader should know: why it is inconclusive, or that eager mode is the less accurate side.
     ``numbers`` holds, where they are known, at the worst element ``error``, ``tolerance`` (the customary one),
-    ``bound`` (of the noise), ``reference`` (result in double precision) and ``reference_error`` (of the actual result
-    against it), and over the output ``max_absolute``, ``max_relative`` and ``fraction``.
+    ``bound`` (of the noise), ``reference`` (result in double precision), ``reference_error`` (of the actual result
+    against it) and ``eager_error`` (of eager mode's), and over the output ``max_absolute``, ``max_relative`` and
+    ``fraction``.
     """
 
     mismatch: Mismatch
@@ -110,6 +111,7 @@ def _decide(mismatch: Mismatch, expected: Array, actual: Array, bound: Bound) ->
         bound=float(limit[element]),
         reference=float(np.real(wide(reference)[element])),
         reference_error=float(reference_error[element]),
+        eager_error=float(bound.eager_error[element]),
     )
     if wrong.any():
         kind = Kind.NONFINITE if odd.any() else Kind.VALUE
@@ -140,6 +142,8 @@ def _decide_exact(
         tolerance=0.0,
         bound=float(int(bound.high[element]) - int(bound.low[element])),
         reference=float(bound.reference[element]),
+        reference_error=abs(float(actual[element]) - float(bound.reference[element])),
+        eager_error=abs(float(expected[element]) - float(bound.reference[element])),
     )
     if bad.any():
         return Judged(at_element(mismatch, Kind.VALUE, element, expected, actual), Verdict.BUG, "", numbers)

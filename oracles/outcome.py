@@ -53,6 +53,8 @@ DEADLY = frozenset({Kind.SIGNAL, Kind.HANG, Kind.MEMORY, Kind.EXIT})
 MISMATCH = frozenset({Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE})
 #: Kinds of a model that gives what it should, at too high a price.
 PERFORMANCE = frozenset({Kind.SLOW, Kind.BLOATED})
+#: Kinds of failures of a converter itself, before there is a model that runs.
+BEFORE_RUNTIME = DEADLY | {Kind.EXCEPTION, Kind.INVALID, Kind.STDOUT, Kind.BLOATED}
 
 
 class Symptom(StrEnum):

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from fuzzer.formats import Artifact, Availability, Format, Option, Settings, availability
+from fuzzer.formats import Artifact, Availability, Format, Option, Setting, Settings, availability
 from generators.frontends.base import LoadedModel
 from generators.graph import Array
 from oracles.outcome import Stage
@@ -33,6 +33,12 @@ class Converter(abc.ABC):
     #: Whether :meth:`convert` marks the dimensions that are dynamic in the graph, and :meth:`dynamic_script` does so
     #: too. Others are given static graphs only.
     dynamic: ClassVar[bool] = False
+    #: Name of the converter, of the framework itself, that does the first part of this one's work.
+    through: ClassVar[str] = ""
+    #: The library that does its work, where others have it do theirs, too.
+    built_on: ClassVar[str] = ""
+    #: Options that take a part of the converter out of play: the value that does, and what the part is called.
+    parts: ClassVar[Mapping[str, tuple[Setting, str]]] = {}
     #: How many graphs to put into one conversion before anything has been learnt about this converter.
     pack: ClassVar[int] = 8
 

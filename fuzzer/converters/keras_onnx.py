@@ -30,6 +30,7 @@ class KerasOnnx(Converter):
     dynamic = True
     requires = ("keras>=3.10", "tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
     pack = 4
+    built_on = "tf2onnx"
     options: ClassVar[tuple[Option, ...]] = (
         Option("opset", (0, 15, 17, 18, 13), (8, 2, 2, 2, 1), "opset_version; 0 leaves it out"),
     )

@@ -15,7 +15,7 @@ from fuzzer.converters._onnx_quantization import (
     quantized,
 )
 from fuzzer.converters.base import Converter
-from fuzzer.formats import Artifact, Format, Option, Settings
+from fuzzer.formats import Artifact, Format, Option, Setting, Settings
 from fuzzer.onnx_artifacts import named_artifact, saving, validate_onnx
 from fuzzer.onnx_slices import slices
 from fuzzer.quantized_onnx import error_bounds
@@ -41,6 +41,7 @@ class Onnx(Converter):
         QUANTIZATION,
         PER_CHANNEL,
     )
+    parts: ClassVar[Mapping[str, tuple[Setting, str]]] = {"quantization": ("none", "onnxruntime.quantization")}
     stages: ClassVar[Mapping[str, Stage]] = {"onnx": Stage.EXPORT, "onnxruntime.quantization": Stage.CONVERT}
     sliceable = True
     dynamic = True

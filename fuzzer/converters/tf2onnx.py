@@ -15,7 +15,7 @@ from fuzzer.converters._tf2onnx_graphs import StepFailed, quick_nodes, shared_gr
 from fuzzer.converters._tf_function import TRACE, TRACE_DYNAMIC, trace
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
-from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
+from fuzzer.formats import Artifact, Format, Option, Setting, Settings, Unsupported
 from fuzzer.onnx_artifacts import input_names, named_artifact, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
@@ -46,6 +46,13 @@ class Tf2Onnx(Converter):
     dynamic = True
     requires: ClassVar[tuple[str, ...]] = ("tf2onnx>=1.16", "tensorflow>=2.20", "onnx>=1.20")
     pack = 4
+    through = "tf.saved_model"
+    built_on = "tf2onnx"
+    parts: ClassVar[Mapping[str, tuple[Setting, str]]] = {
+        "api": ("from_graph_def", "tf2onnx:from_function"),
+        "extra_opset": ("", "tf2onnx:com.microsoft"),
+        "large_model": (False, "tf2onnx:large_model"),
+    }
     #: Source lines that make ``function`` and ``signature`` of the model.
     trace_script: ClassVar[str] = TRACE
     dynamic_trace_script: ClassVar[str] = TRACE_DYNAMIC

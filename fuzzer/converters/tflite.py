@@ -13,7 +13,7 @@ from fuzzer.converters._tflite_quantization import QUANTIZATION, quantization, q
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising, root_cause
 from fuzzer.flatbuffer import code_name, numbered, operator_name
-from fuzzer.formats import Artifact, Extents, Format, InvalidModel, Option, Settings, Unsupported
+from fuzzer.formats import Artifact, Extents, Format, InvalidModel, Option, Setting, Settings, Unsupported
 from fuzzer.onnx_artifacts import contradiction, input_names
 from fuzzer.quantized_tflite import error_bounds
 from generators.frontends.base import LoadedModel
@@ -48,6 +48,8 @@ class TFLite(Converter):
     target = Format.TFLITE
     dynamic = True
     requires: ClassVar[tuple[str, ...]] = ("tensorflow>=2.20",)
+    through = "tf.saved_model"
+    parts: ClassVar[Mapping[str, tuple[Setting, str]]] = {"quantization": ("none", "tflite:quantizer")}
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
         Option(

@@ -16,7 +16,7 @@ from fuzzer.converters._torch_registry import warm_registry
 from fuzzer.converters._torch_tracing import sparing_tracing
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
-from fuzzer.formats import Artifact, Extents, Format, Option, Settings
+from fuzzer.formats import Artifact, Extents, Format, Option, Setting, Settings
 from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact, saving, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
@@ -78,6 +78,14 @@ class TorchOnnxDynamo(Converter):
     sliceable = True
     dynamic = True
     requires = ("torch>=2.9", "onnxscript>=0.5", "onnx>=1.20")
+    through = "torch.export"
+    # Functions of torchlib are written for opset 18; what is asked for beyond is made of it.
+    parts: ClassVar[Mapping[str, tuple[Setting, str]]] = {
+        "optimize": (False, "onnxscript.optimizer"),
+        "opset": (18, "onnxscript.version_converter"),
+        "external_data": (False, "torch.onnx-dynamo:external_data"),
+        "keep_initializers_as_inputs": (False, "torch.onnx-dynamo:keep_initializers_as_inputs"),
+    }
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
         Option("opset", (20, 18, 19, 21, 22, 23), (5, 4, 1, 1, 1, 2), "ONNX opset asked for"),

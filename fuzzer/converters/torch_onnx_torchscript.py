@@ -12,7 +12,7 @@ import onnx
 from fuzzer.converters._torch_jit import sparing_iteration
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
-from fuzzer.formats import Artifact, Format, Option, Settings
+from fuzzer.formats import Artifact, Format, Option, Setting, Settings
 from fuzzer.onnx_artifacts import input_names, named_artifact, output_names, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
@@ -55,6 +55,9 @@ class TorchOnnxTorchScript(Converter):
     sliceable = True
     dynamic = True
     requires = ("torch>=2.9", "onnx>=1.20")
+    parts: ClassVar[Mapping[str, tuple[Setting, str]]] = {
+        "do_constant_folding": (False, "torch.onnx-torchscript:constant folding"),
+    }
     pack = 16
     options: ClassVar[tuple[Option, ...]] = (
         Option(

@@ -32,7 +32,8 @@ class Runtime(abc.ABC):
 
     #: Names of the variants that are there to be right and not to be fast: nobody minds what they take.
     unhurried: ClassVar[tuple[str, ...]] = ()
-
+    #: Names of its parts, by the variants that are wrong when such a part is.
+    parts: ClassVar[Mapping[frozenset[str], str]] = {}
     #: Element types that it computes in 32 bits, as it documents: what a graph computes beyond them tells nothing.
     narrows: ClassVar[tuple[str, ...]] = ()
 
@@ -50,6 +51,11 @@ class Runtime(abc.ABC):
     @abc.abstractmethod
     def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         """Outputs in the order of the artifact's outputs; ``feeds`` in the order of the graph's inputs."""
+
+    def optimizers(self, artifact: Artifact, settings: Settings) -> tuple[str, ...]:
+        """Names of its optimizers that change this model with these settings (or may have, where that cannot be told
+        apart), even if it refuses it then: the setting ``disabled``, names joined by commas, switches them off."""
+        return ()
 
     @abc.abstractmethod
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:

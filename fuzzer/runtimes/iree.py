@@ -9,17 +9,28 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 
-from fuzzer.failures import IN_WORDS, Refusal, recognising
+from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import complete
 from fuzzer.runtimes.base import Runtime
 from generators.graph import Array
 
+#: A compiler that is killed, or kills itself, may have said anything before.
+_ALIVE = r"\A(?!.*(?:Stack dump:|LLVM ERROR|PLEASE submit a bug report|Error code: -))"
 REFUSALS = (
     # An operator, or a form of one, that torch-mlir's conversion has no pattern for.
-    Refusal(r"failed to legalize (?:unresolved )?(?:operation )?'torch\.operator'.*?name = \"(onnx\.\w+)\"", r"\1"),
-    Refusal(r"failed to legalize operation '([\w.]+)' that was explicitly marked illegal", r"\1"),
-    *IN_WORDS,
+    Refusal(
+        rf"{_ALIVE}.*?failed to legalize (?:unresolved )?(?:operation )?'torch\.operator'.*?name = \"(onnx\.\w+)\"",
+        r"\1",
+    ),
+    Refusal(rf"{_ALIVE}.*?failed to legalize operation '([\w.]+)' that was explicitly marked illegal", r"\1"),
+    Refusal(rf"{_ALIVE}.*?\berror: ((?:unimplemented|unsupported)\b[^\n]*)", r"\1", scrub=True),
+    Refusal(
+        r"(.*(?:does not support|Unsupported?|Unknown ONNX tensor element type)\b.*)",
+        r"\1",
+        "OnnxImportError",
+        scrub=True,
+    ),
 )
 
 

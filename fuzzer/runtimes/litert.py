@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fuzzer.failures import Refusal, recognising
-from fuzzer.formats import Artifact, Format, Option, Settings
+from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
+from fuzzer.runtimes import _delegates
 from fuzzer.runtimes.base import Runtime
 from generators.graph import Array
 
@@ -47,9 +48,24 @@ class Session:
     shapes: dict[int, tuple[int, ...] | None]
 
 
+def delegate_variants(present: Mapping[str, str]) -> dict[str, Settings]:
+    """A variant for each delegate by its name: what it does not take is left to the built-in kernels."""
+    return {name: {"kernels": "builtin", "delegate": path} for name, path in present.items()}
+
+
+def _loaded(path: str) -> list[Any]:
+    """The delegate. It is not there to be tested when it does not load: its device is missing, most often."""
+    from ai_edge_litert.interpreter import load_delegate
+
+    try:
+        return [load_delegate(path)]
+    except (OSError, ValueError) as error:
+        raise Unsupported(f"{path.rpartition('/')[2]}, which does not load here", str(error)) from error
+
+
 class LiteRT(Runtime):
     """With the XNNPACK delegate, with built-in kernels alone, with the reference kernels, each with one thread; in turn
-    the first two with two threads."""
+    the first two with two threads. With each delegate that this machine has a library of."""
 
     name = "litert"
     format = Format.TFLITE
@@ -58,6 +74,7 @@ class LiteRT(Runtime):
     options: ClassVar[tuple[Option, ...]] = (
         Option("kernels", ("xnnpack", "builtin", "reference"), (), "kernels that operators are resolved to"),
         Option("threads", (1, 2), (), "threads of the interpreter"),
+        Option("delegate", ("", *_delegates.present().values()), (), "path of a delegate's library"),
     )
     variants: ClassVar[Mapping[str, Settings]] = {
         "xnnpack": {"kernels": "xnnpack"},
@@ -65,9 +82,20 @@ class LiteRT(Runtime):
         "reference": {"kernels": "reference"},
         "xnnpack-threads": {"kernels": "xnnpack", "threads": 2},
         "builtin-threads": {"kernels": "builtin", "threads": 2},
+        **delegate_variants(_delegates.present()),
     }
     occasional = ("xnnpack-threads", "builtin-threads")
     unhurried = ("reference",)
+    parts: ClassVar[Mapping[frozenset[str], str]] = {
+        frozenset({"xnnpack", "xnnpack-threads"}): "XNNPACK",
+        frozenset({"builtin", "builtin-threads"}): "optimized kernels",
+        # What the delegate does not take is left to the optimized kernels.
+        frozenset({"xnnpack", "xnnpack-threads", "builtin", "builtin-threads"}): "optimized kernels",
+        frozenset({"reference"}): "reference kernels",
+        frozenset({"xnnpack-threads"}): "XNNPACK, threads",
+        frozenset({"builtin-threads"}): "optimized kernels, threads",
+        frozenset({"xnnpack-threads", "builtin-threads"}): "threads",
+    }
 
     def warm_up(self) -> None:
         import ai_edge_litert.interpreter  # noqa: F401
@@ -76,11 +104,13 @@ class LiteRT(Runtime):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         resolver = getattr(OpResolverType, _RESOLVERS[str(settings.get("kernels", "xnnpack"))])
+        delegates = _loaded(str(settings["delegate"])) if settings.get("delegate") else None
         with recognising(REFUSALS):
             interpreter = Interpreter(
                 model_content=artifact.data,
                 num_threads=int(settings.get("threads", 1)),
                 experimental_op_resolver_type=resolver,
+                experimental_delegates=delegates,
                 experimental_preserve_all_tensors=bool(settings.get("preserve", False)),
             )
             # The runner is dropped at once: while it exists, the interpreter refuses to allocate.
@@ -177,6 +207,9 @@ def _filled(script: str, settings: Settings) -> str:
     if resolver != "BUILTIN":
         given += f", experimental_op_resolver_type=OpResolverType.{resolver}"
         imported = ", OpResolverType"
+    if settings.get("delegate"):
+        given += f", experimental_delegates=[load_delegate({settings['delegate']!r})]"
+        imported += ", load_delegate"
     return script.replace("GIVEN", given).replace("IMPORTED", imported)
 
 

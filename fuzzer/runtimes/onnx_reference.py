@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Settings
 from fuzzer.onnx_artifacts import complete
 from fuzzer.runtimes.base import Runtime
 from generators.graph import Array
+
+REFUSALS = (Refusal(r"No registered implementation for operator '(\w+)'", r"\1", "RuntimeImplementationError"),)
 
 
 class OnnxReference(Runtime):
@@ -29,7 +32,8 @@ class OnnxReference(Runtime):
     def load(self, artifact: Artifact, settings: Settings) -> Any:
         from onnx.reference import ReferenceEvaluator
 
-        return ReferenceEvaluator(complete(artifact))
+        with recognising(REFUSALS):
+            return ReferenceEvaluator(complete(artifact))
 
     def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         named = {name: feed for name, feed in zip(artifact.inputs, feeds, strict=True) if name is not None}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import logging
+import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -28,6 +32,47 @@ _NOT_OFFERED = re.compile(
     re.IGNORECASE,
 )
 
+_LOG = logging.getLogger(__name__)
+#: What it logs of every optimizer that it applies, and the names of those that apply rules.
+_CHANGED = re.compile(r"GraphTransformer (\w+) modified: 1\b")
+_RULE_BASED = "_RuleBasedTransformer"
+#: The rules of the levels 1 and 2 (onnxruntime/core/optimizer/graph_transformer_utils.cc, GenerateRewriteRules), by the
+#: names that they give themselves, as of onnxruntime 1.23. Those that a version lacks are ignored by it.
+_RULES = (
+    "EliminateIdentity",
+    "EliminateSlice",
+    "UnsqueezeElimination",
+    "EliminateDropout",
+    "ExpandElimination",
+    "CastElimination",
+    "PreShapeNodeElimination",
+    "NoopElimination",
+    "DivMulFusion",
+    "FuseReluClip",
+    "GemmSumFusion",
+    "GemmTransposeFusion",
+    "NotWhereFusion",
+    "ConvAddFusion",
+    "ConvMulFusion",
+    "ConvBNFusion",
+    "Pad_Fusion",
+    "MatMul_BatchNormalization_Fusion",
+    "LabelEncoderFusion",
+    "CastChainElimination",
+    "ClipQuantRewrite",
+    "ReluQuantRewrite",
+)
+
+
+#: What a provider is given to compute in the precision that the model says: each of these would, or might, compute
+#: float32 in less by itself.
+PRECISE: Mapping[str, Mapping[str, str]] = {
+    "CUDAExecutionProvider": {"use_tf32": "0"},
+    "CoreMLExecutionProvider": {"ModelFormat": "MLProgram", "MLComputeUnits": "CPUOnly"},
+    "OpenVINOExecutionProvider": {"device_type": "CPU", "precision": "FP32"},
+    "TensorrtExecutionProvider": {"trt_fp16_enable": "0", "trt_int8_enable": "0"},
+}
+
 
 @functools.cache
 def _accelerated() -> tuple[str, ...]:
@@ -36,8 +81,21 @@ def _accelerated() -> tuple[str, ...]:
         import onnxruntime
     except ImportError:
         return ()
+    return accelerated(onnxruntime.get_available_providers())
+
+
+def accelerated(present: Sequence[str]) -> tuple[str, ...]:
+    """Those of the providers that are worth a variant of their own."""
     ours = ("CPUExecutionProvider", "AzureExecutionProvider")
-    return tuple(name for name in onnxruntime.get_available_providers() if name not in ours)
+    return tuple(name for name in present if name not in ours)
+
+
+def provider_variants(providers: Sequence[str]) -> dict[str, Settings]:
+    """A variant for each provider (``cuda``), with everything optimized."""
+    return {
+        name.removesuffix("ExecutionProvider").lower(): {"optimization": "enable_all", "provider": name}
+        for name in providers
+    }
 
 
 class OnnxRuntime(Runtime):
@@ -59,12 +117,19 @@ class OnnxRuntime(Runtime):
         "extended": {"optimization": "enable_extended"},
         "layout": {"optimization": "enable_layout"},
         "threads": {"optimization": "enable_all", "threads": 2},
-        **{
-            name.removesuffix("ExecutionProvider").lower(): {"optimization": "enable_all", "provider": name}
-            for name in _accelerated()
-        },
+        **provider_variants(_accelerated()),
     }
     occasional = ("basic", "extended", "layout", "threads")
+    parts: ClassVar[Mapping[frozenset[str], str]] = {
+        # Each level includes those before it.
+        frozenset({"basic", "extended", "layout", "optimized", "threads"}): "basic optimizations",
+        frozenset({"extended", "layout", "optimized", "threads"}): "extended optimizations",
+        frozenset({"layout", "optimized", "threads"}): "layout optimizations",
+        frozenset({"optimized", "threads"}): "optimizations",
+        frozenset({"threads"}): "threads",
+        frozenset({"unoptimized"}): "kernels that optimizations replace",
+        frozenset({"unoptimized", "basic", "extended", "layout", "optimized", "threads"}): "kernels",
+    }
 
     def warm_up(self) -> None:
         import onnxruntime
@@ -74,6 +139,8 @@ class OnnxRuntime(Runtime):
     def load(self, artifact: Artifact, settings: Settings) -> Any:
         try:
             return _session(artifact, settings)
+        except Unsupported:
+            raise
         except Exception as error:
             what = _refused(error, artifact.data)
             if what is None or (settings.get("optimization") != "disable_all" and _loads(artifact, settings)):
@@ -103,21 +170,30 @@ class OnnxRuntime(Runtime):
             outputs[index] = _from_pairs(outputs[index])
         return outputs
 
+    def optimizers(self, artifact: Artifact, settings: Settings) -> tuple[str, ...]:
+        log = _logged(lambda: _session(artifact, {**settings, "severity": 1}))
+        changing = dict.fromkeys(_CHANGED.findall(log))
+        names = [name for name in changing if not name.endswith(_RULE_BASED)]
+        # Of the rules that are applied together the log does not tell which one was.
+        return (*(_RULES if len(names) < len(changing) else ()), *names)
+
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         awkward = not dtypes or any(name.startswith(("bfloat", "float8", "complex")) for name in dtypes)
         return self.load_script(settings) + (_AWKWARD if awkward else _PLAIN)
 
     def load_script(self, settings: Settings, dtypes: Collection[str] = ()) -> str:
         level = str(settings.get("optimization", "enable_all")).upper()
-        provider = str(settings.get("provider", "CPUExecutionProvider"))
+        provider = _provider(settings)
         lines = [] if level == "ENABLE_ALL" else [_LEVEL.replace("LEVEL", level)]
         if int(settings.get("threads", 1)) > 1:
             lines.append(f"options.intra_op_num_threads = {settings['threads']}\n")
         options = ["options = onnxruntime.SessionOptions()\n", *lines] if lines else []
-        session = _SESSION.replace("PROVIDER", provider).replace(
+        name = settings.get("provider", "CPUExecutionProvider")
+        started = "" if name == "CPUExecutionProvider" else f"assert {name!r} in session.get_providers()\n"
+        session = _SESSION.replace("PROVIDER", repr(provider)).replace(
             "artifact,", "artifact, options," if lines else "artifact,"
         )
-        return "import onnxruntime\n\n" + "".join(options) + session
+        return "import onnxruntime\n\n" + "".join(options) + session + started
 
 
 def _session(artifact: Artifact, settings: Settings) -> Any:
@@ -128,10 +204,44 @@ def _session(artifact: Artifact, settings: Settings) -> Any:
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{level}")
     options.intra_op_num_threads = int(settings.get("threads", 1))
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    providers = [str(settings.get("provider", "CPUExecutionProvider"))]
+    options.log_severity_level = int(settings.get("severity", 4))
+    disabled = str(settings.get("disabled", ""))
     with artifact.in_directory() if artifact.files else nullcontext(artifact.data) as file:
-        return onnxruntime.InferenceSession(file, options, providers=providers)
+        session = onnxruntime.InferenceSession(
+            file,
+            options,
+            providers=[_provider(settings)],
+            disabled_optimizers=disabled.split(",") if disabled else None,
+        )
+    name = str(settings.get("provider", "CPUExecutionProvider"))
+    if name not in session.get_providers():
+        # One that does not start is passed over with a warning, and the CPU's takes its place.
+        raise Unsupported(f"{name}, which does not start here")
+    return session
+
+
+def _provider(settings: Settings) -> str | tuple[str, dict[str, str]]:
+    """The execution provider as a session is told of it."""
+    name = str(settings.get("provider", "CPUExecutionProvider"))
+    return (name, dict(PRECISE[name])) if name in PRECISE else name
+
+
+def _logged(action: Callable[[], Any]) -> str:
+    """What the action writes to the process's standard error, up to its end or to what it raises: a session that is
+    refused once it has been optimized has logged how."""
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  (which failure that is, is asked of load)
+            _LOG.info("%s", error)
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        file.seek(0)
+        return file.read().decode(errors="replace")
 
 
 def _loads(artifact: Artifact, settings: Settings) -> bool:
@@ -172,7 +282,7 @@ def _from_pairs(array: Array) -> Array:
 
 
 _LEVEL = "options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_LEVEL\n"
-_SESSION = "session = onnxruntime.InferenceSession(artifact, providers=['PROVIDER'])\n"
+_SESSION = "session = onnxruntime.InferenceSession(artifact, providers=[PROVIDER])\n"
 _PLAIN = """\
 named = {value.name: feeds[int(value.name.removeprefix('input_'))] for value in session.get_inputs()}
 actual = session.run(None, named)

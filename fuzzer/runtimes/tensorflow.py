@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from fuzzer.failures import IN_WORDS, Refusal, recognising
+from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Settings
 from fuzzer.runtimes.base import Runtime
 from generators.frontends.base import frontend
@@ -18,7 +18,13 @@ REFUSALS = (
     Refusal(r"Detected unsupported operations .*?: ([\w, ]+?)(?: \(No registered|\.|\n)", r"\1"),
     Refusal(r"No registered '(\w+)' OpKernel for XLA", r"\1"),
     Refusal(r"([^\n]*must be a compile-time constant)", r"\1", scrub=True),
-    *IN_WORDS,
+    Refusal(
+        r"(?:^|\n)([^\n]*\b(?:is|are) (?:not (?:yet |currently )?(?:supported|implemented)|unsupported|unimplemented)\b"
+        r"[^\n]*)",
+        r"\1",
+        "InvalidArgumentError",
+        scrub=True,
+    ),
     Refusal(r"", "not implemented", "UnimplementedError"),
 )
 

@@ -8,17 +8,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fuzzer.failures import IN_WORDS, Refusal, recognising
+from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
 from fuzzer.onnx_artifacts import complete
 from fuzzer.runtimes.base import Runtime
 from generators.graph import Array
 
+#: How the importer, which is Python, words that it lacks something. What fails in C++ raises other exceptions.
+_LACKS = (
+    r"(?:^|\n)([^\n]*\b(?:not (?:yet |currently )?supported|[Uu]nsupported|[Oo]nly (?:supports|supported"
+    r"|constant|static)|currently supported|statically (?:known|typed)|must be a [Cc]onstant)\b[^\n]*)"
+)
 REFUSALS = (
     Refusal(r"The following operators are not supported for frontend ONNX: ([\w., ]+)", r"\1"),
-    *IN_WORDS,
-    Refusal(r"(?:^|\n)([^\n]*\b[Oo]nly (?:constant|static)\b[^\n]*)", r"\1", scrub=True),
-    Refusal(r"(?:^|\n)([^\n]*\bmust be a constant\b[^\n]*)", r"\1", scrub=True),
+    *(Refusal(_LACKS, r"\1", name, scrub=True) for name in ("ValueError", "TypeError", "AssertionError")),
     Refusal(r"^(.*)", r"\1", "NotImplementedError", scrub=True),
 )
 

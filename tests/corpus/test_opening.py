@@ -177,6 +177,15 @@ def test_a_read_only_corpus_can_be_read(read_only: Path) -> None:
             store.create_campaign(1, {}, {})
 
 
+def test_a_corpus_from_before_blame_is_read_as_it_is_and_completed_when_written(corpus: Path) -> None:
+    _sql(corpus, "DROP TABLE blame")
+    with Store.open(corpus, write=False) as store:
+        [found] = store.list_findings()
+        assert found.blame is None
+    with Store.open(corpus) as store:
+        assert [one.id for one in store.unblamed(found.campaign)] == [found.id]
+
+
 def test_reading_sees_what_a_running_campaign_has_committed(corpus: Path) -> None:
     with Store.open(corpus) as writer:
         writer.create_campaign(2, {}, {})

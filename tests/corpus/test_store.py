@@ -19,6 +19,7 @@ from corpus.records import (
     UnsupportedCount,
 )
 from corpus.store import Store
+from oracles.blame import Blame, Confidence, Evidence, Outcome, Role, Rule
 from oracles.outcome import Signature
 from tests.corpus.builders import CRASH, VALUE, campaign, finding, issued, judged, reopened, verified
 
@@ -222,6 +223,32 @@ def test_a_finding_is_not_verified_without_a_script(store: Store) -> None:
     with pytest.raises(ValueError, match="final"):
         store.finish_finding(raw.id, Finish(FindingState.RAW, "bucket"))
     assert store.find(raw.id).state is FindingState.RAW
+
+
+VERDICT = Blame(
+    "onnxruntime:ConstantFolding",
+    Confidence.HIGH,
+    Rule.OPTIMIZER,
+    (Evidence(Role.OPTIMIZER, "onnxruntime:ConstantFolding", "optimized", Outcome.RIGHT, "NUL \0, \ud800 | <b>"),),
+)
+
+
+def test_blame_is_kept_with_its_evidence_and_beside_the_reproducer(store: Store) -> None:
+    name = campaign(store, batches=1)
+    store.record_batch(judged(name, 0, finding(0), finding(1), finding(2)))
+    first, second, _ = store.list_findings()
+    store.finish_finding(first.id, verified("a"))
+    store.finish_finding(second.id, verified("b"))
+    assert [one.id for one in store.unblamed(name)] == [first.id, second.id]
+    assert store.set_blame(first.id, VERDICT).blame == VERDICT
+    assert store.find(second.id).blame is None
+    assert [one.id for one in store.unblamed(name)] == [second.id]
+    table = (store.directory / "findings" / first.id / "blame.md").read_text()
+    assert "**onnxruntime:ConstantFolding**, confidence high" in table
+    assert table.count("\n|") == 3
+    again = msgspec.structs.replace(VERDICT, component="torch", evidence=())
+    store.set_blame(first.id, again)
+    assert reopened(store).find(first.id).blame == again
 
 
 def test_lookup_by_prefix(store: Store) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 
-#: Runs or resumes a campaign: arguments are corpus, seed, graphs, routes (comma-separated) and, to resume, an id.
+#: Runs or resumes a campaign: arguments are corpus, seed, graphs, routes (comma-separated), seconds for finding out who
+#: is to blame and, to resume, an id.
 SCRIPT = """
 import sys
 from corpus.store import Store
@@ -19,11 +20,11 @@ from fuzzer.campaign import run
 from fuzzer.config import CampaignConfig
 from tests.fuzzer.planted_campaigns import OPERATORS, Silent
 
-corpus, seed, graphs, routes, *resumed = sys.argv[1:]
+corpus, seed, graphs, routes, blame, *resumed = sys.argv[1:]
 config = CampaignConfig(
     seed=int(seed), graphs=int(graphs), routes=tuple(routes.split(",")), nodes=6, pack=8, workers=2,
     deadline_seconds=10, memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
-    operators=OPERATORS, per_signature=2,
+    operators=OPERATORS, per_signature=2, blame_seconds=float(blame),
 )
 with Store.open(corpus, create=True) as store:
     campaign = resumed[0] if resumed else store.create_campaign(config.seed, config.to_builtins(), {}).id
@@ -64,9 +65,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
-def start(corpus: Path, *, seed: int, graphs: int, routes: list[str], resume: str = "") -> subprocess.Popen[str]:
-    """Start a campaign (or resume one) in a process and a session of its own."""
-    arguments = [str(corpus), str(seed), str(graphs), ",".join(routes), *([resume] if resume else [])]
+def start(
+    corpus: Path, *, seed: int, graphs: int, routes: list[str], resume: str = "", blame: float = 0.0
+) -> subprocess.Popen[str]:
+    """Start a campaign (or resume one) in a process and a session of its own. ``blame`` as ``blame_seconds``."""
+    given = [str(corpus), str(seed), str(graphs), ",".join(routes), str(blame)]
+    arguments = [*given, *([resume] if resume else [])]
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *arguments],
         env=environment(),

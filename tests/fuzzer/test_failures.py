@@ -120,3 +120,42 @@ def test_a_function_that_checks_for_its_caller_is_not_the_place() -> None:
     with pytest.raises(ValueError, match="no") as caught:
         caller["convert"]()
     assert describe_exception(TorchOnnxDynamo(), caught.value)[1] == "ValueError: no @ torch.onnx.work.convert"
+
+
+PLUGIN = "Exception from src/inference/src/cpp/core.cpp:117:\nException from src/inference/src/dev/plugin.cpp:54:\n"
+IMPORT = (
+    "Exception from src/inference/src/cpp/core.cpp:105:\nCheck 'false' failed at src/frontends/common_translators/src/"
+    "unconverted_ops_report.cpp:151:\nFrontEnd API failed with OpConversionFailure:\nModel wasn't fully converted. "
+    "Failed operations detailed log:\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            f"{PLUGIN}Check 'm_pMemDesc->isDefined()' failed at src/plugins/intel_cpu/src/cpu_memory.cpp:446:\n"
+            "Can not create StaticMemory object. The memory desc is undefined\n\n\n",
+            "Check 'm_pMemDesc->isDefined()' at cpu_memory.cpp: Can not create StaticMemory object. The memory desc is "
+            "undefined",
+        ),
+        (
+            f"{PLUGIN}Check 'data.size() == OC' failed at src/plugins/intel_cpu/src/dnnl_postops_composer.cpp:483:\n"
+            "data size: 2 OC: 0\n\n\n",
+            "Check 'data.size() == OC' at dnnl_postops_composer.cpp: data size: # OC: #",
+        ),
+        (
+            f"{IMPORT}-- Selu-17 with a message:\nWhile validating ONNX node '<Node(Selu): v32>': Exception from src/"
+            "core/shape_inference/include/element_visitor.hpp:150:\nElement not supported\n\nSummary:\n",
+            "Selu-# with a message: Element not supported",
+        ),
+        (
+            f"{IMPORT}-- Scan-17 with a message:\nWhile validating ONNX node '<Node(Scan): output_2>': Check 'size >= "
+            "initial' failed at src/frontends/onnx/frontend/src/op/scan.cpp:189:\nFrontEnd API failed with "
+            "OpConversionFailure:\noutput_2 num_scan_outputs can't be negative\n\nSummary:\n",
+            "Scan-# with a message: Check 'size >= initial' at scan.cpp: output num_scan_outputs can't be negative",
+        ),
+    ],
+)
+def test_openvinos_failures_are_told_apart_by_their_causes(message: str, told: str) -> None:
+    assert normalise(message) == told

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from corpus.records import BatchState
+from corpus.records import BatchState, FindingState
 from corpus.store import Store
 from fuzzer.planning import task_of
 from fuzzer.recording import judged_batch
@@ -42,14 +42,14 @@ def kill_something(process: subprocess.Popen[str], rng: random.Random) -> bool:
 def run_with_kills(corpus: Path, moments: int, seed: int) -> str:
     """A campaign that loses itself or a worker at random moments and is resumed until it finishes; its id."""
     rng = random.Random(seed)
-    process = start(corpus, seed=seed, graphs=GRAPHS, routes=ROUTES)
+    process = start(corpus, seed=seed, graphs=GRAPHS, routes=ROUTES, blame=60.0)
     assert process.stdout is not None
     campaign = process.stdout.readline().strip()
     for _ in range(moments):
         time.sleep(rng.uniform(0.2, 5.0))
         if process.poll() is not None or kill_something(process, rng):
             process.communicate()
-            process = start(corpus, seed=seed, graphs=GRAPHS, routes=ROUTES, resume=campaign)
+            process = start(corpus, seed=seed, graphs=GRAPHS, routes=ROUTES, blame=60.0, resume=campaign)
     finish(process)
     return campaign
 
@@ -60,6 +60,12 @@ def check_nothing_lost_or_doubled(corpus: Path, campaign: str) -> None:
         assert all(batch.state is BatchState.JUDGED for batch in batches)
         assert [batch.issued.index for batch in batches] == list(range(len(batches)))
         recorded = store.list_findings(campaign=campaign)
+        assert store.unblamed(campaign) == []
+        verified = [finding for finding in recorded if finding.state is FindingState.VERIFIED]
+        blamed = {finding.signature.component: finding.blame for finding in verified}
+        assert {name: verdict and verdict.component for name, verdict in blamed.items()} == {
+            name: name for name in blamed
+        }
         assert sum(batch.cases for batch in batches) >= GRAPHS
         keys = Counter((finding.batch, finding.case, finding.signature) for finding in recorded)
         assert max(keys.values(), default=1) == 1

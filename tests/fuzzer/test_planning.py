@@ -51,7 +51,7 @@ def test_later_values_are_drawn_by_weight() -> None:
 
 def test_occasional_variants_take_turns_and_the_others_are_always_there() -> None:
     occasional = runtimes()["onnxruntime"].occasional
-    found = batches(["onnx"], 8 * len(occasional))
+    found = batches(["onnx:onnx:onnxruntime"], 8 * len(occasional))
     seen: dict[str, list[int]] = {}
     for turn, (_, _, variants) in enumerate(found):
         assert {"unoptimized", "optimized"} <= set(variants)

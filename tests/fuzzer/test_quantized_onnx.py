@@ -12,7 +12,7 @@ import pytest
 from fuzzer.converters._onnx_quantization import _within
 from fuzzer.converters.base import converters
 from fuzzer.converters.onnx import Onnx
-from fuzzer.formats import Artifact, Settings
+from fuzzer.formats import Artifact, Format, Settings
 from fuzzer.handling import script_of
 from fuzzer.pipeline import Pipeline
 from fuzzer.quantized_onnx import error_bounds
@@ -178,3 +178,19 @@ def test_what_cannot_be_calibrated_is_unsupported() -> None:
     [seen] = judged(subject("static"), case)
     assert (seen.kind, seen.verdict) == ("unsupported", "pass")
     assert seen.detail == "calibration of a model that has nothing to calibrate"
+
+
+def test_a_zero_point_may_be_left_out_before_one_that_is_there() -> None:
+    a, b = np.array([[1, -2, 3]], np.int8), np.array([[4], [5], [6]], np.int8)
+    node = onnx.helper.make_node("MatMulInteger", ["a", "b", "", "zero"], ["y"])
+    graph = onnx.helper.make_graph(
+        [node],
+        "graph",
+        [onnx.helper.make_tensor_value_info("a", onnx.TensorProto.INT8, [1, 3])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT32, [1, 1])],
+        [onnx.numpy_helper.from_array(b, "b"), onnx.numpy_helper.from_array(np.array(2, np.int8), "zero")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
+    bounds = error_bounds(Artifact(Format.ONNX, model.SerializeToString(), ("a",), ("y",)), [a])
+    assert not bounds.reasons
+    assert all(np.isfinite(bound).all() for bound in (*bounds.floats, *bounds.kernels))

@@ -12,7 +12,7 @@ import pytest
 from corpus.records import FindingState, Finish
 from corpus.store import Store
 from fuzzer import cli
-from fuzzer.experiments import Run, Showing
+from fuzzer.laboratory import Run, Showing
 from fuzzer.rerunning import Item, Now, Rerun, junit, rerun
 from tests.corpus.builders import CRASH, campaign, finding, judged, verified
 

@@ -11,7 +11,7 @@ import pytest
 from corpus.store import Store
 from corpus.versions import Showing, VersionResult
 from fuzzer import cli, toolchains
-from fuzzer.experiments import Laboratory, run
+from fuzzer.laboratory import Laboratory, run
 from tests.corpus.builders import campaign, finding, judged, verified
 from tests.fuzzer.wheels import PACKAGE, SCRIPT, index, wheel
 

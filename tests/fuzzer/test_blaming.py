@@ -1,0 +1,160 @@
+"""Experiments about real defects: what they give, and what follows from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from corpus.records import Finding, FindingState
+from fuzzer.blaming import PART, Blamer
+from fuzzer.runtimes.onnxruntime import OnnxRuntime
+from fuzzer.supervisor import Limits, Worker, WorkerDied
+from fuzzer.tasks import ExperimentResult, ExperimentTask, Result, Step, Subject, Task
+from generators.graph import Case, Graph, Node, Ref, TensorType, Value
+from generators.serial import dumps
+from oracles.blame import Blame, Confidence, Evidence, Outcome, Role, Rule
+from oracles.outcome import Kind, Signature, Stage, symptom_of
+from tests.fuzzer.graphs import given, unary
+from tests.fuzzer.test_witness import CONVERTER, negative_any
+
+EVERYWHERE = ("onnxruntime unoptimized", "onnxruntime optimized")
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    worker = Worker(Limits(deadline=60))
+    yield worker
+    worker.close()
+
+
+def finding(signature: Signature, settings: tuple[str, ...] = (), converter: str = CONVERTER) -> Finding:
+    return Finding(
+        id="0" * 12,
+        campaign="c",
+        batch=0,
+        case=0,
+        signature=signature,
+        symptom=symptom_of(signature.kind),
+        frontend="torch",
+        converter=converter,
+        converter_settings={},
+        settings=settings,
+        message="",
+        numbers={},
+        state=FindingState.VERIFIED,
+        created=0.0,
+        case_object="",
+    )
+
+
+def rows(verdict: Blame, role: Role) -> dict[str, Outcome]:
+    return {f"{item.component} {item.detail}".strip(): item.outcome for item in verdict.evidence if item.role is role}
+
+
+WRONG = Signature(Stage.CONVERT, CONVERTER, Kind.VALUE)
+
+
+def test_a_converter_that_is_wrong_for_every_runtime(worker: Worker) -> None:
+    blamer = Blamer(worker, 120)
+    started = time.process_time()
+    verdict = blamer.blame(finding(WRONG, EVERYWHERE), dumps(negative_any()))
+    assert (verdict.component, verdict.confidence, verdict.rule) == (CONVERTER, Confidence.HIGH, Rule.UNANIMOUS)
+    own = {f"onnxruntime {variant}": Outcome.SAME for variant in OnnxRuntime.variants}
+    assert rows(verdict, Role.VARIANT) == own
+    assert rows(verdict, Role.JUROR)["onnx.reference python"] is Outcome.SAME
+    assert rows(verdict, Role.DOUBLE) == {"torch float64": Outcome.RIGHT}
+    assert rows(verdict, Role.SIBLING) == {"torch.onnx-dynamo onnxruntime unoptimized": Outcome.RIGHT}
+    [part] = [item for item in verdict.evidence if item.role is Role.PART]
+    assert part.outcome is Outcome.SAME
+    assert "expected True, got False" in part.words
+    assert set(blamer.parts) == {PART}
+    assert blamer.parts[PART] > time.process_time() - started  # it is the worker that worked
+
+
+def test_what_is_not_seen_again_ends_the_experiments(worker: Worker) -> None:
+    verdict = Blamer(worker, 120).blame(finding(WRONG, EVERYWHERE), dumps(unary("torch", "exp", "float32", 2)))
+    assert (verdict.component, verdict.confidence, verdict.rule) == (CONVERTER, Confidence.LOW, Rule.NOT_AGAIN)
+    assert [item.outcome for item in verdict.evidence] == [Outcome.RIGHT]
+
+
+def test_what_there_is_no_time_for_abstains(worker: Worker) -> None:
+    moments = iter([0.0, *[200.0] * 100])
+    verdict = Blamer(worker, 120, lambda: next(moments)).blame(finding(WRONG, EVERYWHERE), dumps(negative_any()))
+    assert verdict.evidence[0].outcome is Outcome.SAME
+    assert {item.words for item in verdict.evidence[2:]} == {"no time left"}
+    assert {item.outcome for item in verdict.evidence[2:]} == {Outcome.ABSTAINS}
+
+
+class DyingJuror(Worker):
+    """A worker that a juror ends, each time that it is asked."""
+
+    def call(self, task: Task, deadline: float | None = None, **options: object) -> Result:
+        if isinstance(task, ExperimentTask) and task.runtime == "onnx.reference":
+            step = Step("run", "onnx.reference", (0,), task.case)
+            raise WorkerDied(Kind.SIGNAL, "SIGSEGV", step, "", (), "", {"subjects": 0.5})
+        return super().call(task, deadline)
+
+
+def test_a_juror_that_dies_loses_its_vote_and_not_the_finding() -> None:
+    worker = DyingJuror(Limits(deadline=60))
+    try:
+        verdict = Blamer(worker, 120).blame(finding(WRONG, EVERYWHERE), dumps(negative_any()))
+    finally:
+        worker.close()
+    [juror] = [item for item in verdict.evidence if item.role is Role.JUROR and item.component == "onnx.reference"]
+    assert (juror.outcome, juror.words) == (Outcome.ABSTAINS, "dies: signal (SIGSEGV) in step run onnx.reference")
+    assert verdict.component == CONVERTER
+    assert all(item.outcome is not Outcome.ABSTAINS for item in verdict.evidence if item.role is Role.VARIANT)
+
+
+def test_subjects_that_are_not_installed_leave_it_as_observed(worker: Worker) -> None:
+    absent = Signature(Stage.CONVERT, "nobody", Kind.VALUE)
+    verdict = Blamer(worker, 120).blame(finding(absent, EVERYWHERE, "nobody"), b"")
+    assert (verdict.component, verdict.confidence, verdict.rule) == ("nobody", Confidence.LOW, Rule.OBSERVED)
+    assert verdict.evidence == (
+        Evidence(Role.CONTROL, "nobody", "", Outcome.ABSTAINS, "its subjects are not installed"),
+    )
+
+
+def two_transposes() -> Case:
+    """ONNX Runtime cancels the one against the other."""
+    pairs, rows = TensorType("float32", (3, 2)), TensorType("float32", (2, 3))
+    nodes = (
+        Node("onnx.Transpose", (Ref("x"),), (("perm", (1, 0)),), (Value("a", pairs),)),
+        Node("onnx.Transpose", (Ref("a"),), (("perm", (1, 0)),), (Value("b", rows),)),
+        Node("onnx.Mul", (Ref("b"), Ref("x")), (), (Value("y", rows),)),
+    )
+    graph = Graph("onnx", (given("x", "float32", 2, 3),), (), nodes, ("y",))
+    return Case(graph, {"x": np.arange(6, dtype=np.float32).reshape(2, 3)})
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"optimization": "enable_all"}, ("TransposeOptimizer",)),
+        # Another one steps in.
+        (
+            {"optimization": "enable_all", "disabled": "TransposeOptimizer"},
+            ("TransposeOptimizer_CPUExecutionProvider",),
+        ),
+        (
+            {
+                "optimization": "enable_all",
+                "disabled": "TransposeOptimizer,TransposeOptimizer_CPUExecutionProvider",
+            },
+            (),
+        ),
+        ({"optimization": "disable_all"}, ()),
+    ],
+)
+def test_optimizers_of_onnxruntime_are_named_and_switched_off(
+    worker: Worker, settings: dict[str, bool | int | float | str], names: tuple[str, ...]
+) -> None:
+    subject = Subject("onnx", "onnx", {}, ())
+    task = ExperimentTask(subject, dumps(two_transposes()), "onnxruntime", settings, optimizers=True)
+    result = worker.call(task)
+    assert isinstance(result, ExperimentResult)
+    assert result.optimizers == names
