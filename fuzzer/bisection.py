@@ -73,6 +73,7 @@ def _came(versions: Sequence[str], place: int, ask: Ask) -> Change | None:
     while shown - wall > 1:
         candidate = (wall + shown) // 2 if wall >= 0 else max(0, place - distance)
         distance *= 2
+        tried = candidate
         answer = ask(versions[candidate])
         if answer not in TELLING and candidate - 1 > wall:
             # A single release may be broken, and the ones before it work.
@@ -83,7 +84,7 @@ def _came(versions: Sequence[str], place: int, ask: Ask) -> Change | None:
         if answer is Showing.SHOWS:
             shown = candidate
         else:
-            wall = candidate + 1 if candidate + 1 < shown and wall != candidate + 1 else candidate
+            wall = tried
     return None
 
 
