@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 
 from fuzzer import cli_commands as commands
+from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
 from fuzzer import cli_merge, cli_rerun, cli_toolchain
+from fuzzer import cli_report as report_commands
 from fuzzer import cli_taxonomy as taxonomy_commands
 from fuzzer.cli_options import (
     DEFAULT_CORPUS,
@@ -27,6 +29,7 @@ from fuzzer.cli_options import (
     Database,
     Debug,
     Json,
+    Known,
     State,
     Toolchain,
 )
@@ -141,13 +144,14 @@ def resume(
 def findings(
     everything: Annotated[bool, typer.Option("--all", help="Also what is not verified, and the campaigns.")] = False,
     campaign: Annotated[str, typer.Option(help="Only those of this campaign.")] = "",
+    known: Known = None,
     corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """List what was found: by default one line per defect, each verified by its reproducer."""
-    commands.findings(corpus, database, as_json, campaign, everything)
+    commands.findings(corpus, database, as_json, campaign, everything, known)
 
 
 @app.command()
@@ -188,6 +192,27 @@ def reproduce(
     """Run a finding's reproducer in fresh processes; the exit status is 1 when the defect shows."""
     shown = commands.reproduce(corpus, database, finding, runs, deadline, toolchain)
     raise typer.Exit(FOUND if shown else NOTHING_FOUND)
+
+
+@app.command()
+def draft(
+    finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
+    to: Annotated[
+        str, typer.Option(metavar="PROJECT", help="Another project, by its name or repository. Default: whose it is.")
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write to this file. Default: standard output."),
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Only the link that opens a new issue with the text.")] = False,
+    known: Known = None,
+    corpus: Corpus = DEFAULT_CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the draft of an issue for the project to blame. A person reads it and files it; convfuzz never does."""
+    draft_commands.draft(corpus, database, as_json, finding, to, output, link, known)
 
 
 @app.command()
@@ -238,6 +263,33 @@ def matrix(
 ) -> None:
     """Write the support matrix: operators and element types by converter and runtime, as far as was tested."""
     matrix_commands.matrix(corpus, database, campaign, converter, kind, output)
+
+
+@app.command()
+def report(
+    of: Annotated[
+        str,
+        typer.Argument(metavar="[CORPUS|CAMPAIGN]", help="A corpus, or a campaign of it. Default: the whole corpus."),
+    ] = "",
+    output: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write to this file.")] = Path(
+        "report.html"
+    ),
+    known: Known = None,
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert", help="Convert findings once more of which the corpus has no picture of the converted model."
+        ),
+    ] = False,
+    collect: Annotated[
+        bool, typer.Option(help="Run the projects' own scripts that describe the environment, for the drafts.")
+    ] = True,
+    corpus: Corpus = DEFAULT_CORPUS,
+    database: Database = "",
+    debug: Debug = False,
+) -> None:
+    """Write a page of the findings: pictures, evidence, scripts, drafts. One file, without network."""
+    report_commands.report(corpus, database, of, output, known, convert=convert, collect=collect)
 
 
 @app.command()

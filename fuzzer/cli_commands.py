@@ -117,11 +117,14 @@ def resume(corpus: Path, database: str, as_json: bool, prefix: str, minutes: flo
         return _run(store, campaign, config, as_json)
 
 
-def findings(corpus: Path, database: str, as_json: bool, prefix: str, everything: bool) -> None:
-    """List verified buckets or, with ``everything``, campaigns and all findings."""
+def findings(
+    corpus: Path, database: str, as_json: bool, prefix: str, everything: bool, known: Path | None = None
+) -> None:
+    """List verified buckets or, with ``everything``, campaigns and all findings. ``known`` lists known issues."""
     from corpus.records import FindingState
     from fuzzer import cli_text
     from fuzzer.screen import to_json
+    from fuzzer.upstream.known_issues import known_issues
 
     console = terminal()
     with _open(corpus, database, write=False) as store:
@@ -129,25 +132,30 @@ def findings(corpus: Path, database: str, as_json: bool, prefix: str, everything
         if everything:
             listed = store.list_findings(campaign=campaign)
             campaigns = [one for one in store.campaigns() if campaign in (None, one.id)]
-            known = store.classes(listed)
+            classes = store.classes(listed)
             if as_json:
                 for finding in listed:
-                    print(to_json({**msgspec.structs.asdict(finding), "classification": known[finding.id]}))
+                    print(to_json({**msgspec.structs.asdict(finding), "classification": classes[finding.id]}))
                 return
             console.print(cli_text.campaigns_table(campaigns))
-            console.print(cli_text.findings_table(listed, known) if listed else "no findings")
+            console.print(cli_text.findings_table(listed, classes) if listed else "no findings")
             return
         buckets = store.summary(campaign).buckets if campaign else store.all_buckets()
-        verified = [bucket for bucket in buckets if bucket.representative.state is FindingState.VERIFIED]
-        known = store.classes([bucket.representative for bucket in verified])
+        every = [bucket for bucket in buckets if bucket.representative.state is FindingState.VERIFIED]
+        issues = known_issues(store, known)
+        verified = [bucket for bucket in every if not issues.suppresses(bucket.representative)]
+        classes = store.classes([bucket.representative for bucket in verified])
         if as_json:
             for bucket in verified:
-                found = known[bucket.representative.id]
+                found = classes[bucket.representative.id]
                 print(to_json({**msgspec.structs.asdict(bucket), "classification": found}))
-        elif verified:
-            console.print(cli_text.bucket_table(verified, store.directory, known))
+            return
+        if verified:
+            console.print(cli_text.bucket_table(verified, store.directory, classes, issues.label))
         else:
             console.print("nothing found (`convfuzz findings --all` also lists what is not verified)")
+        if len(every) > len(verified):
+            console.print(f"{len(every) - len(verified)} suppressed by the list of known issues")
 
 
 def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:

@@ -37,6 +37,15 @@ Database = Annotated[
         show_default="SQLite",
     ),
 ]
+Known = Annotated[
+    Path | None,
+    typer.Option(
+        "--known",
+        metavar="FILE",
+        help="A list of known issues that tags or suppresses findings. Default: known.toml in the corpus.",
+        show_default=False,
+    ),
+]
 DEFAULT_CORPUS = Path("convfuzz-corpus")
 Toolchain = Annotated[
     str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -68,9 +68,13 @@ def relative(path: Path) -> str:
 
 
 def bucket_table(
-    buckets: Sequence[Bucket], directory: Path, classes: Mapping[str, Classification] | None = None
+    buckets: Sequence[Bucket],
+    directory: Path,
+    classes: Mapping[str, Classification] | None = None,
+    known: Callable[[Finding], str] | None = None,
 ) -> Table:
-    """One row per bucket: identity, title, its class, what is known of it, and the path of its reproducer."""
+    """One row per bucket: identity, title, its class, what is known of it, and the path of its reproducer. ``known``
+    gives the link to a known issue that a finding is, or nothing."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     paths = {
         bucket.key: relative(directory / "findings" / bucket.representative.id / "reproducer.py")
@@ -87,6 +91,8 @@ def bucket_table(
         if classes and shown.id in classes:
             words.append(f"\n{class_line(classes[shown.id])}", style="not bold dim")
         words.append(f"\n{' · '.join(facts(shown, bucket.count))}", style="not bold dim")
+        if known is not None and (link := known(shown)):
+            words.append(f"\nknown: {clean(link)}", style="not bold yellow")
         if bucket.key in paths:
             words.append(f"\n{paths[bucket.key]}", style="not bold cyan")
         if shown.blame is not None:

@@ -123,6 +123,7 @@ class Pipeline:
                 announce=self._note,
                 # A graph of one node is there to tell of its operator alone.
                 dynamic=SHARE if self.marks and task.nodes > 1 else 0.0,
+                wanted=task.wanted,
                 fed=task.fed if self.feeds else 0.0,
             )
         self.spent.dropped.update(grown.dropped)

@@ -27,6 +27,10 @@ _PROBED = 16
 #: time make for more varied combinations over all ("swarm testing", Groce et al., ISSTA 2012).
 _SWARM = 64
 _SWARM_STREAM = -2
+#: Combinations of value profile, element type and family of operators that a batch asks for, of those that nothing was
+#: drawn from yet: no more than what keeps the record of a batch short.
+_WANTED = 64
+_WANTED_STREAM = -5
 
 
 class Plan:
@@ -101,6 +105,7 @@ class Plan:
             operators,
             min(pack, cases),
             self._harvest if frontend == "torch" else "",
+            learnt.unmet(SeededChoices(self._seed, index, _WANTED_STREAM), _WANTED) if self._guidance else (),
         )
 
     def _taking_part(self, variants: tuple[tuple[str, str], ...], index: int) -> tuple[tuple[str, str], ...]:
@@ -162,5 +167,14 @@ def task_of(seed: int, batch: IssuedBatch, numbers: tuple[int, ...]) -> BatchTas
     """The task that generates and judges some of the batch's cases."""
     subject = subject_of(batch)
     return BatchTask(
-        subject, seed, batch.index, numbers, batch.nodes, batch.avoid, batch.operators, batch.pack, batch.harvest
+        subject,
+        seed,
+        batch.index,
+        numbers,
+        batch.nodes,
+        batch.avoid,
+        batch.operators,
+        batch.pack,
+        batch.harvest,
+        batch.wanted,
     )

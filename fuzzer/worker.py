@@ -26,6 +26,7 @@ import msgspec
 
 from fuzzer import tasks
 from fuzzer.converters.base import converters
+from fuzzer.pictures import Picture, artifact_picture
 from fuzzer.runtimes.base import runtimes
 from generators.frontends.base import EvaluationError, frontend
 from generators.graph import Case, Constant, Graph
@@ -169,6 +170,9 @@ class _Server:
             result = pipeline.batch(task, self._partial) if isinstance(task, tasks.BatchTask) else pipeline.judge(task)
             beside, self._beside = self._beside, Counter()
             return tasks.with_seconds(result, time.perf_counter() - started, beside)
+        if isinstance(task, tasks.PictureTask):
+            self._warm_up(task.subject)
+            return tasks.PictureResult(self._picture(task))
         if isinstance(task, tasks.ExperimentTask):
             return self._experiment(task)
         self._announce(tasks.Step("import", task.frontend))
@@ -186,6 +190,17 @@ class _Server:
             return tasks.ValuesResult(error=str(error))
         held = tuple(Constant(name, array) for name, array in values.items())
         return tasks.ValuesResult(dumps(Case(Graph(task.frontend, (), held, (), ()), {})))
+
+    def _picture(self, task: tasks.PictureTask) -> Picture:
+        model = frontend(task.subject.frontend).load(loads(task.case))
+        self._announce(tasks.Step("convert", task.subject.converter, (0,), task.case))
+        try:
+            artifact = converters()[task.subject.converter].convert(model, task.subject.settings)
+        except Exception as error:  # noqa: BLE001  # whatever a subject raises: then there is nothing to draw
+            return Picture(problem=f"no model is made: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        finally:
+            self._printed()
+        return artifact_picture(artifact)
 
     def _experiment(self, task: tasks.ExperimentTask) -> tasks.ExperimentResult:
         with self._during("blame"):
