@@ -17,12 +17,24 @@ from fuzzer import cli_commands as commands
 from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
+from fuzzer import cli_merge, cli_rerun, cli_toolchain
 from fuzzer import cli_report as report_commands
 from fuzzer import cli_taxonomy as taxonomy_commands
+from fuzzer.cli_options import (
+    DEFAULT_CORPUS,
+    FOUND,
+    INTERNAL,
+    NOTHING_FOUND,
+    USAGE,
+    Corpus,
+    Database,
+    Debug,
+    Json,
+    Known,
+    State,
+    Toolchain,
+)
 from fuzzer.errors import UsageError
-
-#: Exit statuses.
-NOTHING_FOUND, FOUND, USAGE, INTERNAL = 0, 1, 2, 3
 
 app = typer.Typer(
     name="convfuzz",
@@ -33,48 +45,10 @@ app = typer.Typer(
 )
 
 
-class _State:
-    """Whether errors are to come with a traceback."""
-
-    debug = False
-
-
-def _set_debug(value: bool) -> None:
-    _State.debug = _State.debug or value
-
-
 def _show_version(value: bool) -> None:
     if value:
         commands.version()
         raise typer.Exit(NOTHING_FOUND)
-
-
-Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
-Corpus = Annotated[
-    Path,
-    typer.Option("--corpus", envvar="CONVFUZZ_CORPUS", metavar="DIR", help="Where campaigns and findings are kept."),
-]
-Database = Annotated[
-    str,
-    typer.Option(
-        "--database",
-        envvar="CONVFUZZ_DATABASE",
-        metavar="URL",
-        help="Keep the tables in a PostgreSQL database instead of the SQLite file in the corpus.",
-        show_default="SQLite",
-    ),
-]
-Known = Annotated[
-    Path | None,
-    typer.Option(
-        "--known",
-        metavar="FILE",
-        help="A list of known issues that tags or suppresses findings. Default: known.toml in the corpus.",
-        show_default=False,
-    ),
-]
-_CORPUS = Path("convfuzz-corpus")
 
 
 @app.callback()
@@ -119,7 +93,8 @@ def fuzz(
     ] = True,
     deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step of a subject may take.")] = 120.0,
     memory: Annotated[int, typer.Option(min=500, help="MiB that a worker may hold.")] = 6000,
-    corpus: Corpus = _CORPUS,
+    toolchain: Toolchain = "",
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -144,6 +119,7 @@ def fuzz(
         guidance=guidance,
         deadline_seconds=deadline,
         memory_limit_mb=memory,
+        toolchain=toolchain,
     )
     raise typer.Exit(FOUND if found else NOTHING_FOUND)
 
@@ -155,7 +131,7 @@ def resume(
         float | None, typer.Option(min=0.01, help="Run for this long from now, whatever the campaign had left.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=256, help="Default: as the campaign was started.")] = None,
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -265,7 +241,7 @@ def findings(
     everything: Annotated[bool, typer.Option("--all", help="Also what is not verified, and the campaigns.")] = False,
     campaign: Annotated[str, typer.Option(help="Only those of this campaign.")] = "",
     known: Known = None,
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -277,7 +253,7 @@ def findings(
 @app.command()
 def show(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -290,7 +266,7 @@ def show(
 def blame(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
     seconds: Annotated[float, typer.Option(min=1.0, help="How long the experiments may take together.")] = 300.0,
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -304,12 +280,13 @@ def reproduce(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
     runs: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes to run the script in.")] = 3,
     deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one run may take.")] = 360.0,
-    corpus: Corpus = _CORPUS,
+    toolchain: Toolchain = "",
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     debug: Debug = False,
 ) -> None:
     """Run a finding's reproducer in fresh processes; the exit status is 1 when the defect shows."""
-    shown = commands.reproduce(corpus, database, finding, runs, deadline)
+    shown = commands.reproduce(corpus, database, finding, runs, deadline, toolchain)
     raise typer.Exit(FOUND if shown else NOTHING_FOUND)
 
 
@@ -325,7 +302,7 @@ def draft(
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="Only the link that opens a new issue with the text.")] = False,
     known: Known = None,
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -338,13 +315,14 @@ def draft(
 def replay(
     campaign: Annotated[str, typer.Argument(help="The first digits of a campaign's id.")],
     batch: Annotated[int, typer.Argument(min=0, help="The batch's number.")],
-    corpus: Corpus = _CORPUS,
+    toolchain: Toolchain = "",
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Generate and judge a batch again, as it was issued. Nothing is recorded."""
-    found = commands.replay(corpus, database, as_json, campaign, batch)
+    found = commands.replay(corpus, database, as_json, campaign, batch, toolchain)
     raise typer.Exit(FOUND if found else NOTHING_FOUND)
 
 
@@ -352,7 +330,7 @@ def replay(
 def coverage(
     campaign: Annotated[str, typer.Option(help="Only this campaign's batches.")] = "",
     converter: Annotated[str, typer.Option(help="Only batches for this converter.")] = "",
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -375,7 +353,7 @@ def matrix(
     ] = "",
     campaign: Annotated[str, typer.Option(help="Only this campaign.")] = "",
     converter: Annotated[str, typer.Option(help="Only batches for this converter.")] = "",
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     debug: Debug = False,
 ) -> None:
@@ -402,7 +380,7 @@ def report(
     collect: Annotated[
         bool, typer.Option(help="Run the projects' own scripts that describe the environment, for the drafts.")
     ] = True,
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     debug: Debug = False,
 ) -> None:
@@ -418,7 +396,7 @@ def taxonomy(
     kind: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text, markdown or json.")] = "text",
     campaign: Annotated[str, typer.Option(help="Only this campaign.")] = "",
     converter: Annotated[str, typer.Option(help="Only findings of this converter's routes.")] = "",
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     debug: Debug = False,
 ) -> None:
@@ -455,9 +433,14 @@ def operators(
     commands.operators(counts, as_json)
 
 
+cli_toolchain.register(app)
+cli_merge.register(app)
+cli_rerun.register(app)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line (without the program's name) and return its exit status; errors go to standard error."""
-    _State.debug = False
+    State.debug = False
     try:
         status = typer.main.get_command(app).main(list(arguments), prog_name="convfuzz", standalone_mode=False)
     except KeyboardInterrupt:
@@ -511,7 +494,7 @@ _DISK = {
 
 
 def _fail(status: int, message: str, remedy: str) -> int:
-    if _State.debug:
+    if State.debug:
         traceback.print_exc()
     print(f"error: {message}", file=sys.stderr)
     if remedy:

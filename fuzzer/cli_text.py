@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, Outcome, Summary, UnsupportedCount
+from corpus.versions import VersionResult
+from fuzzer.toolchains import Toolchain
 from oracles.blame import Blame
 from oracles.blame import summary as summary_of
 from oracles.taxonomy import Classification
@@ -263,4 +265,37 @@ def campaigns_table(campaigns: Sequence[Campaign]) -> Table:
         started = datetime.datetime.fromtimestamp(campaign.started).isoformat(" ", "minutes")
         row = (campaign.id, started, duration(campaign.elapsed), str(campaign.seed), str(campaign.status))
         table.add_row(*row)
+    return table
+
+
+def toolchains_table(toolchains: Sequence[Toolchain]) -> Table:
+    """One row per toolchain."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("asked for", overflow="fold")
+    table.add_column("kind", no_wrap=True)
+    table.add_column("packages of its own", justify="right")
+    table.add_column("conflicts", justify="right")
+    for one in toolchains:
+        kind = "isolated" if one.isolated else "layered"
+        asked = ", ".join(one.record.requirements)
+        table.add_row(one.name, asked, kind, str(len(one.record.made)), str(len(one.record.conflicts)))
+    return table
+
+
+def versions_table(results: Sequence[VersionResult]) -> Table:
+    """One row per version of a package: what the reproducer did with it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("package", "version"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("the defect", no_wrap=True)
+    table.add_column("remarks", overflow="fold")
+    before = ""
+    for one in results:
+        others = ", ".join(f"{name} {version}" for name, version in sorted(one.others.items()))
+        remarks = [one_line(one.detail, 160)] if one.detail else []
+        remarks += [f"with {others}"] if others else []
+        package = "" if one.package == before else one.package
+        table.add_row(package, one.version, str(one.showing), "; ".join(remarks))
+        before = one.package
     return table

@@ -21,8 +21,9 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     (a third as many of those that end a worker, and any number of mismatches, which all share their signature until
     they are minimized); the others wait for the next run, since they are most likely the same defect. ``quarantine``
     makes nodes rare that are known to fail, ``guidance`` prefers operators that have been drawn little. ``harvest`` is
-    the fingerprint of the harvest (:mod:`generators.harvest`) whose operators are drawn, too, empty for none. ``model``
-    is the user's model that was checked, instead of graphs that are generated; empty in campaigns.
+    the fingerprint of the harvest (:mod:`generators.harvest`) whose operators are drawn, too, empty for none.
+    ``toolchain`` is the one that workers and reproducers run in, this interpreter when empty. ``model`` is the user's
+    model that was checked, instead of graphs that are generated; empty in campaigns.
     """
 
     seed: int
@@ -43,6 +44,7 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     quarantine: bool = True
     guidance: bool = True
     harvest: str = ""
+    toolchain: str = ""
     model: str = ""
 
     def to_builtins(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -52,7 +53,7 @@ class Handled:
 class Handler:
     """Handles the findings of a campaign. ``stopping`` tells that the campaign ends: minimization then returns with
     what it has. ``until`` is the monotonic time after which no minimization goes on. ``zygote`` gives, for a frontend,
-    what reproducers may be forked from."""
+    what reproducers may be forked from, ``python`` is what they are run with."""
 
     def __init__(
         self,
@@ -61,12 +62,14 @@ class Handler:
         stopping: Callable[[], bool],
         until: Callable[[], float],
         zygote: Callable[[str], Zygote | None] = lambda frontend: None,
+        python: str = sys.executable,
     ) -> None:
         self._store = store
         self._config = config
         self._stopping = stopping
         self._until = until
         self._zygote = zygote
+        self._python = python
 
     def handle(self, finding: Finding, batch: Batch, worker: Worker, say: Callable[[str], None]) -> Handled:
         """Take the finding as far as time allows; of one that is verified, find who is to blame.
@@ -212,6 +215,7 @@ class Handler:
             script,
             runs,
             deadline=3 * self._config.deadline_seconds,
+            python=self._python,
             zygote=None if starts_itself(seen.signature.kind) else lambda: self._zygote(subject.frontend),
         )
         calls = verification.calls_seconds

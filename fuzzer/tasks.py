@@ -216,10 +216,12 @@ class ExperimentResult(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The worker's own code raised: a defect of convfuzz, with the traceback."""
+    """The worker's own code raised: a defect of convfuzz, with the traceback. Where it could not import what a subject
+    needs, ``subject`` names that: the installed versions do not fit together."""
 
     error: str
     traceback: str
+    subject: str = ""
 
 
 class PictureResult(msgspec.Struct, frozen=True, tag=True):

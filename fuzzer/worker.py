@@ -85,6 +85,18 @@ class Collector:
             gc.freeze()
 
 
+class _CannotImport(Exception):
+    """A subject, the argument, is not importable."""
+
+
+@contextlib.contextmanager
+def _importing(subject: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise _CannotImport(subject) from error
+
+
 class _Server:
     def __init__(self, tasks: Connection, messages: Connection, note_descriptor: int, libc: ctypes.CDLL) -> None:
         self._tasks = tasks
@@ -105,6 +117,9 @@ class _Server:
             result: tasks.Result
             try:
                 result = self._perform(tasks.decode_task(data))
+            except _CannotImport as error:
+                words = f"{type(error.__cause__).__name__}: {error.__cause__}"
+                result = tasks.Failed(words, traceback.format_exc(), str(error))
             except Exception as error:  # noqa: BLE001  # a defect of ours: the supervisor is told and the worker lives on
                 result = tasks.Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
             self._messages.send_bytes(tasks.encode(result))
@@ -211,10 +226,13 @@ class _Server:
         if self._warm.issuperset(parts):
             return
         self._announce(tasks.Step("import", ", ".join(parts)))
-        frontend(subject.frontend).registry()
-        converters()[subject.converter].warm_up()
+        with _importing(subject.frontend):
+            frontend(subject.frontend).registry()
+        with _importing(subject.converter):
+            converters()[subject.converter].warm_up()
         for runtime, _ in subject.variants:
-            runtimes()[runtime].warm_up()
+            with _importing(runtime):
+                runtimes()[runtime].warm_up()
         self._warm.update(parts)
         self._printed()
         # Half a million objects of the frameworks live as long as the process: collections need not look at them.
