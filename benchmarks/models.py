@@ -1,8 +1,9 @@
 """Real architectures with a fault in their conversion: what minimization reduces them to, in what time and memory.
 
-Usage: ``python -m benchmarks.models [NAME …]``, names of architectures (``resnet50 mobilenet_v2 bert inception_v3``) or of
-faults. Needs transformers. Each architecture is imported as ``convfuzz minimize`` does, converted by a real converter with a fault
-(``benchmarks/faulty``), and minimized. Memory is the most that this process, the worker and the importer hold together.
+Usage: ``python -m benchmarks.models [NAME …]``, names of architectures (``resnet50 mobilenet_v2 bert inception_v3``) or
+of faults. Needs transformers. Each architecture is imported as ``convfuzz minimize`` does, converted by a real
+converter with a fault (``benchmarks/faulty``), and minimized. Memory is the most that this process, the worker and the
+importer hold together.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:0] = [str(ROOT / "faulty")]
 
-import psutil
+import psutil  # noqa: E402
 
-from fuzzer.converters.base import converters
-from fuzzer.importing import read_model
-from fuzzer.planning import default_settings
-from fuzzer.supervisor import Limits, Worker
-from fuzzer.survival import RemoteTester
-from fuzzer.tasks import Subject
-from generators.graph import Case, node_count
-from generators.serial import dumps
-from oracles.minimize import Budget, minimize
-from oracles.outcome import Verdict
+from fuzzer.converters.base import converters  # noqa: E402
+from fuzzer.importing import read_model  # noqa: E402
+from fuzzer.planning import default_settings  # noqa: E402
+from fuzzer.supervisor import Limits, Worker  # noqa: E402
+from fuzzer.survival import RemoteTester  # noqa: E402
+from fuzzer.tasks import Subject  # noqa: E402
+from generators.graph import Case, node_count  # noqa: E402
+from generators.serial import dumps  # noqa: E402
+from oracles.minimize import Budget, minimize  # noqa: E402
+from oracles.outcome import Verdict  # noqa: E402
 
 TORCH, TENSORFLOW = "faulty.torch.onnx-dynamo", "faulty.tf2onnx"
 #: Architecture, converter, fault.

@@ -12,12 +12,11 @@ from typing import Annotated
 
 import typer
 
-from fuzzer import cli_check as check_commands
+from fuzzer import cli_check, cli_merge, cli_rerun, cli_toolchain
 from fuzzer import cli_commands as commands
 from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
-from fuzzer import cli_merge, cli_rerun, cli_toolchain
 from fuzzer import cli_report as report_commands
 from fuzzer import cli_taxonomy as taxonomy_commands
 from fuzzer.cli_options import (
@@ -139,101 +138,6 @@ def resume(
     """Go on with a campaign that was stopped or killed."""
     found = commands.resume(corpus, database, as_json, campaign, minutes, workers)
     raise typer.Exit(FOUND if found else NOTHING_FOUND)
-
-
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="A file (.onnx, .pt2, .keras, a case of ours), a SavedModel's directory, or module:function, which "
-        "returns a torch module and its inputs.",
-    ),
-]
-Inputs = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", exists=True, help="Run it on these arrays (.npz), not on random ones."),
-]
-Dims = Annotated[
-    list[str] | None, typer.Option("--dim", metavar="NAME=N", help="The extent of an unknown dimension; default 2.")
-]
-SignatureName = Annotated[str, typer.Option("--signature", help="Which signature of a SavedModel.")]
-
-
-@app.command()
-def check(
-    model: Model,
-    route: Annotated[
-        list[str] | None, typer.Option(help="Only this route or converter; repeat for more. Default: all there are.")
-    ] = None,
-    inputs: Inputs = None,
-    dim: Dims = None,
-    signature: SignatureName = "serving_default",
-    minimize: Annotated[bool, typer.Option(help="Minimize what fails, verify it, and write reproducers.")] = True,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes that minimizing one finding may take.")] = 10.0,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time.")] = 1,
-    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step may take.")] = 600.0,
-    memory: Annotated[int, typer.Option(min=500, help="MiB that a process may hold.")] = 16000,
-    seed: Annotated[int, typer.Option(min=0, help="Of random inputs.")] = 0,
-    corpus: Corpus = _CORPUS,
-    database: Database = "",
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Convert your own model along every route, compare what it computes, and minimize what differs."""
-    found = check_commands.check(
-        model,
-        corpus,
-        database,
-        as_json,
-        routes=tuple(route or ()),
-        inputs=inputs,
-        dims=tuple(dim or ()),
-        signature=signature,
-        seed=seed,
-        minimize=minimize,
-        minutes=minutes,
-        workers=workers,
-        deadline=deadline,
-        memory=memory,
-    )
-    raise typer.Exit(FOUND if found else NOTHING_FOUND)
-
-
-@app.command()
-def minimize(
-    model: Model,
-    route: Annotated[list[str], typer.Option(help="The route or converter that fails; repeat for more.")],
-    inputs: Inputs = None,
-    dim: Dims = None,
-    signature: SignatureName = "serving_default",
-    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes that minimizing one finding may take.")] = 30.0,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time.")] = 1,
-    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step may take.")] = 600.0,
-    memory: Annotated[int, typer.Option(min=500, help="MiB that a process may hold.")] = 16000,
-    seed: Annotated[int, typer.Option(min=0, help="Of random inputs.")] = 0,
-    corpus: Corpus = _CORPUS,
-    database: Database = "",
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Reduce your own model that a route gets wrong to the operators that matter, with a reproducer."""
-    check(
-        model,
-        route,
-        inputs,
-        dim,
-        signature,
-        True,
-        minutes,
-        workers,
-        deadline,
-        memory,
-        seed,
-        corpus,
-        database,
-        as_json,
-        debug,
-    )
 
 
 @app.command()
@@ -434,6 +338,7 @@ def operators(
 
 
 cli_toolchain.register(app)
+cli_check.register(app)
 cli_merge.register(app)
 cli_rerun.register(app)
 

@@ -1,22 +1,124 @@
-"""What `convfuzz check` and `convfuzz minimize` do."""
+"""The commands ``check`` and ``minimize``: a user's own model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from fuzzer.cli_options import DEFAULT_CORPUS, FOUND, NOTHING_FOUND, Corpus, Database, Debug, Json
 from fuzzer.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from corpus.records import Finding
+    from corpus.records import Finding, FindingState
     from fuzzer.checking import Row
 
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A file (.onnx, .pt2, .keras, a case of ours), a SavedModel's directory, or module:function, which "
+        "returns a torch module and its inputs.",
+    ),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", exists=True, help="Run it on these arrays (.npz), not on random ones."),
+]
+Dims = Annotated[
+    list[str] | None, typer.Option("--dim", metavar="NAME=N", help="The extent of an unknown dimension; default 2.")
+]
+SignatureName = Annotated[str, typer.Option("--signature", help="Which signature of a SavedModel.")]
+
+
 def check(
+    model: Model,
+    route: Annotated[
+        list[str] | None, typer.Option(help="Only this route or converter; repeat for more. Default: all there are.")
+    ] = None,
+    inputs: Inputs = None,
+    dim: Dims = None,
+    signature: SignatureName = "serving_default",
+    minimize: Annotated[bool, typer.Option(help="Minimize what fails, verify it, and write reproducers.")] = True,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes that minimizing one finding may take.")] = 10.0,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time.")] = 1,
+    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step may take.")] = 600.0,
+    memory: Annotated[int, typer.Option(min=500, help="MiB that a process may hold.")] = 16000,
+    seed: Annotated[int, typer.Option(min=0, help="Of random inputs.")] = 0,
+    corpus: Corpus = DEFAULT_CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Convert your own model along every route, compare what it computes, and minimize what differs."""
+    found = run_check(
+        model,
+        corpus,
+        database,
+        as_json,
+        routes=tuple(route or ()),
+        inputs=inputs,
+        dims=tuple(dim or ()),
+        signature=signature,
+        seed=seed,
+        minimize=minimize,
+        minutes=minutes,
+        workers=workers,
+        deadline=deadline,
+        memory=memory,
+    )
+    raise typer.Exit(FOUND if found else NOTHING_FOUND)
+
+
+def minimize(
+    model: Model,
+    route: Annotated[list[str], typer.Option(help="The route or converter that fails; repeat for more.")],
+    inputs: Inputs = None,
+    dim: Dims = None,
+    signature: SignatureName = "serving_default",
+    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes that minimizing one finding may take.")] = 30.0,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time.")] = 1,
+    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step may take.")] = 600.0,
+    memory: Annotated[int, typer.Option(min=500, help="MiB that a process may hold.")] = 16000,
+    seed: Annotated[int, typer.Option(min=0, help="Of random inputs.")] = 0,
+    corpus: Corpus = DEFAULT_CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Reduce your own model that a route gets wrong to the operators that matter, with a reproducer."""
+    check(
+        model,
+        route,
+        inputs,
+        dim,
+        signature,
+        True,
+        minutes,
+        workers,
+        deadline,
+        memory,
+        seed,
+        corpus,
+        database,
+        as_json,
+        debug,
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(check)
+    app.command()(minimize)
+
+
+def run_check(
     model: str,
     corpus: Path,
     database: str,
@@ -36,16 +138,21 @@ def check(
     """Judge a user's model along the routes, print a table, and minimize what fails. Returns whether any route is at
     fault."""
     from corpus.records import FindingState
+    from corpus.store import Store
     from fuzzer import campaign as campaigns
     from fuzzer.checking import record, routes_of
-    from fuzzer.cli_commands import _console, _open, _versions_of
+    from fuzzer.cli_commands import terminal, versions_of
     from fuzzer.config import CampaignConfig
     from fuzzer.importing import read_model
     from fuzzer.screen import listener_for, to_json
     from generators.graph import node_count
 
-    console = _console()
-    say = (lambda text: None) if as_json else (lambda text: console.print(text, markup=False, soft_wrap=True))
+    console = terminal()
+
+    def say(text: str) -> None:
+        if not as_json:
+            console.print(text, markup=False, soft_wrap=True)
+
     imported = read_model(
         model,
         inputs=inputs,
@@ -73,9 +180,9 @@ def check(
         minimize_conversions=400,
         model=model,
     )
-    with _open(corpus, database, create=True) as store:
+    with Store.open(corpus, create=True, database=database) as store:
         names = sorted({route.converter for route in chosen} | {route.runtime for route in chosen})
-        campaign = store.create_campaign(seed, config.to_builtins(), _versions_of(*names))
+        campaign = store.create_campaign(seed, config.to_builtins(), versions_of(*names))
         with console.status("judging along the routes") if not as_json else _Silent():
             rows = record(store, campaign, config, imported, chosen)
         if minimize and any(row.finding for row in rows):
@@ -91,7 +198,7 @@ def check(
                 print(to_json(row))
         else:
             console.print(_table(shown))
-            _hints(say, found.values(), FindingState.RAW, campaign.id)
+            _hints(say, list(found.values()), FindingState.RAW, campaign.id)
         return any(row.finding for row in rows)
 
 
@@ -136,9 +243,7 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _hints(say: object, found: object, raw: object, campaign: str) -> None:
-    assert callable(say)
-    findings = list(found)  # type: ignore[call-overload]
+def _hints(say: Callable[[str], None], findings: Sequence[Finding], raw: FindingState, campaign: str) -> None:
     if not findings:
         say("nothing found")
         return

@@ -53,7 +53,9 @@ def kind_of(model: str) -> str:
         module, colon, function = model.partition(":")
         if colon and function.isidentifier() and all(part.isidentifier() for part in module.split(".")):
             return "function"
-        raise ImportRefused(f"there is no file {model}", "name a model file, a SavedModel's directory, or module:function")
+        raise ImportRefused(
+            f"there is no file {model}", "name a model file, a SavedModel's directory, or module:function"
+        )
     known = {".onnx": "onnx", ".pt2": "pt2", ".keras": "keras", ".h5": "keras", ".safetensors": "case"}
     if path.suffix in known:
         return known[path.suffix]
@@ -179,7 +181,9 @@ def _alike(found: Array, wanted: Array) -> bool:
     if found.dtype.kind in "biu":
         # Roundings and argmax may differ here and there.
         return bool(np.mean(found != wanted) < 0.01) if found.size else True
-    left, right = (np.asarray(array, np.complex128 if array.dtype.kind == "c" else np.float64) for array in (found, wanted))
+    left, right = (
+        np.asarray(array, np.complex128 if array.dtype.kind == "c" else np.float64) for array in (found, wanted)
+    )
     finite = np.isfinite(right)
     largest = float(np.max(np.abs(right[finite]), initial=0.0))
     return bool(np.allclose(left, right, rtol=_RELATIVE, atol=_OF_LARGEST * largest, equal_nan=True))

@@ -101,8 +101,8 @@ def _load_external(model: onnx.ModelProto, path: Path) -> None:
             ) from error
         if offset < 0 or wanted < 0 or offset + wanted > file.stat().st_size:
             raise ImportRefused(
-                f"{path.name}: tensor {tensor.name!r:.60} wants bytes {offset:,} to {offset + wanted:,} of {file.name}, "
-                f"which has {file.stat().st_size:,}",
+                f"{path.name}: tensor {tensor.name!r:.60} wants bytes {offset:,} to {offset + wanted:,} of "
+                f"{file.name}, which has {file.stat().st_size:,}",
                 "is that file complete?",
             )
         with file.open("rb") as opened:
@@ -167,7 +167,8 @@ def _normal(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         except Exception as error:
             if opset < 18:
                 raise ImportRefused(
-                    f"{path.name} cannot be brought from opset {opset} to {NEWEST}: {error}", "export it for a newer opset"
+                    f"{path.name} cannot be brought from opset {opset} to {NEWEST}: {error}",
+                    "export it for a newer opset",
                 ) from error
         slim.graph.initializer.extend(large)
         model = slim
@@ -223,7 +224,9 @@ class _Reader:
             array = np.asarray(numpy_helper.to_array(tensor))
             dtype_name(array.dtype)
         except (ValueError, TypeError, KeyError, GraphError, MemoryError, OverflowError) as error:
-            raise self._refusal(f"has a damaged tensor {tensor.name!r:.60}: {error}", "is the file complete?") from error
+            raise self._refusal(
+                f"has a damaged tensor {tensor.name!r:.60}: {error}", "is the file complete?"
+            ) from error
         return array
 
     def _constant(self, node: onnx.NodeProto) -> Array:

@@ -300,8 +300,8 @@ class _Reader:
 
 
 def _renamed(operator: str, kwargs: list[tuple[str, Argument]]) -> list[tuple[str, Argument]]:
-    """The arguments under the names that ``tf.raw_ops`` has for them, which are others for a few operators (``axis`` for
-    ``squeeze_dims``)."""
+    """The arguments under the names that ``tf.raw_ops`` has for them, which are others for a few operators (``axis``
+    for ``squeeze_dims``)."""
     known = [name for name in inspect.signature(getattr(tf.raw_ops, operator)).parameters if name != "name"]
     strange = [name for name, _ in kwargs if name not in known]
     free = [name for name in known if name not in dict(kwargs)]

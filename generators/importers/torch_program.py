@@ -72,7 +72,9 @@ def read_function(spec: str, feeds: Sequence[Array] | None) -> Read:
     try:
         made = found()
     except Exception as error:
-        raise ImportRefused(f"{spec} raises {type(error).__name__}: {error}", "it is called without arguments") from error
+        raise ImportRefused(
+            f"{spec} raises {type(error).__name__}: {error}", "it is called without arguments"
+        ) from error
     if not isinstance(made, tuple) or len(made) not in (2, 3) or not isinstance(made[0], torch.nn.Module):
         raise ImportRefused(
             f"{spec} returns {type(made).__name__}", "return (module, inputs) or (module, inputs, keyword inputs)"
@@ -133,7 +135,7 @@ def _aliases(node: Any) -> bool:
     """Whether a node's result may share memory with its argument."""
     target = node.target
     if not isinstance(target, torch._ops.OpOverload):
-        return node.op == "call_function"
+        return bool(node.op == "call_function")
     return any(value.alias_info is not None and not value.alias_info.is_write for value in target._schema.returns)
 
 

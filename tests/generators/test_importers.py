@@ -174,7 +174,9 @@ def test_external_data_stays_beside_the_model(tmp_path: Path, location: str, wor
 
 def test_a_tensor_that_claims_to_be_large_is_refused(files: Path, tmp_path: Path) -> None:
     model = onnx.load(files / "old.onnx")
-    model.graph.initializer.append(TensorProto(name="x2", data_type=TensorProto.FLOAT, dims=[1 << 29], raw_data=b"1234"))
+    model.graph.initializer.append(
+        TensorProto(name="x2", data_type=TensorProto.FLOAT, dims=[1 << 29], raw_data=b"1234")
+    )
     model.graph.node[0].input[0] = "x2"
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ImportRefused):
@@ -193,9 +195,7 @@ def test_memory_has_a_limit(tmp_path: Path) -> None:
 def test_a_cycle_is_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Neg", ["a"], ["b"])]
     value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes, "g", [value("x", TensorProto.FLOAT, [2])], [value("b", TensorProto.FLOAT, [2])]
-    )
+    graph = helper.make_graph(nodes, "g", [value("x", TensorProto.FLOAT, [2])], [value("b", TensorProto.FLOAT, [2])])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 26)])
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ImportRefused, match="which nothing before it defines"):
