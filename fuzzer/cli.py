@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
+from fuzzer import cli_check, cli_merge, cli_rerun, cli_toolchain
 from fuzzer import cli_commands as commands
 from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
-from fuzzer import cli_merge, cli_rerun, cli_toolchain
 from fuzzer import cli_report as report_commands
 from fuzzer import cli_taxonomy as taxonomy_commands
 from fuzzer.cli_options import (
@@ -338,6 +338,7 @@ def operators(
 
 
 cli_toolchain.register(app)
+cli_check.register(app)
 cli_merge.register(app)
 cli_rerun.register(app)
 

@@ -258,7 +258,7 @@ def replay(corpus: Path, database: str, as_json: bool, prefix: str, index: int, 
         if toolchain:
             config = msgspec.structs.replace(config, toolchain=toolchain)
         with interpreter(config.toolchain):
-            _warn_of_other_versions(campaign, _versions_of(batch.issued.converter))
+            _warn_of_other_versions(campaign, versions_of(batch.issued.converter))
         listener = listener_for(console, store.directory, as_json=True) if as_json else PlainLines(console, corpus)
         result = campaigns.replay(store, campaign.id, index, listener, config)
     bugs = 0
@@ -419,10 +419,10 @@ def _versions(routes: tuple[str, ...]) -> dict[str, str]:
     from fuzzer.routes import select
 
     names = {route.converter for route in select(routes)} | {route.runtime for route in select(routes)}
-    return _versions_of(*sorted(names))
+    return versions_of(*sorted(names))
 
 
-def _versions_of(*names: str) -> dict[str, str]:
+def versions_of(*names: str) -> dict[str, str]:
     from fuzzer.converters.base import converters
     from fuzzer.runtimes.base import runtimes
 
