@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-# The entry point of the runtime, for this process.
-sys.path.insert(0, str(Path(__file__).parent / "alternatives" / "plugin"))
+if __name__ == "__main__":
+    # The entry point of the runtime, for this process and no other that imports this module.
+    sys.path.insert(0, str(Path(__file__).parent / "alternatives" / "plugin"))
 
 from fuzzer.converters.base import converters
 from fuzzer.learning import Learnt

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,12 +13,12 @@ from benchmarks.alternatives import formulas, orders
 from benchmarks.alternatives.orders import Order
 from benchmarks.alternatives.runtime import Alternative, step_of
 from benchmarks.faults.injection import Proof, X, Y, Z, normal
-from benchmarks.silence import measure
 from fuzzer.converters.identity import OnnxIdentity
 from generators.frontends.base import feeds_of, frontend
 from generators.graph import Ref
 
 WIDE = normal(3, 100)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("order", Order)
@@ -106,14 +110,24 @@ def test_every_variant_interprets_a_graph() -> None:
         np.testing.assert_allclose(output, values[case.graph.outputs[0]], rtol=1e-4)
 
 
+def silence(name: str, graphs: int, seed: int) -> tuple[int, int, int]:
+    """How many graphs pass, differ within rounding, and are false alarms: measured in a process of its own, which alone
+    has the runtime."""
+    command = [sys.executable, "-m", "benchmarks.silence", str(graphs), name, "--seed", str(seed)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    [row] = [line for line in done.stdout.splitlines() if line.startswith(f"| {name} ")]
+    _, passed, explained, _, alarms = (int(cell.replace(",", "")) for cell in row.strip("| ").split(" | ")[1:])
+    return passed, explained, alarms
+
+
 @pytest.mark.parametrize("name", ["torch", "onnx"])
 def test_few_graphs_give_no_false_alarm(name: str) -> None:
-    found = measure(name, 32, 5)
-    assert found.alarms == []
-    assert found.verdicts["pass"] + found.verdicts["inconclusive"] >= 30
+    passed, explained, alarms = silence(name, 32, 5)
+    assert alarms == 0
+    assert passed + explained >= 30
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", ["torch", "tensorflow", "onnx", "keras"])
 def test_many_graphs_give_no_false_alarm(name: str) -> None:
-    assert measure(name, 1000, 6).alarms == []
+    assert silence(name, 1000, 6)[2] == 0

@@ -62,7 +62,9 @@ def test_a_model_that_converts_wrongly_is_minimized(tmp_path: Path) -> None:
     done = convfuzz(tmp_path, "check", "models_of_mine:divides", "--route", "torch.onnx-torchscript", "--no-minimize")
     assert done.returncode == 1, done.stderr
     assert "mismatch" in done.stdout
-    [campaign] = [word.strip("`") for line in done.stdout.splitlines() for word in line.split() if "resume" in line][2:3]
+    [campaign] = [word.strip("`") for line in done.stdout.splitlines() for word in line.split() if "resume" in line][
+        2:3
+    ]
     done = convfuzz(tmp_path, "resume", campaign)
     assert done.returncode == 1, done.stderr
     listed = convfuzz(tmp_path, "findings", "--json")

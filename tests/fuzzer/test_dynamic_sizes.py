@@ -129,7 +129,7 @@ def test_torchscript_refuses_what_its_tracer_warns_of() -> None:
 
 def test_a_defect_at_another_size_is_found_minimized_and_verified(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
-    campaign = finish(start(corpus, seed=26, graphs=160, routes=["torch:planted.frozen-size:interpreter"]))
+    campaign = finish(start(corpus, seed=26, graphs=400, routes=["torch:planted.frozen-size:interpreter"]))
     with Store.open(corpus) as store:
         [bucket] = store.summary(campaign).buckets
         finding = bucket.representative

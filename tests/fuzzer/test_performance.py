@@ -39,7 +39,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
     corpus = tmp_path_factory.mktemp("performance") / "corpus"
     routes = [f"torch:{name}:interpreter" for name in ("planted.bloats", "planted.slow", "planted.correct")]
     routes += ["torch:identity.torch:planted-slow", "torch:identity.torch:interpreter"]
-    identifier = finish(start(corpus, seed=25, graphs=4 * 8, routes=routes))
+    identifier = finish(start(corpus, seed=25, graphs=4 * 24, routes=routes))
     return Store.open(corpus), identifier
 
 
