@@ -20,7 +20,7 @@ from fuzzer.failures import normalise
 from fuzzer.formats import Settings
 from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Sized, Spent
 from fuzzer.quarantine import named
-from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
+from fuzzer.tasks import PROBE, SWARM, BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
 from generators.argument_classes import Form
 from generators.choices import SeededChoices
 from generators.feeding import structure
@@ -82,7 +82,7 @@ class Pipeline:
         """Generate the batch's cases and judge them. ``partial`` is given what has been judged every second or so, and
         the result holds the rest; without it, the result holds all."""
         self.frontend.mix_in(task.harvest)
-        weights = Weights.of(self.frontend, only=task.operators)
+        weights = Weights.of(self.frontend, only=task.operators, motifs=task.purpose == SWARM)
         self._index = task.index
         self.attempt.gauge.limits = FOUND
         pack = max(task.pack or len(task.cases), 1)
@@ -112,6 +112,8 @@ class Pipeline:
     def _grow(self, task: BatchTask, number: int, weights: Weights) -> Grown:
         """The case of that number and its values. ValueError when nothing grows."""
         self._announce(Step("generate", self.frontend.name, (number,)))
+        if probe := task.purpose == PROBE:
+            weights = Weights.of(self.frontend, only=task.operators[number % len(task.operators) :][:1])
         with self.spent.during("growing"):
             grown = grow(
                 self.frontend,
@@ -121,9 +123,10 @@ class Pipeline:
                 avoid=_avoided(task.avoid),
                 settings=self.unusual,
                 announce=self._note,
-                # A graph of one node is there to tell of its operator alone.
-                dynamic=SHARE if self.marks and task.nodes > 1 else 0.0,
+                # A graph of one node is there to tell of its operator alone, as is one of an operator's calls.
+                dynamic=SHARE if self.marks and task.nodes > 1 and not probe else 0.0,
                 fed=task.fed if self.feeds else 0.0,
+                apart=probe,
             )
         self.spent.dropped.update(grown.dropped)
         self._motifs[number] = (*grown.motifs, *(structure(one.kind) for one in grown.fed))

@@ -11,6 +11,9 @@ from corpus.records import Coverage
 from generators.feeding import SHARE
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
+#: Why a batch draws from some operators only: each of its graphs is to tell of one, or they are to be met in company.
+PROBE, SWARM = "probe", "swarm"
+
 #: The step in which a witness is asked who is wrong, and what its time is counted as.
 WITNESS = "witness"
 
@@ -32,7 +35,7 @@ class Subject(msgspec.Struct, frozen=True):
 class BatchTask(msgspec.Struct, frozen=True, tag=True):
     """Generate the given case numbers of batch ``index`` and judge them, ``pack`` at a time (0: all together). A pure
     function of its fields, of which ``harvest`` is a fingerprint (:mod:`generators.harvest`) and ``fed`` the share of
-    the graphs with feeds of several kinds (:mod:`generators.feeding`)."""
+    the graphs with feeds of several kinds (:mod:`generators.feeding`); ``purpose`` is that of the issued batch."""
 
     subject: Subject
     seed: int
@@ -44,6 +47,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     pack: int = 0
     harvest: str = ""
     fed: float = SHARE
+    purpose: str = ""
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):
