@@ -119,7 +119,7 @@ def test_a_batch_says_all_that_its_cases_depend_on() -> None:
     learnt.quarantine.guilty["torch.sin(float16)"] = "known"
     issued = [plan.batch(index, learnt) for index in range(8)]
     assert all(batch.avoid == ("torch.sin(float16)",) for batch in issued)
-    assert {batch.nodes for batch in issued if len(batch.operators) == 16} == {1}
+    assert {batch.nodes for batch in issued if len(batch.operators) == 16} == {3}
     assert {batch.purpose for batch in issued if len(batch.operators) == 64} == {SWARM}
     assert {batch.purpose for batch in issued if not batch.operators} == {""}
     for batch in issued:
