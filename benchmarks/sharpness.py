@@ -195,9 +195,9 @@ def shows(fault: Fault, place: int, issued: IssuedBatch, number: int, blob: byte
 
 def ask_all(batches: Sequence[IssuedBatch], faults: Sequence[Fault], seed: int, notes: Notes) -> None:
     """Blame for every fault that was found, by experiments about the graph that shows it."""
-    found = {fault: one.graphs - 1 for fault in faults if (one := outcome("", fault, "", BUDGET, notes)).graphs}
+    shown = [(fault, outcome("", fault, "", sum(issued.cases for issued in batches), notes).graphs) for fault in faults]
     for place, (issued, number, blob) in enumerate(grown(batches, seed)):
-        for fault in (fault for fault, shown in found.items() if shown == place):
+        for fault in (fault for fault, graphs in shown if graphs == place + 1):
             key = f"evidence {fault.name}"
             if key in notes.begun:
                 continue

@@ -90,7 +90,7 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
     operators: Mapping[str, int] = {}
     for side, counts in reversed(list(enumerate((coverage.source, coverage.artifact)))):
         vocabulary = coverage.format if side else batch.frontend
-        operators = _numbers(session, vocabulary, {name for key in counts for name in key.split(" ")}, OTHERS)
+        operators = numbers(session, vocabulary, {name for key in counts for name in key.split(" ")}, OTHERS)
         _add_sequences(session, scope, side, batch.number, operators, counts)
     arguments = [
         {"scope_id": scope, "operator": operators[operator], "place": place, "kind": kind, "count": count}
@@ -99,7 +99,7 @@ def add(session: Session, batch: BatchRow, coverage: Coverage) -> None:
     _upsert(session, ArgumentRow, arguments)
     names = {key for outcomes in coverage.cells.values() for counts in outcomes.values() for key in counts}
     names |= {key for refusals in coverage.refusals.values() for key in refusals}
-    keys = _numbers(session, _keys_of(batch.frontend), names)
+    keys = numbers(session, _keys_of(batch.frontend), names)
     cells = [
         {"scope_id": scope, "variant": variant, "outcome": outcome, "key": keys[key], "count": count}
         for variant, outcome, key, count in _flat(coverage.cells)
@@ -154,7 +154,7 @@ def _scope(session: Session, batch: BatchRow, format: str) -> int:
     return row.id
 
 
-def _numbers(session: Session, vocabulary: str, names: Iterable[str], others: int | None = None) -> dict[str, int]:
+def numbers(session: Session, vocabulary: str, names: Iterable[str], others: int | None = None) -> dict[str, int]:
     """The number of each name, new ones for those that have none. With ``others``, numbers end below it, and all names
     that find none left have that one."""
     ordered = sorted(names)
@@ -215,6 +215,16 @@ def decompress(data: bytes) -> NDArray[np.int64]:
     if not reader.eof:
         raise ValueError("too long, or cut short")
     return np.ascontiguousarray(planes.T).view("<i8").reshape(-1)
+
+
+def sequences_of(batch: int, data: bytes) -> NDArray[np.int64]:
+    """The long sequences that a batch left, packed. CorpusError when they are damaged."""
+    try:
+        return decompress(data)
+    except ValueError as error:
+        raise CorpusError(
+            f"the coverage of batch {batch} is damaged: {error}", "restore the corpus from a backup"
+        ) from error
 
 
 def _upsert(session: Session, kind: type[_Counted], rows: list[dict[str, Any]]) -> None:
@@ -391,12 +401,7 @@ def _long(session: Session, scopes: Sequence[int], side: int, length: int) -> ND
     )
     parts: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     for batch, data in session.execute(query.execution_options(yield_per=500)):
-        try:
-            sequences = decompress(data)
-        except ValueError as error:
-            raise CorpusError(
-                f"the coverage of batch {batch} is damaged: {error}", "restore the corpus from a backup"
-            ) from error
+        sequences = sequences_of(batch, data)
         start, stop = np.searchsorted(sequences, bounds(length))
         parts.append(sequences[start:stop].copy())
     return np.concatenate(parts)

@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from corpus import classes, coverage, findings
+from corpus import classes, coverage, findings, merge, versions
 from corpus.database import Database, open_database, sqlite_url
 from corpus.directory import claim_directory, probe
 from corpus.errors import CorpusError, from_os_error
@@ -46,6 +46,7 @@ from corpus.records import (
     UnsupportedCount,
 )
 from corpus.tables import BatchRow, CampaignRow, OutcomeRow, QuarantineRow, UnsupportedRow
+from corpus.versions import VersionResult
 from oracles.blame import Blame, as_markdown
 from oracles.taxonomy import Classification
 
@@ -394,12 +395,47 @@ class Store:
         return self.directory / "findings" / finding.id / "reproducer.py"
 
     def _write_reproducer(self, finding: Finding) -> Path:
-        path = self._reproducer_path(finding)
+        return self._write_script(finding.id, finding.reproducer_object)
+
+    def _write_script(self, finding: str, digest: str) -> Path:
+        path = self.directory / "findings" / finding / "reproducer.py"
         try:
-            write_durably(path, self.objects.get(finding.reproducer_object))
+            write_durably(path, self.objects.get(digest))
         except OSError as error:
             raise from_os_error(error, str(path)) from error
         return path
+
+    def record_version(self, finding: str, result: VersionResult) -> None:
+        """Record what the reproducer of a finding does with a version of a package, in place of an earlier result."""
+        with self._database.write() as session:
+            versions.record(session, finding, result)
+
+    def versions(self, finding: str) -> list[VersionResult]:
+        """What is known of a finding's reproducer and versions of packages, by package, the oldest version first."""
+        with self._database.read() as session:
+            return versions.results(session, finding)
+
+    def merge(self, other: Store, say: Callable[[merge.MergedCampaign], None] = lambda done: None) -> int:
+        """Add what another corpus has and this one lacks: its campaigns with their batches, findings and counts, each
+        campaign in one transaction, and what it quarantines. ``say`` is called behind each. Returns how many findings
+        were added. May be repeated, also after it was interrupted, and adds nothing twice.
+
+        CorpusError when the same campaign went on in both, or is running here.
+        """
+        added = 0
+        with other._database.read() as source:
+            for campaign in merge.campaigns_of(source):
+                with self.claim(campaign):
+                    for digest in merge.objects_of(source, campaign):
+                        if digest not in self.objects:
+                            self.objects.put(other.objects.get(digest))
+                    with self._database.write() as target:
+                        done = merge.merge_campaign(source, target, campaign, self._write_script)
+                added += done.findings
+                say(done)
+            with self._database.write() as target:
+                merge.merge_quarantine(source, target)
+        return added
 
     # -- quarantine and summary --------------------------------------------------------------------------------
 

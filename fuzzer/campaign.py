@@ -39,9 +39,10 @@ from fuzzer.planning import Plan, task_of
 from fuzzer.recording import judged_batch
 from fuzzer.routes import select
 from fuzzer.stopping import Stop, stopping_on_signals
-from fuzzer.supervisor import Limits, Stopped, Worker, WorkerDefect
+from fuzzer.supervisor import Limits, Stopped, SubjectUnusable, Worker, WorkerDefect
 from fuzzer.survival import WorkerUnusable, judge_numbers
 from fuzzer.tasks import BatchResult, TargetsResult, TargetsTask
+from fuzzer.toolchains import interpreter
 from fuzzer.zygotes import Zygotes
 from generators.patterns import WIDEST, generalised
 from generators.serial import loads
@@ -52,6 +53,7 @@ from oracles.outcome import DEADLY, MISMATCH
 _OURS = (
     WorkerDefect,
     WorkerUnusable,
+    SubjectUnusable,
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -93,8 +95,8 @@ def run(
     UsageError when no selected route is available, WorkerUnusable when workers cannot even start.
     """
     stop = stop or Stop()
-    with store.claim(campaign_id), stopping_on_signals(stop, listener.log):
-        return _Run(store, store.load_campaign(campaign_id), config, listener, stop).run()
+    with store.claim(campaign_id), interpreter(config.toolchain) as python, stopping_on_signals(stop, listener.log):
+        return _Run(store, store.load_campaign(campaign_id), config, listener, stop, python).run()
 
 
 def replay(
@@ -105,22 +107,25 @@ def replay(
     campaign = store.load_campaign(campaign_id)
     config = config or CampaignConfig.from_builtins(campaign.config)
     issued = store.batch(campaign.id, batch_index).issued
-    worker = Worker(Limits(config.deadline_seconds, config.memory_limit_mb))
-    listener.log(f"replaying batch {batch_index}: {issued.cases} cases of {issued.frontend} through {issued.converter}")
-    try:
-        return judge_numbers(
-            worker,
-            range(issued.cases),
-            lambda numbers: task_of(campaign.seed, issued, numbers),
-            converters()[issued.converter],
+    with interpreter(config.toolchain) as python:
+        worker = Worker(Limits(config.deadline_seconds, config.memory_limit_mb), python)
+        listener.log(
+            f"replaying batch {batch_index}: {issued.cases} cases of {issued.frontend} through {issued.converter}"
         )
-    finally:
-        worker.close()
+        try:
+            return judge_numbers(
+                worker,
+                range(issued.cases),
+                lambda numbers: task_of(campaign.seed, issued, numbers),
+                converters()[issued.converter],
+            )
+        finally:
+            worker.close()
 
 
 class _Run:
     def __init__(
-        self, store: Store, campaign: Campaign, config: CampaignConfig, listener: Listener, stop: Stop
+        self, store: Store, campaign: Campaign, config: CampaignConfig, listener: Listener, stop: Stop, python: str
     ) -> None:
         self.store = store
         self.campaign = campaign
@@ -175,8 +180,9 @@ class _Run:
         for batch in judged:
             self._tally(batch)
         self.end = None if config.minutes is None else self.started + config.minutes * 60 - campaign.elapsed
-        self.zygotes = Zygotes()
-        self.handler = Handler(store, config, stop.soon, self._until, self.zygotes.for_reproducer)
+        self.python = python
+        self.zygotes = Zygotes(python)
+        self.handler = Handler(store, config, stop.soon, self._until, self.zygotes.for_reproducer, python)
 
     # -- the main thread -----------------------------------------------------------------------------------------
 
@@ -301,6 +307,8 @@ class _Run:
         """Tell of a defect of ours and leave its job alone for the rest of this run. Raises it when there are many."""
         what = f"finding {job.id}" if isinstance(job, Finding) else f"batch {job.issued.index}"
         last = str(error).strip().splitlines()[-1] if str(error).strip() else ""
+        if isinstance(error, SubjectUnusable):
+            last = error.message
         with self.lock:
             self.defects += 1
             if isinstance(job, Finding):
@@ -308,7 +316,9 @@ class _Run:
                 self.unblamed.pop(job.id, None)
             else:
                 self._under_way.pop(job.issued.index, None)
-            if self.defects > _MOST_DEFECTS or (isinstance(error, WorkerUnusable) and not self.batches):
+            if self.defects > _MOST_DEFECTS or (
+                isinstance(error, (WorkerUnusable, SubjectUnusable)) and not self.batches
+            ):
                 raise error
         line = f"internal error at {what}, which is left for `convfuzz resume`: {type(error).__name__}: {last}"
         self.events.put(lambda: self.listener.log(line))
@@ -396,6 +406,7 @@ class _Run:
             limits = Limits(self.config.deadline_seconds, self.config.memory_limit_mb)
             slot.workers[frontend] = Worker(
                 limits,
+                python=self.python,
                 stopped=lambda: self.stop.now() or time.monotonic() > self._until(),
                 zygote=lambda: self.zygotes.for_worker(frontend),
             )

@@ -12,14 +12,28 @@ from typing import Annotated
 
 import typer
 
+from fuzzer import cli_check, cli_merge, cli_rerun, cli_toolchain
 from fuzzer import cli_commands as commands
+from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
 from fuzzer import cli_matrix as matrix_commands
+from fuzzer import cli_report as report_commands
 from fuzzer import cli_taxonomy as taxonomy_commands
+from fuzzer.cli_options import (
+    DEFAULT_CORPUS,
+    FOUND,
+    INTERNAL,
+    NOTHING_FOUND,
+    USAGE,
+    Corpus,
+    Database,
+    Debug,
+    Json,
+    Known,
+    State,
+    Toolchain,
+)
 from fuzzer.errors import UsageError
-
-#: Exit statuses.
-NOTHING_FOUND, FOUND, USAGE, INTERNAL = 0, 1, 2, 3
 
 app = typer.Typer(
     name="convfuzz",
@@ -30,39 +44,10 @@ app = typer.Typer(
 )
 
 
-class _State:
-    """Whether errors are to come with a traceback."""
-
-    debug = False
-
-
-def _set_debug(value: bool) -> None:
-    _State.debug = _State.debug or value
-
-
 def _show_version(value: bool) -> None:
     if value:
         commands.version()
         raise typer.Exit(NOTHING_FOUND)
-
-
-Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
-Corpus = Annotated[
-    Path,
-    typer.Option("--corpus", envvar="CONVFUZZ_CORPUS", metavar="DIR", help="Where campaigns and findings are kept."),
-]
-Database = Annotated[
-    str,
-    typer.Option(
-        "--database",
-        envvar="CONVFUZZ_DATABASE",
-        metavar="URL",
-        help="Keep the tables in a PostgreSQL database instead of the SQLite file in the corpus.",
-        show_default="SQLite",
-    ),
-]
-_CORPUS = Path("convfuzz-corpus")
 
 
 @app.callback()
@@ -107,7 +92,8 @@ def fuzz(
     ] = True,
     deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step of a subject may take.")] = 120.0,
     memory: Annotated[int, typer.Option(min=500, help="MiB that a worker may hold.")] = 6000,
-    corpus: Corpus = _CORPUS,
+    toolchain: Toolchain = "",
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -132,6 +118,7 @@ def fuzz(
         guidance=guidance,
         deadline_seconds=deadline,
         memory_limit_mb=memory,
+        toolchain=toolchain,
     )
     raise typer.Exit(FOUND if found else NOTHING_FOUND)
 
@@ -143,7 +130,7 @@ def resume(
         float | None, typer.Option(min=0.01, help="Run for this long from now, whatever the campaign had left.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=256, help="Default: as the campaign was started.")] = None,
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -157,19 +144,20 @@ def resume(
 def findings(
     everything: Annotated[bool, typer.Option("--all", help="Also what is not verified, and the campaigns.")] = False,
     campaign: Annotated[str, typer.Option(help="Only those of this campaign.")] = "",
-    corpus: Corpus = _CORPUS,
+    known: Known = None,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """List what was found: by default one line per defect, each verified by its reproducer."""
-    commands.findings(corpus, database, as_json, campaign, everything)
+    commands.findings(corpus, database, as_json, campaign, everything, known)
 
 
 @app.command()
 def show(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -182,7 +170,7 @@ def show(
 def blame(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
     seconds: Annotated[float, typer.Option(min=1.0, help="How long the experiments may take together.")] = 300.0,
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -196,26 +184,49 @@ def reproduce(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
     runs: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes to run the script in.")] = 3,
     deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one run may take.")] = 360.0,
-    corpus: Corpus = _CORPUS,
+    toolchain: Toolchain = "",
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     debug: Debug = False,
 ) -> None:
     """Run a finding's reproducer in fresh processes; the exit status is 1 when the defect shows."""
-    shown = commands.reproduce(corpus, database, finding, runs, deadline)
+    shown = commands.reproduce(corpus, database, finding, runs, deadline, toolchain)
     raise typer.Exit(FOUND if shown else NOTHING_FOUND)
+
+
+@app.command()
+def draft(
+    finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
+    to: Annotated[
+        str, typer.Option(metavar="PROJECT", help="Another project, by its name or repository. Default: whose it is.")
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write to this file. Default: standard output."),
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Only the link that opens a new issue with the text.")] = False,
+    known: Known = None,
+    corpus: Corpus = DEFAULT_CORPUS,
+    database: Database = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the draft of an issue for the project to blame. A person reads it and files it; convfuzz never does."""
+    draft_commands.draft(corpus, database, as_json, finding, to, output, link, known)
 
 
 @app.command()
 def replay(
     campaign: Annotated[str, typer.Argument(help="The first digits of a campaign's id.")],
     batch: Annotated[int, typer.Argument(min=0, help="The batch's number.")],
-    corpus: Corpus = _CORPUS,
+    toolchain: Toolchain = "",
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Generate and judge a batch again, as it was issued. Nothing is recorded."""
-    found = commands.replay(corpus, database, as_json, campaign, batch)
+    found = commands.replay(corpus, database, as_json, campaign, batch, toolchain)
     raise typer.Exit(FOUND if found else NOTHING_FOUND)
 
 
@@ -223,7 +234,7 @@ def replay(
 def coverage(
     campaign: Annotated[str, typer.Option(help="Only this campaign's batches.")] = "",
     converter: Annotated[str, typer.Option(help="Only batches for this converter.")] = "",
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -246,12 +257,39 @@ def matrix(
     ] = "",
     campaign: Annotated[str, typer.Option(help="Only this campaign.")] = "",
     converter: Annotated[str, typer.Option(help="Only batches for this converter.")] = "",
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     debug: Debug = False,
 ) -> None:
     """Write the support matrix: operators and element types by converter and runtime, as far as was tested."""
     matrix_commands.matrix(corpus, database, campaign, converter, kind, output)
+
+
+@app.command()
+def report(
+    of: Annotated[
+        str,
+        typer.Argument(metavar="[CORPUS|CAMPAIGN]", help="A corpus, or a campaign of it. Default: the whole corpus."),
+    ] = "",
+    output: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write to this file.")] = Path(
+        "report.html"
+    ),
+    known: Known = None,
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert", help="Convert findings once more of which the corpus has no picture of the converted model."
+        ),
+    ] = False,
+    collect: Annotated[
+        bool, typer.Option(help="Run the projects' own scripts that describe the environment, for the drafts.")
+    ] = True,
+    corpus: Corpus = DEFAULT_CORPUS,
+    database: Database = "",
+    debug: Debug = False,
+) -> None:
+    """Write a page of the findings: pictures, evidence, scripts, drafts. One file, without network."""
+    report_commands.report(corpus, database, of, output, known, convert=convert, collect=collect)
 
 
 @app.command()
@@ -262,7 +300,7 @@ def taxonomy(
     kind: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text, markdown or json.")] = "text",
     campaign: Annotated[str, typer.Option(help="Only this campaign.")] = "",
     converter: Annotated[str, typer.Option(help="Only findings of this converter's routes.")] = "",
-    corpus: Corpus = _CORPUS,
+    corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     debug: Debug = False,
 ) -> None:
@@ -299,9 +337,15 @@ def operators(
     commands.operators(counts, as_json)
 
 
+cli_toolchain.register(app)
+cli_check.register(app)
+cli_merge.register(app)
+cli_rerun.register(app)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line (without the program's name) and return its exit status; errors go to standard error."""
-    _State.debug = False
+    State.debug = False
     try:
         status = typer.main.get_command(app).main(list(arguments), prog_name="convfuzz", standalone_mode=False)
     except KeyboardInterrupt:
@@ -355,7 +399,7 @@ _DISK = {
 
 
 def _fail(status: int, message: str, remedy: str) -> int:
-    if _State.debug:
+    if State.debug:
         traceback.print_exc()
     print(f"error: {message}", file=sys.stderr)
     if remedy:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fuzzer.errors import UsageError
+from fuzzer.toolchains import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,9 +47,12 @@ def fuzz(
     from fuzzer.routes import select
 
     config = CampaignConfig(seed=secrets.randbelow(2**32) if seed is None else seed, **settings)
-    selected = select(config.routes)  # an unknown route is refused before anything is made on the disk
+    with interpreter(config.toolchain):
+        selected = select(config.routes)  # an unknown route is refused before anything is made on the disk
+        versions = _versions(config.routes)
     frontends = {route.frontend for route in selected}
-    harvested = harvested and "torch" in frontends
+    # A harvest is of one version of torch, and a worker loads that of its own.
+    harvested = harvested and "torch" in frontends and versions.get("torch") == _versions_here("torch")
     if harvested:
         config = msgspec.structs.replace(config, harvest=available())
     if config.operators:
@@ -56,7 +60,7 @@ def fuzz(
     with _open(corpus, database, create=True) as store:
         if harvested and not config.harvest:
             usable()  # says why not
-        campaign = store.create_campaign(config.seed, config.to_builtins(), _versions(config.routes))
+        campaign = store.create_campaign(config.seed, config.to_builtins(), versions)
         return _run(store, campaign, config, as_json)
 
 
@@ -108,41 +112,50 @@ def resume(corpus: Path, database: str, as_json: bool, prefix: str, minutes: flo
             config = msgspec.structs.replace(config, minutes=campaign.elapsed / 60 + minutes, graphs=None)
         if workers is not None:
             config = msgspec.structs.replace(config, workers=workers)
-        _warn_of_other_versions(campaign, _versions(config.routes))
+        with interpreter(config.toolchain):
+            _warn_of_other_versions(campaign, _versions(config.routes))
         return _run(store, campaign, config, as_json)
 
 
-def findings(corpus: Path, database: str, as_json: bool, prefix: str, everything: bool) -> None:
-    """List verified buckets or, with ``everything``, campaigns and all findings."""
+def findings(
+    corpus: Path, database: str, as_json: bool, prefix: str, everything: bool, known: Path | None = None
+) -> None:
+    """List verified buckets or, with ``everything``, campaigns and all findings. ``known`` lists known issues."""
     from corpus.records import FindingState
     from fuzzer import cli_text
     from fuzzer.screen import to_json
+    from fuzzer.upstream.known_issues import known_issues
 
-    console = _console()
+    console = terminal()
     with _open(corpus, database, write=False) as store:
         campaign = store.load_campaign(prefix).id if prefix else None
         if everything:
             listed = store.list_findings(campaign=campaign)
             campaigns = [one for one in store.campaigns() if campaign in (None, one.id)]
-            known = store.classes(listed)
+            classes = store.classes(listed)
             if as_json:
                 for finding in listed:
-                    print(to_json({**msgspec.structs.asdict(finding), "classification": known[finding.id]}))
+                    print(to_json({**msgspec.structs.asdict(finding), "classification": classes[finding.id]}))
                 return
             console.print(cli_text.campaigns_table(campaigns))
-            console.print(cli_text.findings_table(listed, known) if listed else "no findings")
+            console.print(cli_text.findings_table(listed, classes) if listed else "no findings")
             return
         buckets = store.summary(campaign).buckets if campaign else store.all_buckets()
-        verified = [bucket for bucket in buckets if bucket.representative.state is FindingState.VERIFIED]
-        known = store.classes([bucket.representative for bucket in verified])
+        every = [bucket for bucket in buckets if bucket.representative.state is FindingState.VERIFIED]
+        issues = known_issues(store, known)
+        verified = [bucket for bucket in every if not issues.suppresses(bucket.representative)]
+        classes = store.classes([bucket.representative for bucket in verified])
         if as_json:
             for bucket in verified:
-                found = known[bucket.representative.id]
+                found = classes[bucket.representative.id]
                 print(to_json({**msgspec.structs.asdict(bucket), "classification": found}))
-        elif verified:
-            console.print(cli_text.bucket_table(verified, store.directory, known))
+            return
+        if verified:
+            console.print(cli_text.bucket_table(verified, store.directory, classes, issues.label))
         else:
             console.print("nothing found (`convfuzz findings --all` also lists what is not verified)")
+        if len(every) > len(verified):
+            console.print(f"{len(every) - len(verified)} suppressed by the list of known issues")
 
 
 def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
@@ -155,13 +168,22 @@ def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
         found = store.classes([finding])[finding.id]
         script = store.objects.get(finding.reproducer_object).decode() if finding.reproducer_object else ""
         path = store.directory / "findings" / finding.id / "reproducer.py" if script else None
+        known = store.versions(finding.id)
         if path is not None and not path.exists():
             path = None
         if as_json:
-            record = {"finding": finding, "classification": found, "reproducer": str(path or ""), "script": script}
+            record = {
+                "finding": finding,
+                "classification": found,
+                "reproducer": str(path or ""),
+                "script": script,
+                "versions": known,
+            }
             print(to_json(record))
         else:
-            _console().print(cli_text.finding_details(finding, path, len(script.splitlines()), found))
+            terminal().print(cli_text.finding_details(finding, path, len(script.splitlines()), found))
+            if known:
+                terminal().print(cli_text.versions_table(known))
 
 
 def blame(corpus: Path, database: str, as_json: bool, prefix: str, seconds: float) -> None:
@@ -188,12 +210,12 @@ def blame(corpus: Path, database: str, as_json: bool, prefix: str, seconds: floa
     if as_json:
         print(to_json({"finding": finding.id, "blame": verdict}))
         return
-    console = _console()
+    console = terminal()
     console.print(f"{finding.id[: cli_text.SHORT]}  to blame: {summary(verdict)}", markup=False, soft_wrap=True)
     console.print(cli_text.evidence_table(verdict))
 
 
-def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: float) -> bool:
+def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: float, toolchain: str = "") -> bool:
     """Run a finding's reproducer in fresh processes, its output shown. Returns whether the defect showed in any."""
     from fuzzer.cli_text import clean
 
@@ -208,31 +230,37 @@ def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: flo
     from oracles.reproducer import verify
 
     shown = 0
-    for number in range(1, runs + 1):
-        print(f"--- run {number} of {runs}", flush=True)
-        done = verify(script.decode(), 1, deadline=deadline)
-        shown += done.failures
-        print("".join(clean(output) for output in done.outputs).rstrip(), flush=True)
-        print(f"--- {_meaning(done.statuses[0])}", flush=True)
+    with interpreter(toolchain) as python:
+        for number in range(1, runs + 1):
+            print(f"--- run {number} of {runs}", flush=True)
+            done = verify(script.decode(), 1, deadline=deadline, python=python)
+            shown += done.failures
+            print("".join(clean(output) for output in done.outputs).rstrip(), flush=True)
+            print(f"--- {_meaning(done.statuses[0])}", flush=True)
     print(f"the defect showed in {shown} of {runs} runs")
     return shown > 0
 
 
-def replay(corpus: Path, database: str, as_json: bool, prefix: str, index: int) -> bool:
+def replay(corpus: Path, database: str, as_json: bool, prefix: str, index: int, toolchain: str = "") -> bool:
     """Generate and judge a batch again and print what is seen. Returns whether any bug was."""
     from fuzzer.cli_harvest import require
+    from fuzzer.config import CampaignConfig
     from fuzzer.screen import PlainLines, listener_for, to_json
 
-    console = _console()
+    console = terminal()
     with _open(corpus, database, write=False) as store:
         campaign = store.load_campaign(prefix)
         batch = store.batch(campaign.id, index)
         require(batch.issued.harvest)
         from fuzzer import campaign as campaigns  # only now: what is asked for exists
 
-        _warn_of_other_versions(campaign, _versions_of(batch.issued.converter))
+        config = CampaignConfig.from_builtins(campaign.config)
+        if toolchain:
+            config = msgspec.structs.replace(config, toolchain=toolchain)
+        with interpreter(config.toolchain):
+            _warn_of_other_versions(campaign, versions_of(batch.issued.converter))
         listener = listener_for(console, store.directory, as_json=True) if as_json else PlainLines(console, corpus)
-        result = campaigns.replay(store, campaign.id, index, listener)
+        result = campaigns.replay(store, campaign.id, index, listener, config)
     bugs = 0
     for case in sorted(result.results, key=lambda case: case.number):
         bugs += any(seen.verdict == "bug" for seen in case.seen)
@@ -271,7 +299,7 @@ def coverage(corpus: Path, database: str, as_json: bool, prefix: str, converter:
     one = f"campaign {campaigns[0].id}"
     of = one if len(campaigns) == 1 else f"{len(campaigns)} campaigns"
     through = f", through {converter}" if converter else ""
-    _console().print(cli_coverage.rendered(report, known, [f"coverage of {of}{through}"]))
+    terminal().print(cli_coverage.rendered(report, known, [f"coverage of {of}{through}"]))
 
 
 def registered(name: str) -> tuple[str, ...] | None:
@@ -296,7 +324,7 @@ def doctor(as_json: bool) -> int:
         for row in rows:
             print(to_json(row))
     else:
-        _console().print(table(rows))
+        terminal().print(table(rows))
     return exit_status(rows)
 
 
@@ -352,7 +380,8 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
 
 
-def _console() -> Console:
+def terminal() -> Console:
+    """Standard output, wide enough for paths where it is no terminal."""
     from rich.console import Console
 
     class PipeConsole(Console):
@@ -378,7 +407,7 @@ def _run(store: Store, campaign: Campaign, config: CampaignConfig, as_json: bool
     from fuzzer.screen import listener_for
 
     require(config.harvest)
-    listener = listener_for(_console(), store.directory, as_json=as_json)
+    listener = listener_for(terminal(), store.directory, as_json=as_json)
     try:
         return bool(campaigns.run(store, campaign.id, config, listener).verified)
     finally:
@@ -390,10 +419,10 @@ def _versions(routes: tuple[str, ...]) -> dict[str, str]:
     from fuzzer.routes import select
 
     names = {route.converter for route in select(routes)} | {route.runtime for route in select(routes)}
-    return _versions_of(*sorted(names))
+    return versions_of(*sorted(names))
 
 
-def _versions_of(*names: str) -> dict[str, str]:
+def versions_of(*names: str) -> dict[str, str]:
     from fuzzer.converters.base import converters
     from fuzzer.runtimes.base import runtimes
 
@@ -406,6 +435,14 @@ def _versions_of(*names: str) -> dict[str, str]:
         if name in names:
             versions.update(subject.availability().versions)
     return versions
+
+
+def _versions_here(distribution: str) -> str:
+    """Version of a distribution that this interpreter has; empty when it has none."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _warn_of_other_versions(campaign: Campaign, now: dict[str, str]) -> None:

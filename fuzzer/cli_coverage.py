@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from corpus.records import VARIANT, ArgumentCount, CellCount, CoverageReport, Outcome, ProfileCount
-from fuzzer.cli_profiles import by_frontend, never_from, profile_table
+from fuzzer.cli_profiles import at_zero, by_frontend, profile_table
 from fuzzer.cli_text import clean
 from fuzzer.converters.base import Converter, converters
 from fuzzer.coverage import setting_text
+from fuzzer.profile_cells import reason
 from fuzzer.runtimes.base import runtimes
 from generators.motifs import CUT, KINDS, names
 from generators.structures import NAMES
@@ -39,7 +41,7 @@ def as_record(report: CoverageReport, registered: Mapping[str, Sequence[str] | N
         "structures": {name: structures(counts, name) for name, counts in report.structures.items()},
         "profiles": report.profiles,
         "profiles_at_zero": {
-            name: [list(cell) for cell in never_from(counts)] for name, counts in by_frontend(report.profiles).items()
+            name: [list(cell) for cell in at_zero(counts)] for name, counts in by_frontend(report.profiles).items()
         },
         "options": options(report),
         "cells": report.cells,
@@ -130,8 +132,10 @@ def rendered(
 
 def _profiles(frontend: str, counts: Sequence[ProfileCount]) -> Iterator[RenderableType]:
     yield profile_table(frontend, counts)
-    if missing := never_from(counts):
+    if missing := at_zero(counts):
         yield Text(f"{clean(frontend)}: {len(missing):,} profiles × dtypes × families at zero (operands of others):")
+        for why, number in Counter(reason(count) for *_, count in missing).most_common():
+            yield Padding(Text(f"{number:,} {why}"), (0, 0, 0, 2), expand=False)
         yield _names([f"{' × '.join(filter(None, cell))} ({count:,})" for *cell, count in missing])
         yield Text()
 

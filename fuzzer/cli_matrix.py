@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +21,7 @@ def matrix(corpus: Path, database: str, prefix: str, converter: str, kind: str, 
     formats; without one the output's suffix tells it, and Markdown is written where nothing does."""
     from corpus.store import Store
     from fuzzer.cli_commands import registered
+    from fuzzer.cli_output import write
     from fuzzer.reports.matrix import FORMATS, build
     from fuzzer.routes import routes
 
@@ -57,7 +56,7 @@ def matrix(corpus: Path, database: str, prefix: str, converter: str, kind: str, 
     if output is None:
         print(text, end="" if text.endswith("\n") else "\n")
         return
-    _write(output, text)
+    write(output, text)
     print(f"written: {output}")
 
 
@@ -77,18 +76,3 @@ def _verified(store: Store, campaign: str | None) -> Iterator[tuple[Finding, Gra
             if finding.minimized_object:
                 graph = loads(store.objects.get(finding.minimized_object)).graph
                 yield msgspec.structs.replace(finding, id=shown.id), graph
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file as a whole, so that a failure leaves what was there."""
-    if not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: there is no directory {path.parent}", "make it, or choose another")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

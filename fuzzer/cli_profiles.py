@@ -1,4 +1,4 @@
-"""Which profiles operands were drawn from, as a table, and the combinations that nothing was drawn from."""
+"""Which profiles operands were drawn from, as a table."""
 
 from __future__ import annotations
 
@@ -10,42 +10,17 @@ from rich.text import Text
 
 from corpus.records import ProfileCount
 from fuzzer.cli_text import clean
-from generators import selectors, values
+from fuzzer.profile_cells import SELECTING, never_from
+from generators import values
 from generators.argument_classes import dtype_kind
 
 #: Kinds of element types that the table has columns for, as far as there are any.
 _KINDS = ("bool", "integer", "unsigned", "half", "float", "complex")
-#: Profiles of what selects, each with the families of operators in which such operands select. The same tensors are
-#: also operands of others, as any value at hand may be.
-SELECTING: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
-    (tuple(selectors.INDICES), frozenset({"indexing", "scatter", "loss"})),
-    (tuple(selectors.SEGMENTS), frozenset({"segment"})),
-    (tuple(selectors.MASKS), frozenset({"indexing", "scatter", "selection", "clamp", "logic", "attention", "linear"})),
-    (tuple(selectors.LENGTHS), frozenset({"creation", "shape"})),
-    (tuple(selectors.PROBABILITIES), frozenset({"loss"})),
-)
 
 
-def never_from(counts: Iterable[ProfileCount]) -> list[tuple[str, str, str, int]]:
-    """Profile, element type and family of operators, of combinations that no operand had, with how many operands of
-    that type and family had other profiles of the kind (some had): those of most operands first. For what selects, the
-    element type does not matter, and is empty."""
-    seen: set[tuple[str, str, str]] = set()
-    operands: dict[tuple[tuple[str, ...], str, str], int] = {}
-    for row in counts:
-        for profiles, families in ((values.profiles_of(row.dtype), None), *SELECTING):
-            if row.profile in profiles and (families is None or row.family in families):
-                dtype = row.dtype if families is None else ""
-                seen.add((row.profile, dtype, row.family))
-                place = (profiles, dtype, row.family)
-                operands[place] = operands.get(place, 0) + row.count
-    missing = [
-        (profile, dtype, family, count)
-        for (profiles, dtype, family), count in operands.items()
-        for profile in profiles
-        if (profile, dtype, family) not in seen
-    ]
-    return sorted(missing, key=lambda row: (-row[3], row))
+def at_zero(counts: Iterable[ProfileCount]) -> list[tuple[str, str, str, int]]:
+    """See :func:`fuzzer.profile_cells.never_from`."""
+    return never_from({(row.profile, row.dtype, row.family): row.count for row in counts})
 
 
 def by_frontend(counts: Sequence[ProfileCount]) -> dict[str, list[ProfileCount]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, Outcome, Summary, UnsupportedCount
+from corpus.versions import VersionResult
+from fuzzer.toolchains import Toolchain
 from oracles.blame import Blame
 from oracles.blame import summary as summary_of
 from oracles.taxonomy import Classification
@@ -66,9 +68,13 @@ def relative(path: Path) -> str:
 
 
 def bucket_table(
-    buckets: Sequence[Bucket], directory: Path, classes: Mapping[str, Classification] | None = None
+    buckets: Sequence[Bucket],
+    directory: Path,
+    classes: Mapping[str, Classification] | None = None,
+    known: Callable[[Finding], str] | None = None,
 ) -> Table:
-    """One row per bucket: identity, title, its class, what is known of it, and the path of its reproducer."""
+    """One row per bucket: identity, title, its class, what is known of it, and the path of its reproducer. ``known``
+    gives the link to a known issue that a finding is, or nothing."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     paths = {
         bucket.key: relative(directory / "findings" / bucket.representative.id / "reproducer.py")
@@ -85,6 +91,8 @@ def bucket_table(
         if classes and shown.id in classes:
             words.append(f"\n{class_line(classes[shown.id])}", style="not bold dim")
         words.append(f"\n{' · '.join(facts(shown, bucket.count))}", style="not bold dim")
+        if known is not None and (link := known(shown)):
+            words.append(f"\nknown: {clean(link)}", style="not bold yellow")
         if bucket.key in paths:
             words.append(f"\n{paths[bucket.key]}", style="not bold cyan")
         if shown.blame is not None:
@@ -257,4 +265,37 @@ def campaigns_table(campaigns: Sequence[Campaign]) -> Table:
         started = datetime.datetime.fromtimestamp(campaign.started).isoformat(" ", "minutes")
         row = (campaign.id, started, duration(campaign.elapsed), str(campaign.seed), str(campaign.status))
         table.add_row(*row)
+    return table
+
+
+def toolchains_table(toolchains: Sequence[Toolchain]) -> Table:
+    """One row per toolchain."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("asked for", overflow="fold")
+    table.add_column("kind", no_wrap=True)
+    table.add_column("packages of its own", justify="right")
+    table.add_column("conflicts", justify="right")
+    for one in toolchains:
+        kind = "isolated" if one.isolated else "layered"
+        asked = ", ".join(one.record.requirements)
+        table.add_row(one.name, asked, kind, str(len(one.record.made)), str(len(one.record.conflicts)))
+    return table
+
+
+def versions_table(results: Sequence[VersionResult]) -> Table:
+    """One row per version of a package: what the reproducer did with it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("package", "version"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("the defect", no_wrap=True)
+    table.add_column("remarks", overflow="fold")
+    before = ""
+    for one in results:
+        others = ", ".join(f"{name} {version}" for name, version in sorted(one.others.items()))
+        remarks = [one_line(one.detail, 160)] if one.detail else []
+        remarks += [f"with {others}"] if others else []
+        package = "" if one.package == before else one.package
+        table.add_row(package, one.version, str(one.showing), "; ".join(remarks))
+        before = one.package
     return table

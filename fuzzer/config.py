@@ -22,6 +22,8 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     they are minimized); the others wait for the next run, since they are most likely the same defect. ``quarantine``
     makes nodes rare that are known to fail, ``guidance`` prefers operators that have been drawn little. ``harvest`` is
     the fingerprint of the harvest (:mod:`generators.harvest`) whose operators are drawn, too, empty for none.
+    ``toolchain`` is the one that workers and reproducers run in, this interpreter when empty. ``model`` is the user's
+    model that was checked, instead of graphs that are generated; empty in campaigns.
     """
 
     seed: int
@@ -42,6 +44,8 @@ class CampaignConfig(msgspec.Struct, frozen=True):
     quarantine: bool = True
     guidance: bool = True
     harvest: str = ""
+    toolchain: str = ""
+    model: str = ""
 
     def to_builtins(self) -> dict[str, Any]:
         """As it is stored with the campaign."""

@@ -104,15 +104,8 @@ def _tflite(data: bytes) -> list[Flow]:
     except ImportError:
         from tensorflow.lite.python import schema_py_generated as schema
 
-    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
     model = schema.Model.GetRootAs(data, 0)
-    codes: list[str] = []
-    for index in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(index)
-        # Numbers that fit into a byte are in the field of old; newer ones have 127 there.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        custom = code.CustomCode()
-        codes.append(custom.decode(errors="replace") if custom else names.get(number, str(number)))
+    codes = tflite_codes(model)
     flows: list[Flow] = []
     for number in range(model.SubgraphsLength()):
         subgraph = model.Subgraphs(number)
@@ -124,6 +117,24 @@ def _tflite(data: bytes) -> list[Flow]:
             made.update((str(operator.Outputs(output)), place) for output in range(operator.OutputsLength()))
         flows.append(flow)
     return flows
+
+
+def tflite_codes(model: Any) -> list[str]:
+    """The names of the operator codes of a TFLite model (an object of the schema's ``Model``), in their order."""
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError:
+        from tensorflow.lite.python import schema_py_generated as schema
+
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+    codes: list[str] = []
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        # Numbers that fit into a byte are in the field of old; newer ones have 127 there.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        custom = code.CustomCode()
+        codes.append(custom.decode(errors="replace") if custom else names.get(number, str(number)))
+    return codes
 
 
 _READERS: Mapping[Format, Callable[[bytes], list[Flow]]] = {Format.ONNX: _onnx, Format.TFLITE: _tflite}

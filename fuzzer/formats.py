@@ -120,6 +120,32 @@ class Availability:
         return not self.problem
 
 
+class _Installed:
+    """Where packages are looked for: None for where this interpreter imports from."""
+
+    paths: Sequence[str] | None = None
+
+
+@contextmanager
+def installed_at(paths: Sequence[str] | None) -> Iterator[None]:
+    """Inside, what is available is what an interpreter that imports from these directories has; None for this one."""
+    before, _Installed.paths = _Installed.paths, paths
+    try:
+        yield
+    finally:
+        _Installed.paths = before
+
+
+def version_of(distribution: str) -> str:
+    """The version of an installed distribution, importing nothing. PackageNotFoundError when it is not there."""
+    if _Installed.paths is None:
+        return importlib.metadata.version(distribution)
+    found = next(iter(importlib.metadata.distributions(name=distribution, path=list(_Installed.paths))), None)
+    if found is None:
+        raise importlib.metadata.PackageNotFoundError(distribution)
+    return found.version
+
+
 def availability(requires: Sequence[str]) -> Availability:
     """Check requirement strings such as ``torch>=2.9`` against the installed distributions, importing nothing."""
     versions: dict[str, str] = {}
@@ -128,7 +154,7 @@ def availability(requires: Sequence[str]) -> Availability:
     for text in requires:
         requirement = Requirement(text)
         try:
-            version = importlib.metadata.version(requirement.name)
+            version = version_of(requirement.name)
         except importlib.metadata.PackageNotFoundError:
             problems.append(f"{requirement.name} is not installed")
             missing.append(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,13 +16,16 @@ from corpus.store import Store
 from fuzzer.blaming import Blamer
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
+from fuzzer.dossier import compile_dossier
 from fuzzer.formats import Setting, Settings
+from fuzzer.grouped_scripts import grouped_script
 from fuzzer.planning import default_settings, subject_of
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.supervisor import Worker
 from fuzzer.survival import RemoteTester
 from fuzzer.tasks import RenderResult, RenderTask, Subject
 from generators.graph import Case
+from generators.grouping import is_grouped
 from generators.serial import dumps, loads
 from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
@@ -49,7 +53,7 @@ class Handled:
 class Handler:
     """Handles the findings of a campaign. ``stopping`` tells that the campaign ends: minimization then returns with
     what it has. ``until`` is the monotonic time after which no minimization goes on. ``zygote`` gives, for a frontend,
-    what reproducers may be forked from."""
+    what reproducers may be forked from, ``python`` is what they are run with."""
 
     def __init__(
         self,
@@ -58,12 +62,14 @@ class Handler:
         stopping: Callable[[], bool],
         until: Callable[[], float],
         zygote: Callable[[str], Zygote | None] = lambda frontend: None,
+        python: str = sys.executable,
     ) -> None:
         self._store = store
         self._config = config
         self._stopping = stopping
         self._until = until
         self._zygote = zygote
+        self._python = python
 
     def handle(self, finding: Finding, batch: Batch, worker: Worker, say: Callable[[str], None]) -> Handled:
         """Take the finding as far as time allows; of one that is verified, find who is to blame.
@@ -73,7 +79,11 @@ class Handler:
         subject = narrow(subject_of(batch.issued), finding)
         tester = RemoteTester(worker, subject, converters()[subject.converter])
         handled = self._handle(finding, subject, tester, worker, say)
-        return self._blame(replace(handled, parts=tester.parts), worker, say)
+        handled = self._blame(replace(handled, parts=tester.parts), worker, say)
+        if handled.finding.state is FindingState.VERIFIED:
+            say(f"drafting {finding.id}")
+            compile_dossier(self._store, handled.finding, worker)
+        return handled
 
     def _blame(self, handled: Handled, worker: Worker, say: Callable[[str], None]) -> Handled:
         """A verified finding with who is to blame for it, unless the campaign ends first: experiments that are cut
@@ -205,6 +215,7 @@ class Handler:
             script,
             runs,
             deadline=3 * self._config.deadline_seconds,
+            python=self._python,
             zygote=None if starts_itself(seen.signature.kind) else lambda: self._zygote(subject.frontend),
         )
         calls = verification.calls_seconds
@@ -248,6 +259,8 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     dynamic, kind = is_dynamic(case.graph), seen.signature.kind
     convert_script = (converter.dynamic_script if dynamic else converter.script)(subject.settings)
     run = "" if runtime is None else (runtime.dynamic_script if dynamic else runtime.script)(settings, dtypes)
+    if is_grouped(case.graph):
+        convert_script, run = (grouped_script(script, case.graph) for script in (convert_script, run))
     if runtime and converter.quantizes(subject.settings):
         # Models with dynamic dimensions are not quantized.
         run = runtime.script(settings, dtypes, quantized=True)

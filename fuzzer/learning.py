@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from fuzzer.packing import CostModel, best_pack
+from fuzzer.profile_cells import Cell, never_from
 from fuzzer.quarantine import Quarantine
 from fuzzer.recording import refusals
 from fuzzer.tasks import BatchResult
@@ -44,11 +45,16 @@ class Learnt:
     #: How often each target was in a judged case, and how often it was probed.
     drawn: Counter[str] = field(default_factory=Counter)
     probed: Counter[str] = field(default_factory=Counter)
+    #: Operands by profile, element type and family of operators.
+    profiles: Counter[Cell] = field(default_factory=Counter)
 
     def learn(self, result: BatchResult) -> dict[str, str]:
         """Take in a judged batch. Returns the patterns newly found guilty, with their reasons."""
         for nodes, seconds in result.costs:
             self.costs.observe(nodes, seconds)
+        for profile, dtypes in (result.coverage.profiles if result.coverage else {}).items():
+            for dtype, families in dtypes.items():
+                self.profiles.update({(profile, dtype, family): count for family, count in families.items()})
         for case, reason in refusals(result):
             self.drawn.update(map(target_of, case.keys))
             # What is probed is mostly refused, and says nothing of what is drawn from all that is left.
@@ -95,6 +101,14 @@ class Learnt:
         new = not any(self.probed[target] for target in chosen)
         self.probed.update(chosen)
         return tuple(chosen), new
+
+    def unmet(self, choices: Choices, most: int) -> tuple[Cell, ...]:
+        """A sample of the combinations of profile, element type and family that no operand had yet, of those of which
+        others of the type and family had one."""
+        left = [(profile, dtype, family) for profile, dtype, family, _ in never_from(self.profiles)]
+        while len(left) > most:
+            left.pop(choices.integer(0, len(left) - 1))
+        return tuple(sorted(left))
 
     def neglected(self, choices: Choices, most: int) -> tuple[str, ...]:
         """A sample of the targets, those drawn least the likeliest; guilty ones are left out. Empty when there are no

@@ -13,8 +13,9 @@ import onnx
 from onnx import TensorProto
 
 from fuzzer.formats import Artifact, Extents, Format, InvalidModel
-from fuzzer.onnx_rules import worded_rules
+from fuzzer.onnx_rules import graphs_of, worded_rules
 from generators.graph import DTYPES, Graph, GraphError, TensorType, dtype_name
+from generators.grouping import in_order
 from generators.sizes import is_dynamic
 
 #: The element type that holds one part of a complex number.
@@ -86,9 +87,10 @@ def positional_artifact(model: onnx.ModelProto, graph: Graph, *, files: Mapping[
     """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them."""
     found: list[str | None] = [*_required(model)]
     count = len(graph.inputs)
-    return _artifact(
-        model, graph, (found + [None] * count)[:count], [value.name for value in model.graph.output], files
-    )
+    # It keeps the order in which the arguments hold them.
+    held = dict(zip(in_order(graph, range(count)), (found + [None] * count)[:count], strict=True))
+    outputs = [value.name for value in model.graph.output]
+    return _artifact(model, graph, [held[index] for index in range(count)], outputs, files)
 
 
 def named_artifact(
@@ -245,19 +247,11 @@ def _miscounts_windows(model: onnx.ModelProto) -> bool:
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     return opset < 22 and any(
         attribute.name == "ceil_mode" and attribute.i
-        for node in _nodes(model.graph)
+        for graph in graphs_of(model.graph)
+        for node in graph.node
         if node.op_type in ("AveragePool", "MaxPool", "LpPool")
         for attribute in node.attribute
     )
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of a graph and of the bodies in it."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                yield from _nodes(body)
 
 
 _INFERENCE = "Inference error(s): "

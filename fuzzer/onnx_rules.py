@@ -79,8 +79,13 @@ _RULES: Mapping[str, Callable[[Shapes, Attributes, Constants], str]] = {
 
 
 def worded_rules(model: onnx.ModelProto) -> list[str]:
-    """The rules that nodes of the main graph break, one line each, like ones once."""
-    suspects = [node for node in model.graph.node if node.op_type in _RULES and node.domain in ("", "ai.onnx")]
+    """The rules that nodes break, those of bodies included, one line each, like ones once."""
+    suspects = [
+        node
+        for graph in graphs_of(model.graph)
+        for node in graph.node
+        if node.op_type in _RULES and node.domain in ("", "ai.onnx")
+    ]
     if not suspects:
         return []
     shapes, constants = dict(_shapes(model)), dict(_constants(model))
@@ -93,19 +98,29 @@ def worded_rules(model: onnx.ModelProto) -> list[str]:
     return list(found)
 
 
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph and the bodies in it, at any depth. A name stands for one value in all of them."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                yield from graphs_of(body)
+
+
 def _shapes(model: onnx.ModelProto) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape"):
-            yield value.name, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
-    for tensor in inferred.initializer:
-        yield tensor.name, tuple(tensor.dims)
+    for graph in graphs_of(onnx.shape_inference.infer_shapes(model).graph):
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            kind = value.type.tensor_type
+            if kind.HasField("shape"):
+                yield value.name, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
+        for tensor in graph.initializer:
+            yield tensor.name, tuple(tensor.dims)
 
 
 def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, Array]]:
-    for tensor in model.graph.initializer:
-        yield tensor.name, onnx.numpy_helper.to_array(tensor)
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            yield node.output[0], onnx.numpy_helper.to_array(node.attribute[0].t)
+    for graph in graphs_of(model.graph):
+        for tensor in graph.initializer:
+            yield tensor.name, onnx.numpy_helper.to_array(tensor)
+        for node in graph.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                yield node.output[0], onnx.numpy_helper.to_array(node.attribute[0].t)

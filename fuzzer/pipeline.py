@@ -140,6 +140,7 @@ class Pipeline:
             announce=self._note,
             # A graph of one node is there to tell of its operator alone, as is one of an operator's calls.
             dynamic=SHARE if self.marks and task.nodes > 1 and not apart else 0.0,
+            wanted=task.wanted,
             fed=task.fed if self.feeds else 0.0,
             apart=apart,
         )

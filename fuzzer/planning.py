@@ -23,7 +23,7 @@ _SIZES = (1.0, 0.2, 1.0, 0.5)
 #: Every other or fourth batch of a converter probes operators of which nothing is known yet, as long as there are some,
 #: one operator to a graph: a refusal then tells all, and a finding is as good as minimized.
 _PROBED = 16
-_PROBES_STREAM = -5
+_PROBES_STREAM = -6
 #: Calls of the operator in a graph that probes it for the first time, where little is refused: each has arguments and
 #: operands of its own. What is refused is probed again, by one call alone.
 _CALLS = 3
@@ -32,6 +32,10 @@ _CALLS = 3
 #: others, too.
 _SWARM = 64
 _SWARM_STREAM = -2
+#: Combinations of value profile, element type and family of operators that a batch asks for, of those that nothing was
+#: drawn from yet: no more than what keeps the record of a batch short.
+_WANTED = 64
+_WANTED_STREAM = -5
 
 
 class Plan:
@@ -112,6 +116,7 @@ class Plan:
             operators,
             min(pack, cases),
             self._harvest if frontend == "torch" else "",
+            learnt.unmet(SeededChoices(self._seed, index, _WANTED_STREAM), _WANTED) if self._guidance else (),
             purpose,
         )
 
@@ -183,5 +188,6 @@ def task_of(seed: int, batch: IssuedBatch, numbers: tuple[int, ...]) -> BatchTas
         batch.operators,
         batch.pack,
         batch.harvest,
+        batch.wanted,
         purpose=batch.purpose,
     )

@@ -19,6 +19,7 @@ from typing import IO
 
 import psutil
 
+from fuzzer.errors import UsageError
 from fuzzer.tasks import WITNESS, BatchResult, Failed, Partial, Result, Step, Task, decode_message, encode
 from fuzzer.worker import NOTE_BYTES
 from oracles.forking import Forked, Zygote, ZygoteError
@@ -71,6 +72,10 @@ class WorkerDied(Exception):
         self.parts = dict(parts or {})
 
 
+class SubjectUnusable(UsageError):
+    """A subject's packages are there and do not import: their versions do not fit together."""
+
+
 class WorkerDefect(RuntimeError):
     """The worker's own code raised: a defect of convfuzz. The message ends with the worker's traceback."""
 
@@ -108,7 +113,7 @@ class Worker:
         """Have the worker perform the task and return its result.
 
         ``partial`` is called with what a batch sends before its end; the result then holds the rest. ``deadline``
-        overrides the seconds allowed per step. Raises WorkerDied, WorkerDefect, or Stopped.
+        overrides the seconds allowed per step. Raises WorkerDied, WorkerDefect, SubjectUnusable, or Stopped.
         """
         if self._process is None:
             self._start()
@@ -119,6 +124,11 @@ class Worker:
         except (BrokenPipeError, OSError):
             self._bury(Step("idle"), None)
         result = self._await(self.limits.deadline if deadline is None else deadline, partial)
+        if isinstance(result, Failed) and result.subject:
+            raise SubjectUnusable(
+                f"{result.subject} cannot be imported by {self.python}: {result.error}",
+                "its packages do not fit together: use a toolchain with other versions, or other routes",
+            )
         if isinstance(result, Failed):
             raise WorkerDefect(f"{result.error}\n{result.traceback}")
         self._recycle()

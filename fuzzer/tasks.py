@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from corpus.records import Coverage
+from fuzzer.pictures import Picture
 from generators.feeding import SHARE
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
@@ -46,6 +47,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     operators: tuple[str, ...] = ()
     pack: int = 0
     harvest: str = ""
+    wanted: tuple[tuple[str, str, str], ...] = ()
     fed: float = SHARE
     purpose: str = ""
 
@@ -78,6 +80,13 @@ class RenderTask(msgspec.Struct, frozen=True, tag=True):
     case: bytes
 
 
+class PictureTask(msgspec.Struct, frozen=True, tag=True):
+    """Convert one serialised case and tell what the artifact consists of. Nothing is run."""
+
+    subject: Subject
+    case: bytes
+
+
 class ExperimentTask(msgspec.Struct, frozen=True, tag=True):
     """Run what the subject's converter makes of a serialised case on one runtime (or witness), with settings of its
     own. With ``optimizers``, only name those of the runtime that change the model."""
@@ -89,7 +98,7 @@ class ExperimentTask(msgspec.Struct, frozen=True, tag=True):
     optimizers: bool = False
 
 
-Task = BatchTask | JudgeTask | ValuesTask | RenderTask | TargetsTask | ExperimentTask
+Task = BatchTask | JudgeTask | ValuesTask | RenderTask | TargetsTask | ExperimentTask | PictureTask
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -211,13 +220,21 @@ class ExperimentResult(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The worker's own code raised: a defect of convfuzz, with the traceback."""
+    """The worker's own code raised: a defect of convfuzz, with the traceback. Where it could not import what a subject
+    needs, ``subject`` names that: the installed versions do not fit together."""
 
     error: str
     traceback: str
+    subject: str = ""
 
 
-Result = BatchResult | ValuesResult | RenderResult | TargetsResult | ExperimentResult | Failed
+class PictureResult(msgspec.Struct, frozen=True, tag=True):
+    """A :class:`fuzzer.pictures.Picture`."""
+
+    picture: Picture
+
+
+Result = BatchResult | ValuesResult | RenderResult | TargetsResult | ExperimentResult | PictureResult | Failed
 
 
 class Step(msgspec.Struct, frozen=True, tag=True):

@@ -26,6 +26,7 @@ import msgspec
 
 from fuzzer import tasks
 from fuzzer.converters.base import converters
+from fuzzer.pictures import Picture, artifact_picture
 from fuzzer.runtimes.base import runtimes
 from generators.frontends.base import EvaluationError, frontend
 from generators.graph import Case, Constant, Graph
@@ -84,6 +85,18 @@ class Collector:
             gc.freeze()
 
 
+class _CannotImport(Exception):
+    """A subject, the argument, is not importable."""
+
+
+@contextlib.contextmanager
+def _importing(subject: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise _CannotImport(subject) from error
+
+
 class _Server:
     def __init__(self, tasks: Connection, messages: Connection, note_descriptor: int, libc: ctypes.CDLL) -> None:
         self._tasks = tasks
@@ -104,6 +117,9 @@ class _Server:
             result: tasks.Result
             try:
                 result = self._perform(tasks.decode_task(data))
+            except _CannotImport as error:
+                words = f"{type(error.__cause__).__name__}: {error.__cause__}"
+                result = tasks.Failed(words, traceback.format_exc(), str(error))
             except Exception as error:  # noqa: BLE001  # a defect of ours: the supervisor is told and the worker lives on
                 result = tasks.Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
             self._messages.send_bytes(tasks.encode(result))
@@ -154,6 +170,9 @@ class _Server:
             result = pipeline.batch(task, self._partial) if isinstance(task, tasks.BatchTask) else pipeline.judge(task)
             beside, self._beside = self._beside, Counter()
             return tasks.with_seconds(result, time.perf_counter() - started, beside)
+        if isinstance(task, tasks.PictureTask):
+            self._warm_up(task.subject)
+            return tasks.PictureResult(self._picture(task))
         if isinstance(task, tasks.ExperimentTask):
             return self._experiment(task)
         self._announce(tasks.Step("import", task.frontend))
@@ -171,6 +190,17 @@ class _Server:
             return tasks.ValuesResult(error=str(error))
         held = tuple(Constant(name, array) for name, array in values.items())
         return tasks.ValuesResult(dumps(Case(Graph(task.frontend, (), held, (), ()), {})))
+
+    def _picture(self, task: tasks.PictureTask) -> Picture:
+        model = frontend(task.subject.frontend).load(loads(task.case))
+        self._announce(tasks.Step("convert", task.subject.converter, (0,), task.case))
+        try:
+            artifact = converters()[task.subject.converter].convert(model, task.subject.settings)
+        except Exception as error:  # noqa: BLE001  # whatever a subject raises: then there is nothing to draw
+            return Picture(problem=f"no model is made: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        finally:
+            self._printed()
+        return artifact_picture(artifact)
 
     def _experiment(self, task: tasks.ExperimentTask) -> tasks.ExperimentResult:
         with self._during("blame"):
@@ -196,10 +226,13 @@ class _Server:
         if self._warm.issuperset(parts):
             return
         self._announce(tasks.Step("import", ", ".join(parts)))
-        frontend(subject.frontend).registry()
-        converters()[subject.converter].warm_up()
+        with _importing(subject.frontend):
+            frontend(subject.frontend).registry()
+        with _importing(subject.converter):
+            converters()[subject.converter].warm_up()
         for runtime, _ in subject.variants:
-            runtimes()[runtime].warm_up()
+            with _importing(runtime):
+                runtimes()[runtime].warm_up()
         self._warm.update(parts)
         self._printed()
         # Half a million objects of the frameworks live as long as the process: collections need not look at them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,9 +31,13 @@ class _Place:
 
 class Zygotes:
     """One for workers and one for reproducers of each frontend that is known here; others get none. They differ in
-    their environment and in that a reproducer's knows nothing of convfuzz. Safe for use by several threads."""
+    their environment and in that a reproducer's knows nothing of convfuzz. Safe for use by several threads.
 
-    def __init__(self) -> None:
+    ``python`` is the interpreter of all of them.
+    """
+
+    def __init__(self, python: str = sys.executable) -> None:
+        self._python = python
         self._workers = {
             "torch": _Place(["fuzzer.preload:torch_worker"]),
             "tensorflow": _Place(["fuzzer.preload:tensorflow_worker"]),
@@ -69,7 +74,7 @@ class Zygotes:
             if place.zygote is None and place.starts < _MOST_STARTS and not self._closed:
                 place.starts += 1
                 try:
-                    place.zygote = Zygote(place.preload, environment, scripts=scripts)
+                    place.zygote = Zygote(place.preload, environment, scripts=scripts, python=self._python)
                 except ZygoteError as error:
                     _LOG.warning("processes are started plainly: %s", error)
             return place.zygote

@@ -51,6 +51,8 @@ _DTYPE_WEIGHTS: Mapping[str, float] = {
     "int16": 0.6,
     "complex64": 0.8,
 }
+#: How often an operand that can be of a profile or an element type that is wanted is.
+_FAVOUR = 0.4
 #: No tensor of a generated graph has more elements: operators are judged, not memory bandwidth.
 MAX_ELEMENTS = 4096
 
@@ -58,7 +60,7 @@ MAX_ELEMENTS = 4096
 class Draw:
     """Hands a sampler its values and arguments. One per attempted operator."""
 
-    __slots__ = ("_fraction", "_handles", "_names", "_profiles", "choices", "fresh", "frontend", "target")
+    __slots__ = ("_fraction", "_handles", "_names", "_profiles", "_wanted", "choices", "fresh", "frontend", "target")
 
     def __init__(
         self,
@@ -77,6 +79,10 @@ class Draw:
         self._handles = handles
         self._profiles = profiles
         self._names = names
+        #: Profiles that are to be drawn more often for operands of this operator, by element type.
+        self._wanted: Mapping[str, Sequence[str]] = {}
+        if profiles.wanted and target in (registry := frontend.registry()):
+            self._wanted = profiles.wanted.get(registry[target].family, {})
 
     # -- plain arguments ---------------------------------------------------------------------------------------
 
@@ -106,6 +112,10 @@ class Draw:
 
     def weighted(self, options: Mapping[T, float]) -> T:
         """One of the keys with probability proportional to its value."""
+        if selecting := self._wanted.get(""):
+            found = [option for option in options if option in selecting]
+            if found and self.flag(_FAVOUR):
+                return self.choices.pick(found)
         cumulative = list(itertools.accumulate(options.values()))
         index = bisect.bisect(cumulative, self.choices.fraction() * cumulative[-1])
         return list(options)[min(index, len(options) - 1)]
@@ -215,7 +225,7 @@ class Draw:
         profile of the case. ``otherwise`` draws the elements of a fresh one without forcing the value to be fresh: for
         operators whose domain few profiles lie in. Rejects when ten fresh tensors in a row do not satisfy ``where``.
         """
-        if elements is None and self._handles and not self.flag(0.15):
+        if elements is None and self._handles and not self.flag(0.3 if self._wanted else 0.15):
             fitting = self._fitting(dtypes, ranks, minimum)
             if where is not None:
                 fitting = [handle for handle in fitting if where(handle)]
@@ -303,7 +313,9 @@ class Draw:
                 return self.choices.pick(fitting)
         if math.prod(shape) > MAX_ELEMENTS:
             self.reject("too many elements")
-        dtype = self.dtype(dtypes)
+        wanted = self._wanted
+        scarce = [name for name in dtypes if name in wanted] if wanted else ()
+        dtype = self.choices.pick(scarce) if scarce and self.flag(_FAVOUR) else self.dtype(dtypes)
         if callable(elements):
             array = np.asarray(elements(self.choices.generator(), shape, dtype))
         elif dtype == "bool":
@@ -315,6 +327,8 @@ class Draw:
             if not elements and dtype != "float32" and self.flag():
                 # There are many other dtypes, each of them rare: what is rare in two ways would be hardly seen.
                 profile = self.choices.pick(self._profiles.names)
+            if not elements and dtype in scarce and self.flag(_FAVOUR):
+                profile = self.choices.pick(wanted[dtype])
             profile = effective(profile, dtype)
             array = draw_array(self.choices.generator(), shape, dtype, profile)
         handle = self._add(array, dtype, profile, constant)

@@ -156,12 +156,17 @@ class Input:
     ``dynamic`` marks dimensions whose extent may be another when the model runs: a symbol for each of them, None for
     the others; ``()`` when there is none. Dimensions with one symbol have the same extent at any time. ``type`` has
     the extents that the model is converted with.
+
+    ``path`` says where in an argument of the model it is that holds several tensors: the name of that argument, then
+    for each level a key (of a dictionary) or a number (of a tuple); ``()`` when it is an argument by itself. See
+    :mod:`generators.grouping`.
     """
 
     name: str
     type: TensorType
     layout: tuple[int, ...] = ()
     dynamic: tuple[str | None, ...] = ()
+    path: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,6 +263,11 @@ class Case:
     feeds: Mapping[str, Array]
     profiles: Mapping[str, str] = field(default_factory=dict)
     further: tuple[Mapping[str, Array], ...] = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What Hypothesis (and IPython) show of an example: not its arrays, which fill pages."""
+        kinds = ", ".join(f"{value.name}: {value.type}" for value in self.graph.inputs)
+        printer.text(f"<case of {self.graph.frontend}: {' → '.join(self.graph.operators())} ({kinds})>")
 
 
 def all_nodes(graph: Graph) -> Iterator[Node]:
@@ -390,6 +400,8 @@ def check(graph: Graph, *, outer: frozenset[str] = frozenset(), where: str = "gr
             raise GraphError(f"{place}: layout {entry.layout!r} is no permutation of {entry.type.rank} dimensions")
         if entry.dynamic:
             _check_marking(entry, place)
+        if entry.path:
+            _check_path(entry, graph.inputs, place)
     for index, constant in enumerate(graph.constants):
         define(constant.name, constant.type, f"{where}, constant {index}")
     for index, node in enumerate(graph.nodes):
@@ -412,6 +424,24 @@ def _check_marking(entry: Input, place: str) -> None:
     for symbol in entry.dynamic:
         if symbol is not None and not (isinstance(symbol, str) and symbol.isidentifier()):
             raise GraphError(f"{place}: {symbol!r} is no symbol for a dimension: an identifier is")
+
+
+def _check_path(entry: Input, inputs: tuple[Input, ...], place: str) -> None:
+    path = entry.path
+    if len(path) < 2 or not isinstance(path[0], str) or not all(_is_key(part) for part in path):
+        raise GraphError(f"{place}: {path!r} is no place in an argument: a name, then keys or numbers from 0")
+    for other in inputs:
+        if other is entry:
+            continue
+        shared = next((at for at, pair in enumerate(zip(path, other.path, strict=False)) if pair[0] != pair[1]), None)
+        if shared is None and other.path:
+            raise GraphError(f"{place}: inputs {entry.name!r} and {other.name!r} are at {path!r} and {other.path!r}")
+        if shared and isinstance(path[shared], str) != isinstance(other.path[shared], str):
+            raise GraphError(f"{place}: {path!r} and {other.path!r} are in a dictionary that is a tuple")
+
+
+def _is_key(part: object) -> bool:
+    return bool(part) if isinstance(part, str) else isinstance(part, int) and not isinstance(part, bool) and part >= 0
 
 
 def check_case(case: Case) -> None:

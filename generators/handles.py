@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -92,12 +92,25 @@ class Fresh:
 
 
 class Profiles:
-    """The value profiles of one case: which it may draw, and whether non-finite results are wanted."""
+    """The value profiles of one case: which it may draw, and whether non-finite results are wanted. ``wanted`` are
+    profiles that are to be drawn more often, each for an element type (empty for what selects) and a family of
+    operators."""
 
-    def __init__(self, weights: Mapping[str, float] = WEIGHTS, *, nonfinite: bool = False) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, float] = WEIGHTS,
+        *,
+        nonfinite: bool = False,
+        wanted: Sequence[tuple[str, str, str]] = (),
+    ) -> None:
         self.names = tuple(weights)
         self.cumulative = tuple(itertools.accumulate(weights.values()))
         self.nonfinite = nonfinite
+        #: By family and element type.
+        self.wanted: dict[str, dict[str, list[str]]] = {}
+        for profile, dtype, family in wanted:
+            if not dtype or profile in weights:
+                self.wanted.setdefault(family, {}).setdefault(dtype, []).append(profile)
 
     def pick(self, choices: Choices) -> str:
         return self.names[bisect.bisect(self.cumulative, choices.fraction() * self.cumulative[-1])]

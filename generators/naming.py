@@ -69,6 +69,7 @@ def rename_apart(case: Case, prefix: str) -> tuple[Case, dict[str, str]]:
     graph = _rename(case.graph, names)
     if any(value.dynamic for value in graph.inputs):
         graph = rename_symbols(graph, lambda symbol: prefix + symbol)
+    graph = rename_groups(graph, lambda group: prefix + group)
     further = tuple([_renamed(feeds, names) for feeds in case.further])
     return Case(graph, _renamed(case.feeds, names), _renamed(case.profiles, names), further), names
 
@@ -78,6 +79,17 @@ def rename_symbols(graph: Graph, change: Callable[[str], str]) -> Graph:
 
     def changed(value: Input) -> Input:
         return replace(value, dynamic=tuple([symbol and change(symbol) for symbol in value.dynamic]))
+
+    return replace(graph, inputs=tuple([changed(value) for value in graph.inputs]))
+
+
+def rename_groups(graph: Graph, change: Callable[[str], str]) -> Graph:
+    """The graph with the names of arguments that hold several tensors changed."""
+    if not any(value.path for value in graph.inputs):
+        return graph
+
+    def changed(value: Input) -> Input:
+        return replace(value, path=(change(str(value.path[0])), *value.path[1:])) if value.path else value
 
     return replace(graph, inputs=tuple([changed(value) for value in graph.inputs]))
 
@@ -104,7 +116,7 @@ def _rename(graph: Graph, names: Mapping[str, str]) -> Graph:
         nodes.append(Node(node.target, renamed.args, renamed.kwargs, outputs, node.unpack))
     return Graph(
         graph.frontend,
-        tuple([Input(new(value.name), value.type, value.layout, value.dynamic) for value in graph.inputs]),
+        tuple([Input(new(value.name), value.type, value.layout, value.dynamic, value.path) for value in graph.inputs]),
         tuple([Constant(new(constant.name), constant.data, constant.trainable) for constant in graph.constants]),
         tuple(nodes),
         tuple([new(name) for name in graph.outputs]),
@@ -117,7 +129,8 @@ def canonical(case: Case) -> Case:
     Nodes are in the order in which the outputs, from first to last, need them (a node after its arguments, from
     first to last), dead ones after those in their old order. Inputs, constants and values of nodes are renamed
     ``x0..``, ``c0..``, ``v0..`` in order of first use; unused inputs and constants come last. Symbols of dynamic
-    dimensions are ``s0..`` in order of the inputs. Idempotent.
+    dimensions are ``s0..`` in order of the inputs. Where arguments hold several tensors, inputs stay in their order,
+    which is that of the keys of dictionaries, and those arguments are ``a0..``; keys are what they are. Idempotent.
     """
     graph = _sorted(case.graph)
     names: dict[str, str] = {}
@@ -126,6 +139,8 @@ def canonical(case: Case) -> Case:
     if symbols := dict.fromkeys(symbol for value in renamed.inputs for symbol in value.dynamic if symbol):
         numbered = {symbol: f"s{number}" for number, symbol in enumerate(symbols)}
         renamed = rename_symbols(renamed, numbered.__getitem__)
+    groups = dict.fromkeys(str(value.path[0]) for value in renamed.inputs if value.path)
+    renamed = rename_groups(renamed, {group: f"a{number}" for number, group in enumerate(groups)}.__getitem__)
     inputs = {value.name for value in renamed.inputs}
     described = inputs | {constant.name for constant in renamed.constants}
     profiles = _renamed(case.profiles, names)
@@ -196,9 +211,12 @@ def _sorted(graph: Graph) -> Graph:
     for name in graph.outputs:
         rank.setdefault(name, len(rank))
     last = len(rank)
+    inputs = graph.inputs
+    if not any(value.path for value in inputs):
+        inputs = tuple(sorted(inputs, key=lambda value: rank.get(value.name, last)))
     return replace(
         graph,
-        inputs=tuple(sorted(graph.inputs, key=lambda value: rank.get(value.name, last))),
+        inputs=inputs,
         constants=tuple(sorted(graph.constants, key=lambda constant: rank.get(constant.name, last))),
         nodes=nodes,
     )

@@ -18,6 +18,7 @@ from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, a
 from generators.feeding import Fed, Feeder
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, references, type_of
+from generators.grouping import GROUPINGS, grouped
 from generators.handles import Condition, Elements, Unconnected
 from generators.marking import Marker
 from generators.motifs import grow_motif
@@ -139,6 +140,7 @@ def grow(
     settings: Mapping[str, Form] | None = None,
     announce: Callable[[str], None] | None = None,
     dynamic: float = 0.0,
+    wanted: Sequence[tuple[str, str, str]] = (),
     fed: float = 0.0,
     apart: bool = False,
 ) -> Grown:
@@ -148,11 +150,12 @@ def grow(
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
     ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share;
-    ``settings`` are the converter's, as far as they are not its defaults, which patterns may ask for.
+    ``settings`` are the converter's, as far as they are not its defaults, which patterns may ask for. ``wanted`` are
+    combinations of a value profile, an element type and a family of operators which fresh operands have more often.
     Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is found. More come back
     when a motif does not fit into the rest, and where the graph takes a rare shape (:mod:`generators.structures`).
     """
-    growth = begin(frontend, choices, weights=weights, avoid=avoid, settings=settings, announce=announce)
+    growth = begin(frontend, choices, weights=weights, avoid=avoid, settings=settings, announce=announce, wanted=wanted)
     growth.apart = apart
     starts: list[int] = []
     if growth.weights.motifs and nodes >= LEAST:
@@ -189,14 +192,17 @@ def begin(
     avoid: Avoided | None = None,
     settings: Mapping[str, Form] | None = None,
     announce: Callable[[str], None] | None = None,
+    wanted: Sequence[tuple[str, str, str]] = (),
 ) -> Growth:
     """An empty graph to be grown, its value profiles drawn; arguments as for :func:`grow`."""
     weights = weights or Weights.of(frontend)
-    nonfinite = choices.fraction() < 0.15
+    # Special values come into graphs that want non-finite results alone.
+    special = any(profile == "special" for profile, _, _ in wanted)
+    nonfinite = choices.fraction() < (0.25 if special else 0.15)
     profile_weights = {**WEIGHTS, "special": 6.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
     if not nonfinite and choices.fraction() < 0.25:
         profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
-    profiles = Profiles(profile_weights, nonfinite=nonfinite)
+    profiles = Profiles(profile_weights, nonfinite=nonfinite, wanted=wanted)
     return Growth(frontend, choices, weights, profiles, avoid or Avoided(), settings, announce)
 
 
@@ -434,6 +440,8 @@ class Growth:
         if kind := unusual(self.choices, len(self.nodes), self.frontend.name):
             if kind == "unused input":
                 self._unused_input()
+            if kind in GROUPINGS and self.inputs:
+                self.inputs = grouped(self.choices, self.inputs, kind)
             names = [constant.name for constant in self.constants]
             outputs = arranged(self.choices, kind, outputs, self.inputs, names)
         graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))

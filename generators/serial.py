@@ -168,6 +168,7 @@ def _graph_to_json(graph: Graph, tensors: list[Array], where: str, depth: int) -
             "layout": list(value.layout),
             # Left out where there is none, so that digests of static graphs are what they always were.
             **({"dynamic": list(value.dynamic)} if value.dynamic else {}),
+            **({"path": list(value.path)} if value.path else {}),
         }
         for value in graph.inputs
     ]
@@ -281,7 +282,11 @@ def _graph_from_json(tree: Json, tensors: Sequence[Array], where: str, depth: in
             for symbol in _list(entry.get("dynamic", []), f"{place}, dynamic")
         )
         kind = _type_from_json(_member(entry, "type", place), place)
-        inputs.append(Input(_name(entry, place), kind, layout, dynamic))
+        path = tuple(
+            part if isinstance(part, str) else _integer(part, f"{place}, path")
+            for part in _list(entry.get("path", []), f"{place}, path")
+        )
+        inputs.append(Input(_name(entry, place), kind, layout, dynamic, path))
     constants = []
     for index, item in enumerate(_list(_member(members, "constants", where), f"{where}, constants")):
         place = f"{where}, constant {index}"

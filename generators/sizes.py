@@ -77,7 +77,7 @@ def at_size(case: Case, number: int) -> Case:
     execution to correct."""
     feeds = case.further[number - 1] if number else case.feeds
     inputs = tuple(
-        Input(value.name, TensorType(value.type.dtype, feeds[value.name].shape), value.layout)
+        replace(value, type=TensorType(value.type.dtype, feeds[value.name].shape), dynamic=())
         for value in case.graph.inputs
     )
     return Case(replace(case.graph, inputs=inputs), feeds, case.profiles)

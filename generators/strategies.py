@@ -61,6 +61,7 @@ def graphs(
     frontend: str = "torch",
     *,
     nodes: int | tuple[int, int] = (1, 6),
+    operators: Sequence[str] = (),
     factors: Mapping[str, float] | None = None,
     control_flow: bool = False,
     dynamic: bool = False,
@@ -69,15 +70,17 @@ def graphs(
     """Cases of a frontend with that number of nodes, or from the first to the second number of them.
 
     With ``control_flow``, an operator that takes bodies is added to them, and what computes its predicate. ``factors``
-    multiply the weights of operators (0 excludes one), as in :meth:`generators.random_graphs.Weights.of`.
+    multiply the weights of operators (0 excludes one), as in :meth:`generators.random_graphs.Weights.of`; with
+    ``operators``, graphs are made of those whose target matches one of these patterns (``tf.nn.*``) alone.
     With ``dynamic``, cases have dynamic dimensions and feeds at several sizes, as far as a marking is found that their
     graph takes (:mod:`generators.marking`); with ``fed``, further feeds of other values (:mod:`generators.feeding`).
-    Every case is valid: it has been executed while it grew. KeyError for a frontend that is not installed.
+    Every case is valid: it has been executed while it grew. KeyError for a frontend that is not installed, ValueError
+    when no operator matches.
     """
     vocabulary = find_frontend(frontend)
     low, high = (nodes, nodes) if isinstance(nodes, int) else nodes
     choices = HypothesisChoices(draw)
-    growth = begin(vocabulary, choices, weights=Weights.of(vocabulary, factors))
+    growth = begin(vocabulary, choices, weights=Weights.of(vocabulary, factors, only=operators))
     for _ in range(high * PATIENCE):
         if len(growth.nodes) >= high or not draw(_attempt(growth, choices, optional=len(growth.nodes) >= low)):
             break

@@ -1,7 +1,8 @@
 """Structures of graphs: which values are inputs and outputs, and the rare shapes of a whole graph.
 
 What real models have and random wiring never gives: a value returned twice, an input or a constant returned as it is,
-an input that nothing uses, two hundred operators in a row, a hundred side by side, a large constant; and control flow.
+an input that nothing uses, several inputs in a tuple or a dictionary, two hundred operators in a row, a hundred side by
+side, a large constant; and control flow.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from generators.choices import Choices
 from generators.feeding import STRUCTURES as FED
 from generators.graph import Case, Graph, Input, captured
+from generators.grouping import GROUPINGS, structures
 from generators.sizes import extents_at
 
 #: Share of the graphs of more than one node that get an unusual output or input. Each is one of many outputs or inputs
 #: to a converter, and goes wrong or does not: few are enough.
-SHARE = 0.12
+SHARE = 0.16
 #: Which, with their weights.
 UNUSUAL: Mapping[str, float] = {
     "value twice an output": 3.0,
@@ -23,9 +25,11 @@ UNUSUAL: Mapping[str, float] = {
     "constant as output": 2.0,
     "outputs out of order": 2.0,
     "unused input": 2.5,
+    **GROUPINGS,
 }
 #: Those that a frontend has no way to say: a functional Keras model knows constants as weights alone.
-WITHOUT: Mapping[str, frozenset[str]] = {"keras": frozenset({"constant as output"})}
+#: An ONNX model has tensors for inputs.
+WITHOUT: Mapping[str, frozenset[str]] = {"keras": frozenset({"constant as output"}), "onnx": frozenset(GROUPINGS)}
 #: Shares of the graphs of at least LEAST nodes that take a rare shape. A chain of 200 nodes costs what twenty usual
 #: graphs do, and joins a pack of four to sixteen: one in 1,500 adds a little over one per cent to a campaign's nodes,
 #: and no batch takes more than a few seconds for it.
@@ -157,6 +161,7 @@ def structures_of(graph: Graph) -> tuple[str, ...]:
         "dynamic dimensions of one symbol": len(set(symbols)) < len(symbols),
         "dynamic dimensions of several symbols": len(set(symbols)) > 1,
     }
+    present.update(dict.fromkeys(structures(graph), True))
     return tuple(name for name in NAMES if present.get(name))
 
 

@@ -164,6 +164,9 @@ def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]
                 raise GraphError(f"{node.target}: uses value {name!r}, of which no array is recorded")
             inputs[name] = old_inputs.get(name, Input(name, type_of(array)))
             feeds[name] = array
+    if any(value.path for value in inputs.values()):
+        # The order of the keys of dictionaries is that of the inputs.
+        inputs = {name: inputs[name] for name in (*(name for name in old_inputs if name in inputs), *inputs)}
     constants = tuple(constant for constant in graph.constants if constant.name in used_inside)
     outputs = tuple(value.name for node in nodes for value in node.outputs if value.name in wanted)
     part = Graph(graph.frontend, tuple(inputs.values()), constants, nodes, outputs)
@@ -293,7 +296,8 @@ def replace_by_input(case: Case, name: str, array: Array) -> Case:
     position = next((index for index, value in enumerate(case.graph.inputs) if value.name == name), None)
     graph = _undefine(case.graph, name)
     layout = case.graph.inputs[position].layout if position is not None else ()
-    new = Input(name, type_of(array), _valid_layout(layout, array.ndim))
+    path = case.graph.inputs[position].path if position is not None else ()
+    new = Input(name, type_of(array), _valid_layout(layout, array.ndim), path=path)
     at = len(graph.inputs) if position is None else position
     graph = replace(graph, inputs=(*graph.inputs[:at], new, *graph.inputs[at:]))
     further = tuple({**feeds, name: array} for feeds in case.further)
@@ -394,7 +398,7 @@ def _retype_input(value: Input, values: Mapping[str, Array]) -> Input:
     if array is None:
         return value
     dynamic = value.dynamic if len(value.dynamic) == array.ndim else ()
-    return Input(value.name, type_of(array), _valid_layout(value.layout, array.ndim), dynamic)
+    return Input(value.name, type_of(array), _valid_layout(value.layout, array.ndim), dynamic, value.path)
 
 
 def _retype_node(node: Node, values: Mapping[str, Array]) -> Node:

@@ -84,15 +84,24 @@ class Forked:
 
 class Zygote:
     """A running zygote that has imported ``preload``: names of modules, or ``module:function`` to call (those that are
-    not installed are left out). Its children run scripts if ``scripts`` is true, else modules.
+    not installed are left out), with an interpreter that can import convfuzz. Its children run scripts if ``scripts``
+    is true, else modules.
 
     Safe for use by several threads. Raises ZygoteError when it cannot be started, or takes more than two minutes.
     """
 
-    def __init__(self, preload: Sequence[str], environment: Mapping[str, str], *, scripts: bool = False) -> None:
+    def __init__(
+        self,
+        preload: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        scripts: bool = False,
+        python: str = sys.executable,
+    ) -> None:
         if not hasattr(os, "pidfd_open"):
             raise ZygoteError("this needs Linux")
         self.environment = dict(environment)
+        self.python = python
         self.directory = os.getcwd()
         self._lock = threading.Lock()
         self._children_seconds = 0.0
@@ -102,7 +111,7 @@ class Zygote:
         options = {"control": theirs.fileno(), "preload": list(preload), "scripts": scripts, "unset": list(alone)}
         with theirs, tempfile.TemporaryFile() as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "oracles.zygote", json.dumps(options)],
+                [python, "-m", "oracles.zygote", json.dumps(options)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -131,7 +140,7 @@ class Zygote:
 
     def fits(self, python: str, environment: Mapping[str, str]) -> bool:
         """Whether its children are what a process started here and now with that interpreter and environment is."""
-        return python == sys.executable and self.environment == environment and self.directory == os.getcwd()
+        return python == self.python and self.environment == environment and self.directory == os.getcwd()
 
     def fork(
         self,

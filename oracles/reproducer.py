@@ -24,8 +24,10 @@ from typing import IO
 import jinja2
 from packaging.requirements import Requirement
 
+from generators.frontends.keras_source import model_argument
 from generators.frontends.onnx_eager import EAGER, RUN_CONTROL
-from generators.graph import Case, all_constants
+from generators.graph import Case, Graph, all_constants
+from generators.grouping import arranging_text, is_grouped
 from generators.sizes import is_dynamic, marking_of
 from oracles.forking import Zygote, ZygoteError
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
@@ -188,6 +190,7 @@ def render(
             keras=frontend == "keras",
             inputs=_list(inputs),
             others=[_list(other).replace("\n", "\n    ") for other in others],
+            arranged=_arranged(case.graph, keras=frontend == "keras"),
             dynamic=repr(marking_of(case.graph)) if is_dynamic(case.graph) else "",
             input_bits=input_bits,
             output_bits=dtypes,
@@ -197,6 +200,13 @@ def render(
             body=body,
         )
     )
+
+
+def _arranged(graph: Graph, *, keras: bool) -> str:
+    """What of ``inputs`` the model is called with, where that is not the list itself; empty where it is."""
+    if not is_grouped(graph):
+        return ""
+    return model_argument(graph, "x[{}]".format) if keras else arranging_text(graph, "x")
 
 
 def _eager(case: Case) -> str:

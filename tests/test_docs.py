@@ -36,7 +36,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_and_options_exist(page: Path) -> None:
     for command, *arguments in typed(page.read_text(encoding="utf-8")):
         assert command in COMMANDS, command
-        options = {name for parameter in COMMANDS[command].params for name in parameter.opts}
+        found = COMMANDS[command]
+        if hasattr(found, "commands") and arguments:
+            assert arguments[0] in found.commands, f"{command} {arguments[0]}"
+            found = found.commands[arguments[0]]
+        options = {name for parameter in found.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for argument in arguments:
             assert not argument.startswith("--") or argument in options, f"{command} {argument}"
 

@@ -8,6 +8,7 @@ from fuzzer.failures import explain_exception, normalise
 from fuzzer.formats import Unsupported
 from fuzzer.onnx_artifacts import input_names
 from generators.frontends.base import LoadedModel
+from generators.grouping import nested
 from generators.sizes import marking_of
 
 #: The same as source text, for reproducers.
@@ -30,23 +31,25 @@ TRACE_KERAS_DYNAMIC = TRACE_DYNAMIC.replace(*_CALL)
 
 
 def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
-    """A traced ``tf.function`` of the model with its input signature; inputs are named by position. Unsupported when
+    """A traced ``tf.function`` of the model with its input signature, in tuples and dictionaries where the model takes
+    such (a Keras model is called by a function of single tensors); inputs are named by position. Unsupported when
     TensorFlow itself cannot trace the model.
 
     AutoGraph is off: the printed source has no Python control flow to translate.
     """
     import tensorflow as tf
 
-    signature = [
+    specs = [
         tf.TensorSpec(
             [None if axis in axes else extent for axis, extent in enumerate(argument.shape)], argument.dtype, name=name
         )
         for argument, name, axes in zip(model.arguments, input_names(model.graph), marking_of(model.graph), strict=True)
     ]
-    native = model.native
-    called = (
-        (lambda *inputs: native(list(inputs), training=False)) if model.graph.frontend == "keras" else native.__call__
-    )
+    native, graph = model.native, model.graph
+    if graph.frontend == "keras":
+        signature, called = specs, lambda *inputs: native(nested(graph, inputs), training=False)
+    else:
+        signature, called = nested(graph, specs), native.__call__
     function = tf.function(called, input_signature=signature, autograph=False)
     try:
         function.get_concrete_function()

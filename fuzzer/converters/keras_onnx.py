@@ -48,7 +48,7 @@ class KerasOnnx(Converter):
         opset = int(settings.get("opset", 0)) or None
         if not getattr(model.native, "_called", False):
             # Keras exports no model that has not been called.
-            model.native(list(model.arguments), training=False)
+            model.native(list(model.called_with), training=False)
         with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
             path = Path(directory) / "model.onnx"
             with recognising(REFUSALS), _tf2onnx_restored(), raising_what_is_logged() as unsupported:

@@ -128,6 +128,7 @@ class Tf2Onnx(Converter):
 def _from_graph_def(
     function: Any, signature: Sequence[Any], given: Mapping[str, Any]
 ) -> tuple[onnx.ModelProto, dict[str, bytes], list[str]]:
+    import tensorflow as tf
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -136,7 +137,7 @@ def _from_graph_def(
     inputs = [tensor.name for tensor in frozen.inputs]
     outputs = [tensor.name for tensor in frozen.outputs]
     renamed = [f"output_{index}" for index in range(len(outputs))]
-    names = dict(zip([*inputs, *outputs], [*(spec.name for spec in signature), *renamed], strict=True))
+    names = dict(zip([*inputs, *outputs], [*(spec.name for spec in tf.nest.flatten(signature)), *renamed], strict=True))
     proto, storage = tf2onnx.convert.from_graph_def(
         frozen.graph.as_graph_def(), input_names=inputs, output_names=outputs, tensors_to_rename=names, **given
     )

@@ -14,6 +14,7 @@ from fuzzer.converters.torch_onnx_dynamo import EXPORT_REFUSALS
 from fuzzer.failures import recognising
 from fuzzer.formats import Artifact, Format, Option, Settings
 from generators.frontends.base import LoadedModel
+from generators.grouping import in_order
 from oracles.outcome import Stage
 
 
@@ -48,12 +49,16 @@ class TorchExport(Converter):
             torch.no_grad(),
         ):
             warnings.simplefilter("ignore")
-            program = torch.export.export(model.native, model.arguments, strict=bool(settings.get("strict", False)))
+            program = torch.export.export(model.native, model.called_with, strict=bool(settings.get("strict", False)))
             if settings.get("decompose", False):
                 program = program.run_decompositions()
             file = io.BytesIO()
             torch.export.save(program, file)
-        names = tuple(value.name for value in model.graph.inputs)
+        # The program's own names are in the order in which the arguments hold the inputs.
+        held = zip(
+            in_order(model.graph, range(len(model.graph.inputs))), program.graph_signature.user_inputs, strict=True
+        )
+        names = tuple(str(name) for _, name in sorted(held))
         return Artifact(self.target, file.getvalue(), names, model.graph.outputs)
 
     def script(self, settings: Settings) -> str:

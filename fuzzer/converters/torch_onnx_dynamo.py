@@ -12,6 +12,7 @@ import onnx
 
 from fuzzer.converters._onnx_signatures import kept_signatures
 from fuzzer.converters._onnxscript_rules import indexed_rules
+from fuzzer.converters._torch_arguments import positional
 from fuzzer.converters._torch_registry import warm_registry
 from fuzzer.converters._torch_tracing import sparing_tracing
 from fuzzer.converters.base import Converter
@@ -21,6 +22,7 @@ from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from generators.graph import Graph
+from generators.grouping import in_order, nested
 from generators.sizes import is_dynamic, marking_of, symbols_of
 from oracles.outcome import Stage
 
@@ -140,10 +142,10 @@ class TorchOnnxDynamo(Converter):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model.native,
-                model.arguments,
+                positional(model.called_with),
                 dynamo=True,
                 dynamic_shapes=_dynamic_shapes(graph, str(settings.get("dims", "Dim"))),
-                input_names=list(input_names(graph)),
+                input_names=in_order(graph, input_names(graph)),
                 output_names=list(output_names(graph)),
                 opset_version=int(settings.get("opset", self.options[0].values[0])),
                 optimize=bool(settings.get("optimize", True)),
@@ -156,7 +158,7 @@ class TorchOnnxDynamo(Converter):
             else:
                 artifact = positional_artifact(program.model_proto, graph)
         if is_dynamic(graph):
-            artifact = replace(artifact, ranges=_ranges(program.exported_program, artifact.extents))
+            artifact = replace(artifact, ranges=_ranges(program.exported_program, in_order(graph, artifact.extents)))
         return artifact
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
@@ -221,7 +223,8 @@ def _dynamic_shapes(graph: Graph, dims: str) -> tuple[dict[int, Any], ...] | Non
         "Dim.AUTO": lambda symbol: Dim.AUTO,
         "name": lambda symbol: symbol,
     }[dims]
-    return tuple({axis: each(symbol) for axis, symbol in axes.items()} for axes in marking_of(graph))
+    shapes = [{axis: each(symbol) for axis, symbol in axes.items()} for axes in marking_of(graph)]
+    return tuple(nested(graph, shapes))
 
 
 def _ranges(program: Any, extents: Sequence[Extents]) -> dict[str, tuple[int, int | None]]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import onnx
 
+from fuzzer.converters._torch_arguments import positional
 from fuzzer.converters._torch_jit import sparing_iteration
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
@@ -16,6 +17,7 @@ from fuzzer.formats import Artifact, Format, Option, Setting, Settings
 from fuzzer.onnx_artifacts import input_names, named_artifact, output_names, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
+from generators.grouping import in_order
 from generators.sizes import marking_of
 from oracles.outcome import Stage
 
@@ -100,10 +102,10 @@ class TorchOnnxTorchScript(Converter):
                 warnings.simplefilter("error", torch.jit.TracerWarning)
             torch.onnx.export(
                 model.native,
-                model.arguments,
+                positional(model.called_with),
                 file,
                 dynamo=False,
-                input_names=list(names),
+                input_names=in_order(graph, names),
                 output_names=list(output_names(graph)),
                 dynamic_axes=axes or None,
                 opset_version=int(settings.get("opset", self.options[0].values[0])),

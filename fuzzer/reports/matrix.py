@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from corpus.records import CellCount, CoverageReport, Finding, Outcome
+from fuzzer.reports.page import page
 from generators.graph import Graph
 from generators.patterns import node_keys
 
@@ -218,25 +219,19 @@ def _escaped(text: str) -> str:
 
 def as_html(matrix: Matrix) -> str:
     """A page on its own: no other file, no network; filtered by text, status, frontend, converter and runtime."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fuzzer.reports"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     choices: dict[str, Callable[[MatrixCell], str]] = {
         "frontend": lambda cell: cell.frontend,
         "converter": lambda cell: cell.converter,
         "runtime": lambda cell: cell.runtime,
     }
-    return environment.get_template("matrix.html.j2").render(
+    offered = {name: sorted({of(cell) for cell in matrix.cells}) for name, of in choices.items()}
+    return page(
+        "matrix.html.j2",
+        styles=("page.css.j2", "matrix.css.j2"),
+        scripts=("filter.js.j2",),
         about=about(matrix),
         cells=matrix.cells,
-        statuses=list(Status),
-        choices={name: sorted({of(cell) for cell in matrix.cells}) for name, of in choices.items()},
+        choices={**offered, "status": [str(status) for status in Status]},
     )
 
 

@@ -34,15 +34,20 @@ class ExportedProgram(Runtime):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.export.load(io.BytesIO(artifact.data)).module()
+            program = torch.export.load(io.BytesIO(artifact.data))
+            return program.module(), program.call_spec.in_spec, program.graph_signature.user_inputs
 
     def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         import torch
 
         torch_frontend = frontend("torch")
+        module, structure, names = session
+        given = dict(zip(artifact.inputs, feeds, strict=True))
+        tensors = [torch_frontend.to_native(given[name]) for name in names]
+        args, _ = torch.utils._pytree.tree_unflatten(tensors, structure)
         with recognising(REFUSALS), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = session(*(torch_frontend.to_native(feed) for feed in feeds))
+            result = module(*args)
         outputs = result if isinstance(result, (tuple, list)) else [result]
         return [torch_frontend.to_array(output).copy() for output in outputs]
 
@@ -64,7 +69,8 @@ class Inductor(ExportedProgram):
 
         # What was compiled before counts against a limit, and would be guessed to be dynamic.
         torch._dynamo.reset()
-        return torch.compile(super().load(artifact, settings), dynamic=bool(settings.get("dynamic", False)))
+        module, *rest = super().load(artifact, settings)
+        return torch.compile(module, dynamic=bool(settings.get("dynamic", False))), *rest
 
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         return _SCRIPT.format(module=f"torch.compile(module, dynamic={bool(settings.get('dynamic', False))})")

@@ -26,6 +26,7 @@ from generators.graph import (
     all_nodes,
     map_node,
 )
+from generators.grouping import nested
 from generators.operators.registry import Registry
 
 if TYPE_CHECKING:
@@ -46,13 +47,18 @@ class LoadedModel:
     """The printed source, executed: what a converter is given.
 
     ``native`` is the framework's model object (``torch.nn.Module``, ``tf.Module``), ``arguments`` its native example
-    inputs in order. ``graph`` and ``source`` are what it was made from.
+    inputs in the order of the graph's. ``graph`` and ``source`` are what it was made from.
     """
 
     graph: Graph
     source: str
     native: Any
     arguments: tuple[Any, ...]
+
+    @property
+    def called_with(self) -> tuple[Any, ...]:
+        """The example inputs as the model takes them: in tuples and dictionaries where the graph says so."""
+        return tuple(nested(self.graph, self.arguments))
 
 
 class Frontend(abc.ABC):

@@ -127,7 +127,7 @@ class KerasFrontend(TensorFlowFrontend):
     def execute(self, model: LoadedModel) -> list[Array]:
         with keras_kernels():
             # Told, since the layers for images that are in training unless told otherwise pass that on to the others.
-            outputs = model.native(list(model.arguments), training=False)
+            outputs = model.native(list(model.called_with), training=False)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         return [np.array(self.to_array(output), copy=True) for output in outputs]
 

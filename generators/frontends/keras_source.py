@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements
 from generators.graph import Argument, Constant, DType, Graph, Node, Symbol, references
+from generators.grouping import arguments_of, text_of
 from generators.sizes import marking_of
 
 #: Keyword of a node for the layer's weights.
@@ -85,13 +86,17 @@ def print_function(graph: Graph, name: str) -> str:
         args = [_text(value, names) for value in node.args]
         args += [f"{key}={_text(value, names)}" for key, value in node.kwargs if key in CALL_ARGUMENTS]
         lines.append(f"    {targets} = {layer}({', '.join(args)})")
-    inputs = ", ".join(names(value.name) for value in graph.inputs)
+    inputs = model_argument(graph, lambda index: names(graph.inputs[index].name))
     outputs = ", ".join(names(output) for output in graph.outputs)
     if setting:
-        return "\n".join(
-            [*lines, f"    model = keras.Model([{inputs}], [{outputs}])", *setting, "    return model", ""]
-        )
-    return "\n".join([*lines, f"    return keras.Model([{inputs}], [{outputs}])", ""])
+        return "\n".join([*lines, f"    model = keras.Model({inputs}, [{outputs}])", *setting, "    return model", ""])
+    return "\n".join([*lines, f"    return keras.Model({inputs}, [{outputs}])", ""])
+
+
+def model_argument(graph: Graph, leaf: Callable[[int], str]) -> str:
+    """Source text of what the model is called with, ``leaf`` that of each input: always a list, since of a dictionary
+    by itself Keras wants the keys to be the names of the inputs."""
+    return f"[{', '.join(text_of(tree, leaf) for tree in arguments_of(graph))}]"
 
 
 def _text(value: Argument, names: Callable[[str], str]) -> str:

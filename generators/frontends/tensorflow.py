@@ -164,11 +164,11 @@ class TensorFlowFrontend(Frontend):
             namespace["tf"] = _tensorflow_with_switches()
             try:
                 with _without_functions():
-                    outputs = called(*model.arguments)
+                    outputs = called(*model.called_with)
             finally:
                 namespace["tf"] = tf
         else:
-            outputs = called(*model.arguments)
+            outputs = called(*model.called_with)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [np.array(self.to_array(output), copy=True) for output in outputs]
 

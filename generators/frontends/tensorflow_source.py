@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements, subscript
 from generators.frontends.tensorflow_control import MAP, ROLES, WHILE
 from generators.graph import Argument, Constant, Graph, Node, all_constants
+from generators.grouping import unpacked
 
 #: What ``tf.Module`` defines: an attribute of that name would break it.
 _MODULE_ATTRIBUTES = (
@@ -46,8 +47,9 @@ def print_module(graph: Graph, name: str) -> str:
         lines += ["    def __init__(self):", "        super().__init__()"]
         lines += [f"        self.{constants[item.name]} = {_constant(item)}" for item in held.values()]
         lines.append("")
-    given = ", ".join(["self", *(names(value.name) for value in graph.inputs)])
-    lines.append(f"    def __call__({given}):")
+    parameters, unpacking = unpacked(graph, names, names.fresh)
+    lines.append(f"    def __call__({', '.join(['self', *parameters])}):")
+    lines += [f"        {line}" for line in unpacking]
     lines += [f"        {line}" if line else "" for line in _statements(graph.nodes, names, reference)]
     outputs = ", ".join(reference(output) for output in graph.outputs)
     lines.append(f"        return {outputs or '()'}")

@@ -8,6 +8,7 @@ from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argumen
 from generators.frontends.torch_control import ROLES, parameters, results, returned
 from generators.frontends.torch_modules import PARAMETRIZATION, STATE, data_names, is_module, state_names, state_of
 from generators.graph import Argument, Constant, Graph, GraphError, Node, Value, all_constants, all_nodes
+from generators.grouping import unpacked
 
 #: Operators of Python by target, as they are written.
 UNARY_SYMBOLS: Mapping[str, str] = {"operator.neg": "-", "operator.invert": "~", "operator.abs": "abs"}
@@ -69,8 +70,9 @@ def print_module(graph: Graph, name: str) -> str:
             if node.outputs in modules:
                 lines += [f"        {line}" for line in _module(node, modules[node.outputs], held)]
         lines.append("")
-    given = ", ".join(["self", *(names(value.name) for value in graph.inputs)])
-    lines.append(f"    def forward({given}):")
+    given, unpacking = unpacked(graph, names, names.fresh)
+    lines.append(f"    def forward({', '.join(['self', *given])}):")
+    lines += [f"        {line}" for line in unpacking]
     lines += [f"        {line}" if line else "" for line in _Statements(names, reference, modules).of(graph.nodes)]
     outputs = ", ".join(reference(output) for output in graph.outputs)
     lines.append(f"        return {outputs or '()'}")

@@ -77,7 +77,7 @@ def with_tensors(case: Case, changed: Mapping[str, Array]) -> Case:
         if value.name in changed:
             kind = type_of(changed[value.name])
             layout = value.layout if kind.rank == len(value.layout) else ()
-            inputs.append(Input(value.name, kind, layout, _marking(value, kind)))
+            inputs.append(replace(value, type=kind, layout=layout, dynamic=_marking(value, kind)))
         else:
             inputs.append(value)
     constants = tuple(

@@ -19,6 +19,10 @@ BEHIND = frozenset({Stage.VALIDATE, Stage.RUNTIME_LOAD, Stage.INFERENCE})
 #: Most nodes and cases in one conversion; converters' cost per node starts to rise beyond.
 PACK_NODES = 512
 PACK_CASES = 160
+#: Most bytes of data in one conversion: the parts of large models go in several.
+PACK_BYTES = 256 << 20
+#: A case of no more nodes and bytes may go along with every question.
+LIGHT_NODES, LIGHT_BYTES = 96, 4 << 20
 #: When one failing candidate takes the conversion down: most cases in a conversion that is expected to pass.
 LARGEST_CHUNK = 64
 #: How often a flaky subject is asked about the same candidate.
@@ -147,8 +151,8 @@ class Question:
     def _judge(self, pack: list[tuple[str, Case]]) -> None:
         if self.conversions >= self._budget.conversions or self.seconds >= self._budget.seconds:
             raise Exhausted
-        # The best case so far goes along where that costs no conversion: when it passes, the subject is flaky.
-        control = self.best if self.packs else None
+        # The best case so far goes along where that costs next to nothing: when it passes, the subject is flaky.
+        control = self.best if self.packs and self.best is not None and _light(self.best) else None
         trials = self.tester.test([*(case for _, case in pack), *([control] if control else [])])
         if control and not trials.pop().shows(self.signature):
             self.flaky = True
@@ -247,13 +251,24 @@ def _holds_empty(case: Case) -> bool:
 
 def _packs(cases: Sequence[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]]:
     pack: list[tuple[str, Case]] = []
-    nodes = 0
+    nodes = held = 0
     for key, case in cases:
-        size = node_count(case.graph)
-        if pack and (nodes + size > PACK_NODES or len(pack) >= PACK_CASES):
+        size, data = node_count(case.graph), _bytes(case)
+        if pack and (nodes + size > PACK_NODES or len(pack) >= PACK_CASES or held + data > PACK_BYTES):
             yield pack
-            pack, nodes = [], 0
+            pack, nodes, held = [], 0, 0
         pack.append((key, case))
         nodes += size
+        held += data
     if pack:
         yield pack
+
+
+def _light(case: Case) -> bool:
+    return node_count(case.graph) <= LIGHT_NODES and _bytes(case) <= LIGHT_BYTES
+
+
+def _bytes(case: Case) -> int:
+    """Bytes of a case's data."""
+    feeds = (array for given in (case.feeds, *case.further) for array in given.values())
+    return sum(array.nbytes for array in feeds) + sum(item.data.nbytes for item in all_constants(case.graph))

@@ -94,6 +94,7 @@ def test_profiles_and_what_stays_at_zero(corpus: str, capfd: pytest.CaptureFixtu
     assert "typical 0" in lines
     assert "mask rows 6 2" in lines
     assert "own 8 1" in lines
+    assert any(line.endswith(" few operands of that type") for line in lines)
     record = json.loads(shown(capfd, "--json"))
     assert {"frontend": "torch", "profile": "own", "dtype": "float32", "family": "arithmetic", "count": 4} in record[
         "profiles"

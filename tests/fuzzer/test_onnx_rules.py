@@ -74,3 +74,39 @@ def test_a_broken_rule_is_told(broken: onnx.ModelProto, words: str) -> None:
 )
 def test_a_sound_model_passes(sound: onnx.ModelProto) -> None:
     assert worded_rules(sound) == []
+
+
+def in_branches(inner: onnx.ModelProto, depth: int) -> onnx.ModelProto:
+    """The model's nodes in a branch of an If, or of one in a branch of one, which capture its inputs."""
+    body = onnx.helper.make_graph(list(inner.graph.node), "body", [], list(inner.graph.output))
+    body.initializer.extend(inner.graph.initializer)
+    for level in range(depth):
+        plain = onnx.helper.make_node("Identity", ["x"], ["other"])
+        other = onnx.helper.make_graph([plain], "plain", [], [onnx.helper.make_tensor_value_info("other", FLOAT, None)])
+        output = onnx.helper.make_tensor_value_info(f"out{level}", FLOAT, None)
+        choice = onnx.helper.make_node("If", ["c"], [f"out{level}"], then_branch=body, else_branch=other)
+        body = onnx.helper.make_graph([choice], f"level{level}", [], [output])
+    body.input.extend(inner.graph.input)
+    body.input.append(onnx.helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, ()))
+    body.input.append(onnx.helper.make_tensor_value_info("x", FLOAT, (2,)))
+    return onnx.helper.make_model(body)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_rule_that_is_broken_in_a_body_is_told(depth: int) -> None:
+    scatter = model("ScatterElements", (FLOAT, (3, 4)), (INT64, (2, 1)), (FLOAT, (2, 2)))
+    [complaint] = worded_rules(in_branches(scatter, depth))
+    assert complaint.startswith(f"{WORDED}ScatterElements: the updates have shape [2, 2]")
+    [complaint] = worded_rules(in_branches(col2im([0, 0, 1, 1]), depth))
+    assert complaint.startswith(f"{WORDED}Col2Im: there are 18 blocks")
+    assert worded_rules(in_branches(col2im([0, 1, 0, 1]), depth)) == []
+
+
+def test_shapes_inside_a_body_are_inferred() -> None:
+    """What breaks the rule is made in the body itself."""
+    made = model("CumSum", (FLOAT, ()), (INT64, ()))
+    doubled = onnx.helper.make_node("Add", ["i0", "i0"], ["twice"])
+    made.graph.node[0].input[0] = "twice"
+    made.graph.node.insert(0, doubled)
+    [complaint] = worded_rules(in_branches(made, 1))
+    assert complaint.startswith(f"{WORDED}CumSum: the input is a scalar")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -198,4 +200,25 @@ def test_special_values(array: np.ndarray, expected: bool) -> None:
 
 
 def test_no_pass_is_forgotten() -> None:
-    assert len(PASSES) == 10
+    assert len(PASSES) == 11
+
+
+def test_arguments_that_hold_several_tensors_are_taken_apart() -> None:
+    data = {f"x{index}": np.ones(2, "float32") for index in range(3)}
+    case = one("torch.stack", tuple(Ref(name) for name in data), data=data)
+    paths = (("a0", "z"), ("a0", "k", 0), ("a0", "k", 1))
+    inputs = tuple(replace(value, path=path) for value, path in zip(case.graph.inputs, paths, strict=True))
+    case = replace(case, graph=replace(case.graph, inputs=inputs))
+    found = labels(case, "grouping")
+    for changed in found:
+        check_case(changed)
+        assert runs(changed)
+    assert [tuple(value.path for value in changed.graph.inputs) for changed in found] == [
+        ((), (), ()),
+        ((), *paths[1:]),
+        (paths[0], (), paths[2]),
+        (*paths[:2], ()),
+    ]
+    flat = tuple(replace(value, path=path) for value, path in zip(inputs, (("a0", "z"), ("a0", "k"), ()), strict=True))
+    found = labels(replace(case, graph=replace(case.graph, inputs=flat)), "grouping")
+    assert (("a0", 0), ("a0", 1), ()) in [tuple(value.path for value in changed.graph.inputs) for changed in found]

@@ -1,0 +1,220 @@
+"""Reads one model in a process of its own, and writes the case: ``python -m generators.importers.child``.
+
+Standard input is a :class:`Request` in JSON, standard output's last line an :class:`Answer`. Memory is limited before
+anything of the model is read, so that a file that claims to be large ends this process and nothing else.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from generators.graph import Array, Case, GraphError
+from generators.importers.errors import ImportRefused
+
+#: Relative difference at which the graph, run node by node, still is the model: kernels of other libraries, and fused
+#: ones, add up in another order.
+_RELATIVE, _OF_LARGEST = 2e-3, 2e-4
+
+
+class Request(msgspec.Struct, frozen=True):
+    """``model`` is a path or ``module:function``, ``arrays`` a path of inputs or empty, ``extents`` those of unknown
+    dimensions, ``signature`` that of a SavedModel, ``out`` where the case is written, ``memory`` in bytes."""
+
+    model: str
+    out: str
+    arrays: str = ""
+    extents: dict[str, int] = {}
+    signature: str = "serving_default"
+    seed: int = 0
+    memory: int = 16 << 30
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What became of it: ``problem`` is empty when the case was written; ``notes`` are worth telling."""
+
+    problem: str = ""
+    remedy: str = ""
+    frontend: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def kind_of(model: str) -> str:
+    """``onnx``, ``pt2``, ``function``, ``saved_model``, ``keras``, ``case``. ImportRefused for what is none of them."""
+    path = Path(model)
+    if path.is_dir():
+        return "saved_model"
+    if not path.exists():
+        module, colon, function = model.partition(":")
+        if colon and function.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+            return "function"
+        raise ImportRefused(
+            f"there is no file {model}", "name a model file, a SavedModel's directory, or module:function"
+        )
+    known = {".onnx": "onnx", ".pt2": "pt2", ".keras": "keras", ".h5": "keras", ".safetensors": "case"}
+    if path.suffix in known:
+        return known[path.suffix]
+    if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt"):
+        raise ImportRefused(
+            f"{path.name} is most likely a pickle, which can execute anything and is not read",
+            "torch.export.save(torch.export.export(module, arguments), 'model.pt2') writes what is",
+        )
+    raise ImportRefused(
+        f"{path.name} is of no known kind", "known: .onnx, .pt2, .keras, a SavedModel's directory, module:function"
+    )
+
+
+def read(request: Request) -> tuple[Case, tuple[str, ...]]:
+    """The case of a model, checked against the model itself, and notes. ImportRefused."""
+    kind = kind_of(request.model)
+    arrays = None
+    if request.arrays:
+        from generators.importers.feeds import load_arrays
+
+        arrays = load_arrays(Path(request.arrays))
+    if kind in ("pt2", "function"):
+        return _torch(request, kind, arrays)
+    if kind == "case":
+        from generators.serial import loads
+
+        return loads(Path(request.model).read_bytes()), ()
+    return _graph(request, kind, arrays)
+
+
+def _torch(request: Request, kind: str, arrays: dict[str, Array] | None) -> tuple[Case, tuple[str, ...]]:
+    from generators.importers import torch_program
+
+    if request.extents:
+        raise ImportRefused("the sizes of a torch model are those of its inputs", "give inputs with --inputs FILE.npz")
+    given = list(arrays.values()) if arrays is not None else None
+    if kind == "pt2":
+        case, expected = torch_program.read_file(Path(request.model), given)
+    else:
+        case, expected = torch_program.read_function(request.model, given)
+    return _checked(case, expected, request.model), ()
+
+
+def _graph(request: Request, kind: str, arrays: dict[str, Array] | None) -> tuple[Case, tuple[str, ...]]:
+    """Models whose inputs have types: fed with given arrays, or with random ones that the model takes."""
+    from dataclasses import replace
+
+    from generators.frontends.base import EvaluationError, frontend
+    from generators.importers.feeds import check_types, in_order, random_feeds
+
+    path = Path(request.model)
+    if kind == "onnx":
+        from generators.importers import onnx_model
+
+        graph = onnx_model.read(path, request.extents)
+        original = onnx_model.original(path)
+    else:
+        from generators.importers import tensorflow_model
+
+        graph, original = (
+            tensorflow_model.read_keras(path, request.extents)
+            if kind == "keras"
+            else tensorflow_model.read_saved_model(path, request.signature, request.extents)
+        )
+    names = [value.name for value in graph.inputs]
+    if arrays is not None:
+        feeds = in_order(arrays, names)
+        check_types(graph.inputs, feeds, extents=False)
+        inputs = tuple(
+            replace(value, type=replace(value.type, shape=feed.shape))
+            for value, feed in zip(graph.inputs, feeds, strict=True)
+        )
+        tried = iter([dict(zip(names, feeds, strict=True))])
+        graph = replace(graph, inputs=inputs)
+    else:
+        tried = random_feeds(graph.inputs, request.seed)
+    error: Exception | None = None
+    for given in tried:
+        try:
+            expected = original(given)
+        except Exception as caught:  # noqa: BLE001  (a framework's own words for what it does not take)
+            error = caught
+            continue
+        try:
+            frontend(graph.frontend).run(graph, given)
+        except EvaluationError as caught:
+            raise ImportRefused(f"{path.name} cannot be run node by node: {caught}") from caught
+        return _checked(Case(graph, given), expected, path.name), ()
+    raise ImportRefused(
+        f"{path.name} does not run on {'the inputs given' if arrays is not None else 'random inputs'}: {error}",
+        "give inputs with --inputs FILE.npz, sizes with --dim NAME=N",
+    )
+
+
+def _checked(case: Case, expected: Sequence[Array], what: str) -> Case:
+    """The case with its types, known to compute what the model does. ImportRefused otherwise."""
+    from dataclasses import replace
+
+    from generators.frontends.base import EvaluationError, frontend
+    from generators.transforms import drop_dead, retype
+
+    case = replace(case, graph=drop_dead(case.graph, keep_inputs=True))
+    runner = frontend(case.graph.frontend)
+    try:
+        runner.check_arguments(case.graph)
+        values = runner.run(case.graph, case.feeds)
+    except EvaluationError as error:
+        raise ImportRefused(f"{what} cannot be run node by node: {error}") from error
+    if len(expected) != len(case.graph.outputs):
+        raise ImportRefused(f"{what} returns {len(expected)} tensors, its graph {len(case.graph.outputs)}")
+    for name, wanted in zip(case.graph.outputs, expected, strict=True):
+        if not _alike(values[name], wanted):
+            raise ImportRefused(
+                f"{what}: run node by node, output {name!r:.60} is not what the model itself gives",
+                "is the model deterministic, and in inference mode?",
+            )
+    return replace(case, graph=retype(case.graph, values))
+
+
+def _alike(found: Array, wanted: Array) -> bool:
+    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+        return False
+    if found.dtype.kind in "biu":
+        # Roundings and argmax may differ here and there.
+        return bool(np.mean(found != wanted) < 0.01) if found.size else True
+    left, right = (
+        np.asarray(array, np.complex128 if array.dtype.kind == "c" else np.float64) for array in (found, wanted)
+    )
+    finite = np.isfinite(right)
+    largest = float(np.max(np.abs(right[finite]), initial=0.0))
+    return bool(np.allclose(left, right, rtol=_RELATIVE, atol=_OF_LARGEST * largest, equal_nan=True))
+
+
+def main() -> None:
+    """Answer one request."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    # Frameworks reserve addresses by the dozens of gigabytes: what is limited is memory that they may write to.
+    resource.setrlimit(resource.RLIMIT_DATA, (request.memory, request.memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        case, notes = read(request)
+        from generators.serial import dumps
+
+        Path(request.out).write_bytes(dumps(case))
+        answer = Answer(frontend=case.graph.frontend, notes=notes)
+    except ImportRefused as error:
+        answer = Answer(error.problem, error.remedy)
+    except MemoryError:
+        answer = Answer("the model wants more memory than --memory allows", "allow more, if it may have it")
+    except GraphError as error:
+        answer = Answer(f"the model is no valid graph: {error}")
+    except RecursionError:
+        answer = Answer("the model is nested too deeply")
+    except ModuleNotFoundError as error:
+        answer = Answer(f"reading this model needs {error.name}", f"pip install {error.name}")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(b"\n" + msgspec.json.encode(answer) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
