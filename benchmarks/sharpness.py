@@ -45,7 +45,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.faults import FAMILIES
+from benchmarks.faults import FAMILIES, PARTS
 from benchmarks.faults.evidence import blamed, rightly
 from benchmarks.faults.injection import REACHED, Fault, SourceFault, recording
 from corpus.records import IssuedBatch
@@ -233,7 +233,7 @@ class Found:
     @property
     def rightly(self) -> bool:
         """Whether the right component is blamed, by the evidence where there is some."""
-        return rightly(self.evidence or self.component, self.expected)
+        return rightly(self.evidence or self.component, {self.expected, PARTS.get(self.family, self.expected)})
 
     def missing(self) -> str:
         """Why it was not found, as far as that can be told."""

@@ -6,7 +6,7 @@ note beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import cast
 
 from corpus.records import Finding, FindingState, IssuedBatch
@@ -60,8 +60,6 @@ def blamed(issued: IssuedBatch, case: bytes, bug: Seen) -> Blame:
         Inquiry._last = None
 
 
-def rightly(component: str, expected: str) -> bool:
-    """Whether the component is the expected one or a part of it, alone or among the parts that one verdict names."""
-    parts = {part for _, part in converters()[expected].parts.values()} if expected in converters() else set()
-    names: Sequence[str] = component.split(" + ")
-    return all(name == expected or name.startswith(f"{expected}:") or name in parts for name in names)
+def rightly(component: str, expected: Collection[str]) -> bool:
+    """Whether the component is an expected one or a part of one, and so are all that one verdict names."""
+    return all(name in expected or name.partition(":")[0] in expected for name in component.split(" + "))
