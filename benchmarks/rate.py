@@ -28,6 +28,7 @@ from fuzzer.supervisor import Worker
 from fuzzer.survival import judge_numbers
 from fuzzer.tasks import BatchTask, TargetsResult, TargetsTask
 from fuzzer.zygotes import Zygotes
+from generators.choices import SeededChoices
 
 SEED = 7
 #: Minutes of learning before what is counted.
@@ -60,7 +61,7 @@ def rate(name: str, minutes: float) -> tuple[Counter[str], dict[str, float], lis
         learnt.targets = named.targets
         while time.monotonic() - started < 60 * (LEARNING + minutes):
             counted = time.monotonic() - started > 60 * LEARNING
-            probed = learnt.to_probe(PROBED) if index % 2 and not counted else ()
+            probed = learnt.to_probe(SeededChoices(SEED), PROBED)[0] if index % 2 and not counted else ()
             nodes = 1 if probed else NODES
             pack = learnt.pack(nodes, converter.pack, probing=bool(probed))
             asked = BatchTask(subject, SEED, index, (), nodes, learnt.quarantine.avoid(), probed, pack)

@@ -1,6 +1,6 @@
 """How many of the known faults a campaign finds within 500 graphs, and whether it blames the right component.
 
-Usage: ``python -m benchmarks.sharpness [GRAPHS] [FAMILY …] [--seed N] [--notes FILE]``.
+Usage: ``python -m benchmarks.sharpness [GRAPHS] [FAMILY …] [--seed N] [--notes FOLDER] [--evidence]``.
 
 A campaign with default settings over one converter and ONNX Runtime is run for so many graphs, without any fault: it
 learns, guides itself and draws options as campaigns do. Then, for each fault, its graphs are judged again in order with
@@ -15,7 +15,9 @@ Three things make that affordable, and none changes the answer:
 * Every graph is judged alone. In a campaign it shares a conversion first, and every mismatch is then confirmed alone.
 
 Graphs that show a bug without any fault count as graphs and never as found. One that ends the process is left out.
-``--notes`` keeps what was judged in a file, from which an interrupted run goes on.
+``--notes`` keeps what was judged in a file, from which an interrupted run goes on. ``--evidence`` has experiments tell
+who is to blame for what was found, about the graph that showed it, as a campaign does when it has minimized one; else
+the component is that of the observation.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.faults import FAMILIES
+from benchmarks.faults import FAMILIES, PARTS
+from benchmarks.faults.evidence import blamed, rightly
 from benchmarks.faults.injection import REACHED, Fault, SourceFault, recording
 from corpus.records import IssuedBatch
 from fuzzer.converters.base import converters
@@ -57,6 +60,7 @@ from fuzzer.survival import judge_numbers
 from fuzzer.tasks import JudgeTask, Seen, TargetsResult, TargetsTask
 from generators.random_graphs import Weights
 from generators.serial import dumps
+from oracles.blame import summary
 from oracles.outcome import MISMATCH, Kind, Verdict
 
 BUDGET = 500
@@ -189,13 +193,31 @@ def shows(fault: Fault, place: int, issued: IssuedBatch, number: int, blob: byte
     return key not in notes.told or notes.told[key]["verdict"] == Verdict.BUG.value
 
 
+def ask_all(batches: Sequence[IssuedBatch], faults: Sequence[Fault], seed: int, notes: Notes) -> None:
+    """Blame for every fault that was found, by experiments about the graph that shows it."""
+    shown = [(fault, outcome("", fault, "", sum(issued.cases for issued in batches), notes).graphs) for fault in faults]
+    for place, (issued, number, blob) in enumerate(grown(batches, seed)):
+        for fault in (fault for fault, graphs in shown if graphs == place + 1):
+            key = f"evidence {fault.name}"
+            if key in notes.begun:
+                continue
+            notes.begin(key)
+            with fault.active():
+                bug = next((one for one in judge(issued, number, blob) or () if one.verdict == Verdict.BUG.value), None)
+                verdict = blamed(issued, blob, bug) if bug else None
+            if verdict:
+                notes.tell(key, verdict="blamed", component=verdict.component, kind=str(verdict.rule))
+            print(f"{fault.name}: {summary(verdict) if verdict else 'not shown again'}", file=sys.stderr, flush=True)
+
+
 # -- reporting ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Found:
-    """What became of a fault: after how many graphs it was found (0: not), what was blamed, and counts of the graphs
-    that reached it, were judged with it, and were inconclusive with it."""
+    """What became of a fault: after how many graphs it was found (0: not), what was blamed by the observation and by
+    ``evidence`` (empty: nobody asked), and counts of the graphs that reached it, were judged with it, and were
+    inconclusive with it."""
 
     family: str
     fault: Fault
@@ -206,6 +228,12 @@ class Found:
     judged: int = 0
     inconclusive: int = 0
     expected: str = field(default="")
+    evidence: str = ""
+
+    @property
+    def rightly(self) -> bool:
+        """Whether the right component is blamed, by the evidence where there is some."""
+        return rightly(self.evidence or self.component, {self.expected, PARTS.get(self.family, self.expected)})
 
     def missing(self) -> str:
         """Why it was not found, as far as that can be told."""
@@ -219,7 +247,8 @@ class Found:
 
 def outcome(family: str, fault: Fault, expected: str, graphs: int, notes: Notes) -> Found:
     """What the notes tell of a fault."""
-    found = Found(family, fault, expected=expected)
+    evidence = notes.told.get(f"evidence {fault.name}", {}).get("component", "")
+    found = Found(family, fault, expected=expected, evidence=evidence)
     for place in range(graphs):
         clean = notes.told.get(f"clean {place}", {})
         found.reached += fault.reached in clean.get("reached", ())
@@ -244,7 +273,7 @@ def table(found: Sequence[Found], graphs: int) -> Iterator[str]:
     for name in [*families, "all"]:
         part = [one for one in found if name in (one.family, "all")]
         hits = [one for one in part if one.graphs]
-        right = sum(one.component == one.expected for one in hits)
+        right = sum(one.rightly for one in hits)
         median = f"{statistics.median(one.graphs for one in hits):.0f}" if hits else ""
         wrong = sum(one.kind in {kind.value for kind in MISMATCH} for one in hits)
         share = f"{len(hits)} ({100 * len(hits) / len(part):.0f}%)"
@@ -255,16 +284,17 @@ def table(found: Sequence[Found], graphs: int) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for one in found:
         graphs_text = str(one.graphs) if one.graphs else f"not found: {one.missing()}"
-        blamed = one.component if one.component == one.expected else f"**{one.component}**" if one.component else ""
+        told = one.evidence or one.component
+        blamed = f"**{told}**" if told and not one.rightly else told
         yield f"| {one.family} | {one.fault.name} | {graphs_text} | {one.kind} | {blamed} |"
 
 
-def measure(converter: str, graphs: int, seed: int, folder: Path) -> Notes:
+def measure(converter: str, graphs: int, seed: int, folder: Path, further: Sequence[str] = ()) -> Notes:
     """Run the campaign of a converter and judge its faults, in a process that is started again when it ends early."""
     issued, path = folder / f"{converter}.{seed}.batches", folder / f"{converter}.{seed}.notes"
     if not issued.exists():
         issued.write_bytes(msgspec.json.encode(campaign(converter, graphs, seed)))
-    command = [sys.executable, "-m", "benchmarks.sharpness", "--judge", converter, "--seed", str(seed)]
+    command = [sys.executable, "-m", "benchmarks.sharpness", "--judge", converter, "--seed", str(seed), *further]
     with (folder / f"{converter}.{seed}.errors").open("a") as errors:
         for _ in range(100):
             before = len(Notes(path).begun)
@@ -288,6 +318,7 @@ def main(given: Sequence[str] = ()) -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--notes", type=Path)
     parser.add_argument("--report", action="store_true", help="only tell what the notes hold")
+    parser.add_argument("--evidence", action="store_true", help="have experiments tell who is to blame")
     parser.add_argument("--judge", help=argparse.SUPPRESS)
     asked = parser.parse_args(list(given))
     if unknown := [name for name in asked.families if name not in FAMILIES]:
@@ -299,7 +330,10 @@ def main(given: Sequence[str] = ()) -> None:
             (asked.notes / f"{asked.judge}.{asked.seed}.batches").read_bytes(), type=list[IssuedBatch]
         )
         notes = Notes(asked.notes / f"{asked.judge}.{asked.seed}.notes")
-        judge_all(issued, faults_of(asked.judge, list(FAMILIES)), asked.seed, notes)
+        faults = faults_of(asked.judge, list(FAMILIES))
+        judge_all(issued, faults, asked.seed, notes)
+        if asked.evidence:
+            ask_all(issued, faults, asked.seed, notes)
         return
     chosen = asked.families or list(FAMILIES)
     if asked.report and not asked.notes:
@@ -310,7 +344,7 @@ def main(given: Sequence[str] = ()) -> None:
         notes_of = {
             converter: Notes(folder / f"{converter}.{asked.seed}.notes")
             if asked.report
-            else measure(converter, asked.graphs, asked.seed, folder)
+            else measure(converter, asked.graphs, asked.seed, folder, ["--evidence"] if asked.evidence else [])
             for converter in dict.fromkeys(FAMILIES[family][0] for family in chosen)
         }
     found = [

@@ -80,7 +80,8 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     are generated, ``nodes`` the wanted size of each, ``avoid`` the patterns of nodes that quarantine makes rare,
     ``operators`` the patterns of the targets to draw (all when empty), ``pack`` how many cases are converted together
     (0: all), ``harvest`` the fingerprint of the harvest whose operators are drawn, too (none when empty),
-    ``wanted`` the combinations of profile, element type and family of operators that are drawn more often.
+    ``wanted`` the combinations of profile, element type and family of operators that are drawn more often, ``purpose``
+    why the operators are these (``probe`` and ``swarm``: :mod:`fuzzer.planning`; empty where somebody asked for them).
     """
 
     index: int
@@ -95,6 +96,7 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     pack: int = 0
     harvest: str = ""
     wanted: tuple[tuple[str, str, str], ...] = ()
+    purpose: str = ""
 
 
 class NewFinding(msgspec.Struct, frozen=True):

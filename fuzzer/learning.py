@@ -24,6 +24,8 @@ _MOST_CASES = 128
 #: Where more than this share of the graphs is refused, batches are short: the next one is to know what this one taught.
 _MUCH_REFUSED = 0.25
 _FEW_CASES = 16
+#: Where more than this share is refused, every other batch probes.
+_PROBE_OFTEN = 0.5
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Learnt:
         for case, reason in refusals(result):
             self.drawn.update(map(target_of, case.keys))
             # What is probed is mostly refused, and says nothing of what is drawn from all that is left.
-            probe = case.nodes == 1
+            probe = len(set(map(target_of, case.keys))) == 1
             if reason:
                 behind = any(seen.stage in BEHIND for seen in case.seen)
                 self.quarantine.refused(
@@ -79,18 +81,26 @@ class Learnt:
         most = _FEW_CASES if self.quarantine.refusal(nodes) > _MUCH_REFUSED else _MOST_CASES
         return max(pack, min(most, packs * pack) // pack * pack)
 
-    def to_probe(self, most: int) -> tuple[str, ...]:
-        """Targets of which it is not known whether the converter takes them, those probed least first. What is asked
-        for counts as probed."""
+    def turns_between_probes(self, nodes: int) -> int:
+        """Every how many batches probe, where graphs have so many nodes: what probes find out is worth most where
+        much is refused."""
+        return 2 if self.quarantine.refusal(nodes) > _PROBE_OFTEN else 4
+
+    def to_probe(self, choices: Choices, most: int) -> tuple[tuple[str, ...], bool]:
+        """Targets of which it is not known whether the converter takes them, those probed least first, and of those in
+        the order that ``choices`` (always the same ones) put all targets into; and whether none of them has been probed
+        before. What is asked for counts as probed."""
         guilty = self.quarantine.guilty
         unknown = [
             target
             for target in self.targets
             if not self.quarantine.proven(target) and target not in guilty and self.probed[target] < _PROBES
         ]
-        chosen = sorted(unknown, key=lambda target: (self.probed[target], target))[:most]
+        order = {target: choices.fraction() for target in self.targets} if unknown else {}
+        chosen = sorted(unknown, key=lambda target: (self.probed[target], order[target], target))[:most]
+        new = not any(self.probed[target] for target in chosen)
         self.probed.update(chosen)
-        return tuple(chosen)
+        return tuple(chosen), new
 
     def unmet(self, choices: Choices, most: int) -> tuple[Cell, ...]:
         """A sample of the combinations of profile, element type and family that no operand had yet, of those of which

@@ -20,7 +20,7 @@ from fuzzer.failures import normalise
 from fuzzer.formats import Settings
 from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Sized, Spent
 from fuzzer.quarantine import named
-from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
+from fuzzer.tasks import PROBE, SWARM, BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Step, Subject
 from generators.argument_classes import Form
 from generators.choices import SeededChoices
 from generators.feeding import structure
@@ -82,7 +82,7 @@ class Pipeline:
         """Generate the batch's cases and judge them. ``partial`` is given what has been judged every second or so, and
         the result holds the rest; without it, the result holds all."""
         self.frontend.mix_in(task.harvest)
-        weights = Weights.of(self.frontend, only=task.operators)
+        weights = Weights.of(self.frontend, only=task.operators, motifs=task.purpose == SWARM)
         self._index = task.index
         self.attempt.gauge.limits = FOUND
         pack = max(task.pack or len(task.cases), 1)
@@ -112,24 +112,38 @@ class Pipeline:
     def _grow(self, task: BatchTask, number: int, weights: Weights) -> Grown:
         """The case of that number and its values. ValueError when nothing grows."""
         self._announce(Step("generate", self.frontend.name, (number,)))
+        probe = task.purpose == PROBE
         with self.spent.during("growing"):
-            grown = grow(
-                self.frontend,
-                SeededChoices(task.seed, task.index, number),
-                nodes=task.nodes,
-                weights=weights,
-                avoid=_avoided(task.avoid),
-                settings=self.unusual,
-                announce=self._note,
-                # A graph of one node is there to tell of its operator alone.
-                dynamic=SHARE if self.marks and task.nodes > 1 else 0.0,
-                wanted=task.wanted,
-                fed=task.fed if self.feeds else 0.0,
-            )
+            grown = self._probe(task, number) if probe else None
+            grown = grown or self._grown(task, number, weights, apart=probe)
         self.spent.dropped.update(grown.dropped)
         self._motifs[number] = (*grown.motifs, *(structure(one.kind) for one in grown.fed))
         self._fed[number] = tuple(one.profiles for one in grown.fed)
         return grown
+
+    def _probe(self, task: BatchTask, number: int) -> Grown | None:
+        """A graph of the operator whose turn it is, None when none grows: some are not for the converter's settings."""
+        try:
+            own = Weights.of(self.frontend, only=(task.operators[number % len(task.operators)],))
+            return self._grown(task, number, own, apart=True)
+        except ValueError:
+            return None
+
+    def _grown(self, task: BatchTask, number: int, weights: Weights, *, apart: bool) -> Grown:
+        return grow(
+            self.frontend,
+            SeededChoices(task.seed, task.index, number),
+            nodes=task.nodes,
+            weights=weights,
+            avoid=_avoided(task.avoid),
+            settings=self.unusual,
+            announce=self._note,
+            # A graph of one node is there to tell of its operator alone, as is one of an operator's calls.
+            dynamic=SHARE if self.marks and task.nodes > 1 and not apart else 0.0,
+            wanted=task.wanted,
+            fed=task.fed if self.feeds else 0.0,
+            apart=apart,
+        )
 
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""

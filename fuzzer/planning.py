@@ -11,7 +11,7 @@ from fuzzer.formats import Setting
 from fuzzer.learning import Learnt
 from fuzzer.routes import Route
 from fuzzer.runtimes.base import runtimes
-from fuzzer.tasks import BatchTask, Subject
+from fuzzer.tasks import PROBE, SWARM, BatchTask, Subject
 from generators.choices import SeededChoices
 
 #: Keys that keep the draws of batches and cases apart from those of other purposes of the same seed.
@@ -20,11 +20,16 @@ _ORDER_STREAM = -3
 _RUNTIMES_STREAM = -4
 #: Sizes of graphs relative to the wanted one: small ones are cheap to minimize.
 _SIZES = (1.0, 0.2, 1.0, 0.5)
-#: Every other batch of a converter probes operators of which nothing is known yet, as long as there are some, one
-#: operator to a graph: a refusal then tells all, and a finding is as good as minimized.
+#: Every other or fourth batch of a converter probes operators of which nothing is known yet, as long as there are some,
+#: one operator to a graph: a refusal then tells all, and a finding is as good as minimized.
 _PROBED = 16
+_PROBES_STREAM = -6
+#: Calls of the operator in a graph that probes it for the first time, where little is refused: each has arguments and
+#: operands of its own. What is refused is probed again, by one call alone.
+_CALLS = 3
 #: Every other batch, of the others, draws from this many operators only, mostly neglected ones. Fewer operators at a
-#: time make for more varied combinations over all ("swarm testing", Groce et al., ISSTA 2012).
+#: time make for more varied combinations over all ("swarm testing", Groce et al., ISSTA 2012). Motifs are made of
+#: others, too.
 _SWARM = 64
 _SWARM_STREAM = -2
 #: Combinations of value profile, element type and family of operators that a batch asks for, of those that nothing was
@@ -82,14 +87,20 @@ class Plan:
         settings = self._settings(index)
         nodes = max(1, round(self._nodes * _SIZES[turn % len(_SIZES)]))
         operators = self._operators
-        probing = False
+        purpose = ""
         if self._guidance and not operators:
-            if turn % 2 and (operators := learnt.to_probe(_PROBED)):
-                probing, nodes = True, 1
+            every = learnt.turns_between_probes(self._nodes)
+            if turn % every == 1:
+                order = SeededChoices(self._seed, index % len(self.subjects), _PROBES_STREAM)
+                operators, new = learnt.to_probe(order, _PROBED)
+            if operators:
+                purpose, nodes = PROBE, _CALLS if new and every > 2 else 1
             elif turn // 2 % 2:
                 operators = learnt.neglected(SeededChoices(self._seed, index, _SWARM_STREAM), _SWARM)
+                purpose = SWARM if operators else ""
         # Small graphs are packed more densely: what costs is nodes and calls, not graphs.
         usual = converter.pack * max(1, self._nodes // nodes)
+        probing = purpose == PROBE
         pack = self._pack or learnt.pack(nodes, usual, probing=probing)
         cases = pack if self._pack else max(pack, _PROBED) if probing else learnt.cases(pack, nodes)
         avoid = learnt.quarantine.avoid() if self._quarantine else ()
@@ -106,6 +117,7 @@ class Plan:
             min(pack, cases),
             self._harvest if frontend == "torch" else "",
             learnt.unmet(SeededChoices(self._seed, index, _WANTED_STREAM), _WANTED) if self._guidance else (),
+            purpose,
         )
 
     def _taking_part(self, variants: tuple[tuple[str, str], ...], index: int) -> tuple[tuple[str, str], ...]:
@@ -177,4 +189,5 @@ def task_of(seed: int, batch: IssuedBatch, numbers: tuple[int, ...]) -> BatchTas
         batch.pack,
         batch.harvest,
         batch.wanted,
+        purpose=batch.purpose,
     )

@@ -12,6 +12,9 @@ from fuzzer.pictures import Picture
 from generators.feeding import SHARE
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 
+#: Why a batch draws from some operators only: each of its graphs is to tell of one, or they are to be met in company.
+PROBE, SWARM = "probe", "swarm"
+
 #: The step in which a witness is asked who is wrong, and what its time is counted as.
 WITNESS = "witness"
 
@@ -33,7 +36,7 @@ class Subject(msgspec.Struct, frozen=True):
 class BatchTask(msgspec.Struct, frozen=True, tag=True):
     """Generate the given case numbers of batch ``index`` and judge them, ``pack`` at a time (0: all together). A pure
     function of its fields, of which ``harvest`` is a fingerprint (:mod:`generators.harvest`) and ``fed`` the share of
-    the graphs with feeds of several kinds (:mod:`generators.feeding`)."""
+    the graphs with feeds of several kinds (:mod:`generators.feeding`); ``purpose`` is that of the issued batch."""
 
     subject: Subject
     seed: int
@@ -46,6 +49,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     harvest: str = ""
     wanted: tuple[tuple[str, str, str], ...] = ()
     fed: float = SHARE
+    purpose: str = ""
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):

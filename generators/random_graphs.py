@@ -41,7 +41,7 @@ WITH_INPUT = 0.95
 QUARANTINE_SHARE = 0.02
 #: Share of the graphs with a motif, of those large enough and drawn from all operators; larger graphs have a chance for
 #: every ten nodes.
-MOTIF_SHARE = 0.35
+MOTIF_SHARE = 0.5
 #: Share of the graphs with control flow, of those drawn from all operators, and tries to place it.
 CONTROL_SHARE, CONTROL_TRIES = 0.09, 4
 
@@ -60,11 +60,21 @@ class Weights:
     share: float = 0.0
     #: What control flow must do without, too, when it makes results fit: targets whose factor is 0.
     excluded: frozenset[str] = frozenset()
+    #: What motifs may be made of, as well as of the targets.
+    placed: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, frontend: Frontend, factors: Mapping[str, float] | None = None, *, only: Sequence[str] = ()) -> Weights:
+    def of(
+        cls,
+        frontend: Frontend,
+        factors: Mapping[str, float] | None = None,
+        *,
+        only: Sequence[str] = (),
+        motifs: bool = False,
+    ) -> Weights:
         """The frontend's operators at their base weights times the factors; with ``only``, those whose target matches
-        one of its patterns (``*`` and ``?`` are wildcards). ValueError when nothing is left."""
+        one of its patterns (``*`` and ``?`` are wildcards), and with ``motifs`` there are motifs nevertheless, made of
+        all operators whose factor is not 0. ValueError when nothing is left."""
         registry = frontend.registry()
         factors = factors or {}
 
@@ -92,10 +102,11 @@ class Weights:
         return cls(
             tuple(weighted),
             tuple(itertools.accumulate(weighted.values())),
-            motifs=not only and bool(motifs_of(frontend.name)),
+            motifs=(motifs or not only) and bool(motifs_of(frontend.name)),
             control=control,
             share=share,
             excluded=frozenset(target for target, factor in factors.items() if factor <= 0),
+            placed=frozenset(t for t in registry.targets() if factors.get(t, 1.0) > 0) if motifs else frozenset(),
         )
 
     def pick(self, choices: Choices) -> str:
@@ -131,10 +142,11 @@ def grow(
     dynamic: float = 0.0,
     wanted: Sequence[tuple[str, str, str]] = (),
     fed: float = 0.0,
+    apart: bool = False,
 ) -> Grown:
     """A random graph of up to ``nodes`` nodes with its feeds. A share ``dynamic`` of them has, as far as they take it,
     dynamic dimensions and feeds at several sizes (:mod:`generators.marking`), and a share ``fed`` feeds of several
-    kinds (:mod:`generators.feeding`).
+    kinds (:mod:`generators.feeding`). With ``apart`` no node uses what another does.
 
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
     ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share;
@@ -144,6 +156,7 @@ def grow(
     when a motif does not fit into the rest, and where the graph takes a rare shape (:mod:`generators.structures`).
     """
     growth = begin(frontend, choices, weights=weights, avoid=avoid, settings=settings, announce=announce, wanted=wanted)
+    growth.apart = apart
     starts: list[int] = []
     if growth.weights.motifs and nodes >= LEAST:
         if shape := rare_shape(choices):
@@ -224,6 +237,8 @@ class Growth:
         self.inside = ""
         self.depth = 0
         self.given: list[Handle] = []
+        #: Whether each operator is given values of its own.
+        self.apart = False
         #: Values of bodies as they ran first, by name.
         self.inner: dict[str, Array] = {}
         self.announce = announce
@@ -252,7 +267,8 @@ class Growth:
         if suits is not None and not suits(target):
             self.dropped["not in a body"] += 1
             return
-        draw = Draw(self.frontend, self.choices, target, self.operands, self.profiles, self.names)
+        operands = () if self.apart else self.operands
+        draw = Draw(self.frontend, self.choices, target, operands, self.profiles, self.names)
         try:
             call = self.frontend.again(draw, self.nodes, self.handles) or self.registry[target].sampler(draw)
         except Rejected as error:
@@ -319,7 +335,7 @@ class Growth:
         """Add an operator of a motif, if its target is one of the weighted ones, and say why not if it cannot be added.
         When it is ``wanted``, nobody asks whether it is connected or its elements are all equal."""
         if not self._allowed:
-            self._allowed = frozenset(self.weights.targets)
+            self._allowed = self.weights.placed | frozenset(self.weights.targets)
         excluded = call.target not in self._allowed
         reason = "excluded" if excluded else self._execute(call, draw, wanted=wanted)
         if reason:
@@ -338,7 +354,8 @@ class Growth:
             for name in bare.references():
                 if name not in used:
                     used[name] = self._named(name, draw)
-        if not wanted and self.linked and self.linked.isdisjoint(used) and self.choices.fraction() < CONNECTED:
+        linked = not wanted and not self.apart and bool(self.linked)
+        if linked and self.linked.isdisjoint(used) and self.choices.fraction() < CONNECTED:
             return "unconnected"
         if self.avoid.about(call.target):
             constants = frozenset(constant.name for constant in (*self.constants, *draw.fresh.constants))

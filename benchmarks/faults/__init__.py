@@ -12,3 +12,5 @@ FAMILIES: dict[str, tuple[str, str, tuple[Fault, ...]]] = {
     "tf2onnx": ("tf2onnx", "tf2onnx", tf2onnx_handlers.FAULTS),
     "ONNX artifacts": ("onnx", "onnxruntime", onnx_artifacts.FAULTS),
 }
+#: The part of the converter that a family is in, where evidence can tell it from the rest.
+PARTS = {"its optimizer": "onnxscript.optimizer"}

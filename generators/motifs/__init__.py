@@ -6,7 +6,16 @@
 from __future__ import annotations
 
 from generators.draw import Draw, Rejected
-from generators.motifs import activations, attention, convolutions, exported, keras_models, layouts, normalizations
+from generators.motifs import (
+    activations,
+    attention,
+    chains,
+    convolutions,
+    exported,
+    keras_models,
+    layouts,
+    normalizations,
+)
 from generators.motifs.builder import Builder, Ended, Place
 from generators.motifs.mutations import KINDS
 from generators.motifs.registry import MOTIFS, names, pick
@@ -17,6 +26,7 @@ __all__ = [
     "MOTIFS",
     "activations",
     "attention",
+    "chains",
     "convolutions",
     "exported",
     "grow_motif",

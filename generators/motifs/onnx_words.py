@@ -85,6 +85,15 @@ class Onnx(Vocabulary):
     def word_reshape(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
         return Call("onnx.Reshape", (x, _tensor(draw, shape)), {})
 
+    def word_unsqueeze(self, draw: Draw, x: Handle, *, axis: int) -> Call:
+        return Call("onnx.Unsqueeze", (x, _tensor(draw, [axis])), {})
+
+    def word_squeeze(self, draw: Draw, x: Handle, *, axis: int) -> Call:
+        return Call("onnx.Squeeze", (x, _tensor(draw, [axis])), {})
+
+    def word_expand(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
+        return Call("onnx.Expand", (x, _tensor(draw, shape)), {})
+
     def word_concat(self, draw: Draw, *values: Handle, axis: int) -> Call:
         return Call("onnx.Concat", values, {"axis": axis})
 

@@ -185,6 +185,15 @@ class Torch(Vocabulary):
     def word_reshape(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
         return Call(draw.choice(("torch.reshape", "torch.Tensor.reshape")), (x, shape), {})
 
+    def word_unsqueeze(self, draw: Draw, x: Handle, *, axis: int) -> Call:
+        return Call("torch.unsqueeze", (x, axis), {})
+
+    def word_squeeze(self, draw: Draw, x: Handle, *, axis: int) -> Call:
+        return Call("torch.squeeze", (x, axis), {})
+
+    def word_expand(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
+        return Call(draw.choice(("torch.broadcast_to", "torch.Tensor.expand")), (x, shape), {})
+
     def word_concat(self, draw: Draw, *values: Handle, axis: int) -> Call:
         return Call("torch.cat", (values, axis), {})
 
@@ -268,6 +277,15 @@ class TensorFlow(Vocabulary):
 
     def word_reshape(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
         return Call("tf.reshape", (x, shape), {})
+
+    def word_unsqueeze(self, draw: Draw, x: Handle, *, axis: int) -> Call:
+        return Call("tf.expand_dims", (x, axis), {})
+
+    def word_squeeze(self, draw: Draw, x: Handle, *, axis: int) -> Call:
+        return Call("tf.squeeze", (x,), {"axis": (axis,)})
+
+    def word_expand(self, draw: Draw, x: Handle, *, shape: tuple[int, ...]) -> Call:
+        return Call("tf.broadcast_to", (x, shape), {})
 
     def word_concat(self, draw: Draw, *values: Handle, axis: int) -> Call:
         return Call("tf.concat", (values,), {"axis": axis})

@@ -7,7 +7,7 @@ from collections import Counter
 from fuzzer.learning import Learnt
 from fuzzer.planning import Plan, task_of
 from fuzzer.routes import select
-from fuzzer.tasks import BatchResult, CaseResult, Seen
+from fuzzer.tasks import PROBE, SWARM, BatchResult, CaseResult, Seen
 from generators.choices import SeededChoices
 
 TARGETS = tuple(f"torch.f{number:03}" for number in range(200))
@@ -35,10 +35,45 @@ def test_operators_are_probed_until_they_are_known() -> None:
     learnt = Learnt(targets=TARGETS[:5])
     learnt.learn(judged(TARGETS[0]))
     learnt.learn(judged(TARGETS[1], refusal=seen("node conversion", "exception")))
-    assert learnt.to_probe(2) == TARGETS[2:4]
-    assert learnt.to_probe(2) == (TARGETS[4], TARGETS[2])
-    asked = Counter(target for _ in range(20) for target in learnt.to_probe(2))
-    assert asked + Counter((*TARGETS[2:4], TARGETS[4], TARGETS[2])) == Counter({target: 3 for target in TARGETS[2:5]})
+    first, new = learnt.to_probe(SeededChoices(3), 2)
+    assert new
+    second, new = learnt.to_probe(SeededChoices(3), 2)
+    assert not new
+    assert {*first, second[0]} == set(TARGETS[2:5])
+    assert second[1] == first[0]
+    asked = Counter(target for _ in range(20) for target in learnt.to_probe(SeededChoices(3), 2)[0])
+    assert asked + Counter((*first, *second)) == Counter({target: 3 for target in TARGETS[2:5]})
+
+
+def test_the_order_of_probes_is_drawn() -> None:
+    orders = {Learnt(targets=TARGETS).to_probe(SeededChoices(seed), 200)[0] for seed in range(10)}
+    assert len(orders) == 10
+    assert all(set(order) == set(TARGETS) for order in orders)
+    assert Learnt(targets=TARGETS).to_probe(SeededChoices(3), 200)[0] in orders
+
+
+def test_probes_are_rare_where_little_is_refused_and_then_hold_several_calls() -> None:
+    plan = Plan(11, select(["torch.onnx-torchscript"]), 10, None)
+    strict, lax = Learnt(targets=TARGETS), Learnt(targets=TARGETS)
+    for _ in range(100):
+        strict.learn(judged(*TARGETS[:5], refusal=seen("node conversion", "exception")))
+        lax.learn(judged(*TARGETS[:5]))
+    for learnt, every, nodes in ((strict, 2, 1), (lax, 4, 3)):
+        issued = [plan.batch(index, learnt) for index in range(16)]
+        probes = [batch for batch in issued if batch.purpose == PROBE]
+        assert [batch.index for batch in probes] == [*range(1, 16, every)]
+        assert {batch.nodes for batch in probes} == {nodes}
+    again = Learnt(targets=TARGETS[:20])
+    again.quarantine.passed([], [], 1000)
+    assert [plan.batch(index, again).nodes for index in (1, 5)] == [3, 1]
+
+
+def test_what_a_probe_tells_says_nothing_of_what_is_drawn_from_all() -> None:
+    learnt = Learnt()
+    before = learnt.quarantine.refusal(10)
+    for _ in range(20):
+        learnt.learn(judged(*TARGETS[:1] * 3, refusal=seen("node conversion", "exception")))
+    assert learnt.quarantine.refusal(10) == before
 
 
 def test_what_was_drawn_little_is_preferred() -> None:
@@ -55,7 +90,7 @@ def test_what_was_drawn_little_is_preferred() -> None:
 def test_guilty_operators_are_neither_probed_nor_preferred() -> None:
     learnt = Learnt(targets=TARGETS)
     learnt.quarantine.guilty[TARGETS[7]] = "known"
-    assert TARGETS[7] not in learnt.to_probe(200)
+    assert TARGETS[7] not in learnt.to_probe(SeededChoices(2), 200)[0]
     assert all(TARGETS[7] not in learnt.neglected(SeededChoices(2, index), 150) for index in range(10))
 
 
@@ -84,16 +119,17 @@ def test_a_batch_says_all_that_its_cases_depend_on() -> None:
     learnt.quarantine.guilty["torch.sin(float16)"] = "known"
     issued = [plan.batch(index, learnt) for index in range(8)]
     assert all(batch.avoid == ("torch.sin(float16)",) for batch in issued)
-    assert {batch.nodes for batch in issued if len(batch.operators) == 16} == {1}
-    assert any(len(batch.operators) == 64 for batch in issued)
-    assert any(not batch.operators and batch.nodes == 10 for batch in issued)
+    assert {batch.nodes for batch in issued if len(batch.operators) == 16} == {3}
+    assert {batch.purpose for batch in issued if len(batch.operators) == 64} == {SWARM}
+    assert {batch.purpose for batch in issued if not batch.operators} == {""}
     for batch in issued:
         task = task_of(11, batch, (0,))
-        assert (task.nodes, task.avoid, task.operators, task.pack) == (
+        assert (task.nodes, task.avoid, task.operators, task.pack, task.purpose) == (
             batch.nodes,
             batch.avoid,
             batch.operators,
             batch.pack,
+            batch.purpose,
         )
 
 

@@ -39,7 +39,7 @@ def of_any_number(draw: Draw) -> Call:
 @operator(F + "gelu", family="activation", weight=1.2)
 def gelu(draw: Draw) -> Call:
     x = draw.value(dtypes=FLOATING)
-    return draw.call(x, approximate=draw.choice(("tanh", "none"))) if draw.flag(0.7) else draw.call(x)
+    return draw.call(x, **some(draw, approximate=draw.weighted({"tanh": 2.0, "none": 1.0})))
 
 
 @operator(F + "elu", F + "celu", family="activation")

@@ -176,7 +176,7 @@ def add(draw: Draw) -> Call:
     y = operand(draw, x, dtypes)
     if draw.target == "torch.sub" and isinstance(y, bool):
         y = int(y)
-    if draw.flag(0.7) or x.dtype == "bool":
+    if draw.flag() or x.dtype == "bool":
         return draw.call(x, y)
     whole = x.dtype in INTEGRAL and (y.dtype in INTEGRAL if isinstance(y, Handle) else isinstance(y, int))
     if isinstance(y, Handle) and y.dtype == "bool" and whole:

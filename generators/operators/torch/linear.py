@@ -30,7 +30,7 @@ def _factor(draw: Draw, shape: tuple[int, ...], dtype: str) -> Handle:
 def _scales(draw: Draw, x: Handle) -> dict[str, Any]:
     """``beta`` and ``alpha`` sometimes, whole for integers. A beta of 0 ignores the addend, NaN included."""
     numbers = (2, -1, 3, 0, 1) if x.dtype in INTEGRAL else (0.5, 2, -1.5, 0, 1)
-    return {name: draw.choice(numbers) for name in ("beta", "alpha") if draw.flag(0.4)}
+    return {name: draw.choice(numbers) for name in ("beta", "alpha") if draw.flag(0.6)}
 
 
 @operator("torch.matmul", family="linear", weight=2)
@@ -288,11 +288,13 @@ def similarity(draw: Draw) -> Call:
 
 @operator(F + "scaled_dot_product_attention", family="linear", weight=1.0)
 def attention(draw: Draw) -> Call:
-    query = draw.value(dtypes=FLOATING, ranks=(2, 3, 4, 4), minimum=1)
+    # Over a width of 1 there is nothing to scale, and with one key nothing to weigh.
+    least = 2 if draw.flag(0.8) else 1
+    query = draw.value(dtypes=FLOATING, ranks=(2, 3, 4, 4), minimum=1, where=lambda x: x.shape[-1] >= least)
     *batch, length, width = query.shape
     grouped = query.rank == 4 and batch[1] % 2 == 0 and draw.flag(0.2)
     outer_shape = [batch[0], batch[1] // 2] if grouped else batch
-    keys, out = draw.integer(1, 6), width if draw.flag(0.7) else draw.integer(1, 5)
+    keys, out = draw.integer(least, 6), width if draw.flag(0.7) else draw.integer(1, 5)
     key = draw.tensor((*outer_shape, keys, width), query.dtype)
     value = draw.tensor((*outer_shape, keys, out), query.dtype)
     options: dict[str, Any] = {}
@@ -305,7 +307,7 @@ def attention(draw: Draw) -> Call:
     elif fraction < 0.7:
         options["attn_mask"] = draw.tensor((*batch, length, keys) if draw.flag(0.4) else (length, keys), query.dtype)
     if draw.flag(0.4):
-        options["scale"] = draw.choice((1.0, 0.5, 0.125, 2.0))
+        options["scale"] = draw.choice((1.0, 0.5, 0.125, 2.0, 0.3))
     if grouped:
         options["enable_gqa"] = True
     return draw.call(query, key, value, **options)

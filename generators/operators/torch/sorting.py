@@ -12,7 +12,7 @@ from generators.draw import Call, Draw, Handle
 from generators.graph import DTYPES, Array
 from generators.operators.domains import first_ascending, second_ascending
 from generators.operators.registry import Rounding
-from generators.operators.torch.common import ANY, REAL, axis_or_scalar, extent, untied
+from generators.operators.torch.common import ANY, REAL, axis_or_scalar, extent, some, untied
 from generators.operators.torch.registry import REGISTRY
 
 operator = REGISTRY.operator
@@ -25,7 +25,7 @@ def sort(draw: Draw) -> Call:
         x = draw.value(dtypes=ANY, where=lambda x: x.size < 2 or max(x.shape) > 1)
         return draw.call(x, dim=axis_or_scalar(draw, x), descending=draw.flag(), stable=True)
     x, axis = untied(draw, REAL)
-    options: dict[str, Any] = {"descending": draw.flag()} if draw.flag(0.7) else {}
+    options = some(draw, descending=draw.flag(0.7))
     return draw.call(x, axis, **options)
 
 
@@ -39,7 +39,7 @@ def topk(draw: Draw) -> Call:
     x, axis = untied(draw, REAL, minimum=1)
     assert axis is not None
     k = draw.integer(1, extent(x, axis))
-    options: dict[str, Any] = {"largest": draw.flag()} if draw.flag(0.7) else {}
+    options = some(draw, largest=draw.flag(0.3))
     if axis != -1 or draw.flag():
         options["dim"] = axis
     return draw.call(x, k, **options)  # sorted=False leaves the order open
