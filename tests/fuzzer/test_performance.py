@@ -39,7 +39,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
     corpus = tmp_path_factory.mktemp("performance") / "corpus"
     routes = [f"torch:{name}:interpreter" for name in ("planted.bloats", "planted.slow", "planted.correct")]
     routes += ["torch:identity.torch:planted-slow", "torch:identity.torch:interpreter"]
-    identifier = finish(start(corpus, seed=25, graphs=4 * 24, routes=routes))
+    identifier = finish(start(corpus, seed=25, graphs=4 * 48, routes=routes))
     return Store.open(corpus), identifier
 
 
@@ -78,7 +78,7 @@ def test_what_costs_too_much_is_classified_and_passes_through_the_funnel(
         assert found.cause is Cause.OTHER_ALGORITHM
         assert found.distinguishable
     counts = {row.variant: row.counts for row in store.summary(identifier).funnel if row.converter == "planted.slow"}
-    assert counts["interpreter eager"] == {"success": 8}
+    assert counts["interpreter eager"] == {"success": 48}
 
 
 @pytest.fixture
