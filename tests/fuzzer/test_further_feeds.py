@@ -42,7 +42,7 @@ def found(tmp_path: Path, route: str, seed: int, graphs: int) -> tuple[Case, Sig
 
 
 def test_a_defect_with_large_values_is_minimized_to_these(tmp_path: Path) -> None:
-    case, signature = found(tmp_path, "torch:identity.torch:planted-saturates", 31, 160)
+    case, signature = found(tmp_path, "torch:identity.torch:planted-saturates", 33, 120)
     assert signature.kind is Kind.VALUE
     assert case.further == ()
     [feed] = case.feeds.values()
