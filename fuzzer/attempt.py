@@ -41,6 +41,11 @@ WITNESSES: dict[Format, Runtime] = {Format.ONNX: OnnxReference()}
 _LARGE = 8 << 20
 
 
+def _sent(case: bytes) -> bytes:
+    """The case as it goes with an announcement: nothing of a large one, which whoever asks about it still has."""
+    return case if len(case) <= _LARGE else b""
+
+
 class Attempt:
     """Puts cases to one subject. ``announce`` sends a step to the supervisor, ``printed`` returns what came out on
     standard output since it was last asked."""
@@ -72,8 +77,7 @@ class Attempt:
     def _step(
         self, name: str, component: str, numbers: tuple[int, ...], case: bytes, settings: str = ""
     ) -> Iterator[None]:
-        # Who asks about a case as large as that still has it.
-        self._announce(Step(name, component, numbers, case if len(case) <= _LARGE else b"", settings))
+        self._announce(Step(name, component, numbers, _sent(case), settings))
         self._printed()
         with self.spent.during("subjects"):
             yield
@@ -392,7 +396,7 @@ class Attempt:
         if item.number in self._unheard:
             return False
         witness = WITNESSES[artifact.format]
-        self._announce(Step(WITNESS, witness.name, (item.number,), dumps(item.case)))
+        self._announce(Step(WITNESS, witness.name, (item.number,), _sent(dumps(item.case))))
         try:
             with self.spent.during(WITNESS):
                 session = witness.load(artifact, {})

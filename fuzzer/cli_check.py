@@ -23,7 +23,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A file (.onnx, .pt2, .keras, a case of ours), a SavedModel's directory, or module:function, which "
+        help="A file (.onnx, .pt2, .keras, a reproducer), a SavedModel's directory, or module:function, which "
         "returns a torch module and its inputs.",
     ),
 ]
@@ -35,6 +35,11 @@ Dims = Annotated[
     list[str] | None, typer.Option("--dim", metavar="NAME=N", help="The extent of an unknown dimension; default 2.")
 ]
 SignatureName = Annotated[str, typer.Option("--signature", help="Which signature of a SavedModel.")]
+Minutes = Annotated[float, typer.Option(min=0.01, help="Minutes that minimizing one finding may take.")]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time.")]
+Deadline = Annotated[float, typer.Option(min=1.0, help="Seconds that one step may take.")]
+Memory = Annotated[int, typer.Option(min=500, help="MiB that a process may hold.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of random inputs.")]
 
 
 def check(
@@ -46,11 +51,11 @@ def check(
     dim: Dims = None,
     signature: SignatureName = "serving_default",
     minimize: Annotated[bool, typer.Option(help="Minimize what fails, verify it, and write reproducers.")] = True,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes that minimizing one finding may take.")] = 10.0,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time.")] = 1,
-    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step may take.")] = 600.0,
-    memory: Annotated[int, typer.Option(min=500, help="MiB that a process may hold.")] = 16000,
-    seed: Annotated[int, typer.Option(min=0, help="Of random inputs.")] = 0,
+    minutes: Minutes = 10.0,
+    workers: Workers = 1,
+    deadline: Deadline = 600.0,
+    memory: Memory = 16000,
+    seed: Seed = 0,
     corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
@@ -82,11 +87,11 @@ def minimize(
     inputs: Inputs = None,
     dim: Dims = None,
     signature: SignatureName = "serving_default",
-    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes that minimizing one finding may take.")] = 30.0,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time.")] = 1,
-    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds that one step may take.")] = 600.0,
-    memory: Annotated[int, typer.Option(min=500, help="MiB that a process may hold.")] = 16000,
-    seed: Annotated[int, typer.Option(min=0, help="Of random inputs.")] = 0,
+    minutes: Minutes = 30.0,
+    workers: Workers = 1,
+    deadline: Deadline = 600.0,
+    memory: Memory = 16000,
+    seed: Seed = 0,
     corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,

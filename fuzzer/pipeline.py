@@ -213,7 +213,7 @@ class Pipeline:
             at = replace(at, graph=retype(at.graph, found))
             if alike and grown is not None:
                 # What was printed computes the same for the first values. That eager mode does so for these twice is
-                # asked before anything is called a bug.
+                # asked when a finding is minimized, before it is verified.
                 sizes.append(self._as_expected(number, at, found))
                 continue
             arguments = tuple(self.frontend.to_native(at.feeds[value.name], value.layout) for value in at.graph.inputs)

@@ -45,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def kind_of(model: str) -> str:
-    """``onnx``, ``pt2``, ``function``, ``saved_model``, ``keras``, ``case``. ImportRefused for what is none of them."""
+    """What a model is, in a word that :func:`read` goes by, told by its name. ImportRefused for what is none."""
     path = Path(model)
     if path.is_dir():
         return "saved_model"
@@ -56,7 +56,7 @@ def kind_of(model: str) -> str:
         raise ImportRefused(
             f"there is no file {model}", "name a model file, a SavedModel's directory, or module:function"
         )
-    known = {".onnx": "onnx", ".pt2": "pt2", ".keras": "keras", ".h5": "keras", ".safetensors": "case"}
+    known = {".onnx": "onnx", ".pt2": "pt2", ".keras": "keras", ".h5": "keras", ".safetensors": "case", ".py": "script"}
     if path.suffix in known:
         return known[path.suffix]
     if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt"):
@@ -65,7 +65,8 @@ def kind_of(model: str) -> str:
             "torch.export.save(torch.export.export(module, arguments), 'model.pt2') writes what is",
         )
     raise ImportRefused(
-        f"{path.name} is of no known kind", "known: .onnx, .pt2, .keras, a SavedModel's directory, module:function"
+        f"{path.name} is of no known kind",
+        "known: .onnx, .pt2, .keras, a SavedModel's directory, module:function, a reproducer",
     )
 
 
@@ -83,6 +84,13 @@ def read(request: Request) -> tuple[Case, tuple[str, ...]]:
         from generators.serial import loads
 
         return loads(Path(request.model).read_bytes()), ()
+    if kind == "script":
+        from generators.importers import script
+
+        if arrays is not None or request.extents:
+            raise ImportRefused("a reproducer has its inputs", "leave --inputs and --dim out")
+        case, expected = script.read(Path(request.model))
+        return _checked(case, expected, request.model)
     return _graph(request, kind, arrays)
 
 
@@ -96,7 +104,7 @@ def _torch(request: Request, kind: str, arrays: dict[str, Array] | None) -> tupl
         case, expected = torch_program.read_file(Path(request.model), given)
     else:
         case, expected = torch_program.read_function(request.model, given)
-    return _checked(case, expected, request.model), ()
+    return _checked(case, expected, request.model)
 
 
 def _graph(request: Request, kind: str, arrays: dict[str, Array] | None) -> tuple[Case, tuple[str, ...]]:
@@ -132,26 +140,29 @@ def _graph(request: Request, kind: str, arrays: dict[str, Array] | None) -> tupl
         graph = replace(graph, inputs=inputs)
     else:
         tried = random_feeds(graph.inputs, request.seed)
-    error: Exception | None = None
+    error: EvaluationError | None = None
     for given in tried:
-        try:
-            expected = original(given)
-        except Exception as caught:  # noqa: BLE001  (a framework's own words for what it does not take)
-            error = caught
-            continue
         try:
             frontend(graph.frontend).run(graph, given)
         except EvaluationError as caught:
-            raise ImportRefused(f"{path.name} cannot be run node by node: {caught}") from caught
-        return _checked(Case(graph, given), expected, path.name), ()
+            error = caught
+            continue
+        return _checked(Case(graph, given), original(given), path.name)
     raise ImportRefused(
         f"{path.name} does not run on {'the inputs given' if arrays is not None else 'random inputs'}: {error}",
         "give inputs with --inputs FILE.npz, sizes with --dim NAME=N",
     )
 
 
-def _checked(case: Case, expected: Sequence[Array], what: str) -> Case:
-    """The case with its types, known to compute what the model does. ImportRefused otherwise."""
+#: What is to be known of a model that nobody but the interpreter runs.
+UNCHECKED = (
+    "neither ONNX Runtime, unoptimized, nor onnx.reference runs the model as it is: it was run node by node only"
+)
+
+
+def _checked(case: Case, expected: Sequence[Array] | None, what: str) -> tuple[Case, tuple[str, ...]]:
+    """The case with its types, known to compute what the model does, unless nothing is ``expected``, and notes.
+    ImportRefused otherwise."""
     from dataclasses import replace
 
     from generators.frontends.base import EvaluationError, frontend
@@ -164,6 +175,9 @@ def _checked(case: Case, expected: Sequence[Array], what: str) -> Case:
         values = runner.run(case.graph, case.feeds)
     except EvaluationError as error:
         raise ImportRefused(f"{what} cannot be run node by node: {error}") from error
+    typed = replace(case, graph=retype(case.graph, values))
+    if expected is None:
+        return typed, (UNCHECKED,)
     if len(expected) != len(case.graph.outputs):
         raise ImportRefused(f"{what} returns {len(expected)} tensors, its graph {len(case.graph.outputs)}")
     for name, wanted in zip(case.graph.outputs, expected, strict=True):
@@ -172,7 +186,7 @@ def _checked(case: Case, expected: Sequence[Array], what: str) -> Case:
                 f"{what}: run node by node, output {name!r:.60} is not what the model itself gives",
                 "is the model deterministic, and in inference mode?",
             )
-    return replace(case, graph=retype(case.graph, values))
+    return typed, ()
 
 
 def _alike(found: Array, wanted: Array) -> bool:

@@ -6,6 +6,7 @@ constants of the graph. Weights stay out of that: what converts versions sees th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from generators.graph import (
 from generators.importers.archives import beside
 from generators.importers.errors import ImportRefused
 
+_LOG = logging.getLogger(__name__)
 #: What a value's type is until the graph has run.
 _UNKNOWN = TensorType("float32", ())
 #: Attributes that are element types.
@@ -289,19 +291,36 @@ class _Reader:
         return tuple(items)
 
 
-def original(path: Path) -> Callable[[Mapping[str, Array]], list[Array]]:
-    """What computes from feeds by name what ONNX Runtime, unoptimized, makes of the file itself."""
+def original(path: Path) -> Callable[[Mapping[str, Array]], list[Array] | None]:
+    """What computes from feeds by name what ONNX Runtime, unoptimized, makes of the file itself, or ``onnx.reference``
+    where that refuses it; None when both do: a model that a runtime does not take may be what is to be looked into."""
 
-    def run(feeds: Mapping[str, Array]) -> list[Array]:
-        import onnxruntime
-
-        from generators.frontends.ort_values import from_ort, to_ort
-
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        given = {name: to_ort(onnxruntime, array) for name, array in feeds.items()}
-        return [from_ort(value) for value in session.run_with_ort_values(None, given)]
+    def run(feeds: Mapping[str, Array]) -> list[Array] | None:
+        for way in (_by_runtime, _by_reference):
+            try:
+                return way(path, feeds)
+            except Exception as error:  # noqa: BLE001  (their own types, by the dozen)
+                _LOG.info("%s: %s", way.__name__, error)
+        return None
 
     return run
+
+
+def _by_runtime(path: Path, feeds: Mapping[str, Array]) -> list[Array]:
+    import onnxruntime
+
+    from generators.frontends.ort_values import from_ort, to_ort
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    given = {name: to_ort(onnxruntime, array) for name, array in feeds.items()}
+    return [from_ort(value) for value in session.run_with_ort_values(None, given)]
+
+
+def _by_reference(path: Path, feeds: Mapping[str, Array]) -> list[Array]:
+    from onnx.reference import ReferenceEvaluator
+
+    with np.errstate(all="ignore"):
+        return [np.asarray(value) for value in ReferenceEvaluator(str(path)).run(None, dict(feeds))]

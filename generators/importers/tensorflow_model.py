@@ -116,6 +116,17 @@ def read_keras(path: Path, extents: Mapping[str, int]) -> Read:
     return _frozen(packed.get_concrete_function(), path.name, extents)
 
 
+def from_callable(function: Any, inputs: Sequence[Any], what: str) -> Read:
+    """The graph of a function of tensors, traced with the types of these inputs. ImportRefused as above."""
+    specs = [tf.TensorSpec(value.shape, value.dtype, name=f"input_{index}") for index, value in enumerate(inputs)]
+    traced = tf.function(lambda *given: function(*given), input_signature=specs, autograph=False)
+    try:
+        concrete = traced.get_concrete_function()
+    except Exception as error:
+        raise ImportRefused(f"{what} cannot be traced: {type(error).__name__}: {error}") from error
+    return _frozen(concrete, what, {})
+
+
 def _check_saved_model(path: Path) -> None:
     """ImportRefused unless the directory holds a SavedModel whose nodes stay inside it."""
     file = path / "saved_model.pb"

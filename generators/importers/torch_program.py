@@ -57,7 +57,7 @@ def read_file(path: Path, feeds: Sequence[Array] | None) -> Read:
     if program.example_inputs is None and feeds is None:
         raise ImportRefused(f"{path.name} holds no example inputs", "give inputs with --inputs FILE.npz")
     args, kwargs = program.example_inputs or ((), {})
-    return _from_module(program.module(check_guards=False), args, kwargs, feeds, path.name)
+    return from_module(program.module(check_guards=False), args, kwargs, feeds, path.name)
 
 
 def read_function(spec: str, feeds: Sequence[Array] | None) -> Read:
@@ -81,12 +81,14 @@ def read_function(spec: str, feeds: Sequence[Array] | None) -> Read:
         )
     module, args, *rest = made
     args = args if isinstance(args, (tuple, list)) else (args,)
-    return _from_module(module.eval(), tuple(args), dict(rest[0]) if rest else {}, feeds, spec)
+    return from_module(module.eval(), tuple(args), dict(rest[0]) if rest else {}, feeds, spec)
 
 
-def _from_module(
+def from_module(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], feeds: Sequence[Array] | None, what: str
 ) -> Read:
+    """The case of a module with its example inputs, and what it gives for them; ``feeds`` take the place of the tensors
+    among these. ``what`` names it in words. ImportRefused where torch.export does not take it."""
     runner = TorchFrontend()
     flat, structure = torch.utils._pytree.tree_flatten((tuple(args), kwargs))
     if feeds is not None:

@@ -23,7 +23,7 @@ from fuzzer.errors import UsageError
 from fuzzer.importing import read_model
 from generators.frontends.base import frontend
 from generators.importers.archives import check_archive, check_exported_program
-from generators.importers.child import Request, kind_of, read
+from generators.importers.child import UNCHECKED, Request, kind_of, read
 from generators.importers.errors import ImportRefused
 from generators.importers.feeds import load_arrays
 
@@ -118,6 +118,23 @@ def test_an_older_opset_is_brought_to_the_newest(files: Path) -> None:
     assert case.graph.types()[case.graph.outputs[0]].dtype == "float64"
 
 
+def test_a_model_that_no_runtime_takes_is_read_with_a_note(tmp_path: Path) -> None:
+    """The body of this function adds a float to a half; each operator by itself is run by ``onnx.reference``."""
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("MeanVarianceNormalization", ["x"], ["y"])],
+        "g",
+        [value("x", TensorProto.FLOAT16, [1, 2, 2, 2])],
+        [value("y", TensorProto.FLOAT16, [1, 2, 2, 2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    case, notes = read(Request(str(tmp_path / "m.onnx"), ""))
+    assert case.graph.operators() == ("onnx.MeanVarianceNormalization",)
+    assert case.graph.types()[case.graph.outputs[0]].dtype == "float16"
+    assert notes in ((), (UNCHECKED,))
+
+
 def test_given_arrays_are_fed(files: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "inputs.npz", x=np.full((5, 4), 2.0, np.float32))
     case = _read(files / "old.onnx", arrays=str(tmp_path / "inputs.npz"))
@@ -138,6 +155,28 @@ def test_keras_and_saved_models_are_read(tmp_path: Path) -> None:
         assert case.graph.types()[case.graph.outputs[0]].shape == (2, 6, 4)
     with pytest.raises(ImportRefused, match="no signature 'other'"):
         _read(tmp_path / "saved", signature="other")
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("torchscript-cdist-p-zero", "aten.cdist.default"),
+        ("tf2onnx-diag-batch-of-one", "tf.raw_ops.MatrixDiagV3"),
+        ("ort-logsumexp-loses-nan", "aten.logsumexp.default"),
+    ],
+)
+def test_a_reproducer_is_its_model_and_inputs(name: str, target: str) -> None:
+    path = Path(__file__).parents[2] / "corpus" / "regressions" / name / "reproducer.py"
+    assert target in _read(path).graph.operators()
+
+
+def test_another_script_is_no_reproducer(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("model = 1\n")
+    with pytest.raises(ImportRefused, match="does not assign model and inputs"):
+        _read(tmp_path / "other.py")
+    (tmp_path / "raises.py").write_text("model = 1 / 0\ninputs = []\n")
+    with pytest.raises(ImportRefused, match="raises ZeroDivisionError"):
+        _read(tmp_path / "raises.py")
 
 
 # -- what must be refused ------------------------------------------------------------------------------------------
