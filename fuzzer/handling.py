@@ -259,8 +259,6 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
     dynamic, kind = is_dynamic(case.graph), seen.signature.kind
     convert_script = (converter.dynamic_script if dynamic else converter.script)(subject.settings)
     run = "" if runtime is None else (runtime.dynamic_script if dynamic else runtime.script)(settings, dtypes)
-    if is_grouped(case.graph):
-        convert_script, run = (grouped_script(script, case.graph) for script in (convert_script, run))
     if runtime and converter.quantizes(subject.settings):
         # Models with dynamic dimensions are not quantized.
         run = runtime.script(settings, dtypes, quantized=True)
@@ -268,6 +266,8 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
             # What is expected of some kernels is what others make of the same model.
             reference = runtime.script(runtime.variants[other], dtypes, quantized=True)
             convert_script = f"{convert_script}\n{reference}expected = actual\n"
+    if is_grouped(case.graph):
+        convert_script, run = (grouped_script(script, case.graph) for script in (convert_script, run))
     return render(
         case,
         seen,
