@@ -14,6 +14,7 @@ from generators.graph import Array, dtype_name
 from generators.sizes import size_text
 from oracles.compare import finite
 from oracles.judge import Judged, judge
+from oracles.noise import FEW
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import ErrorBounds, judge_quantized
 
@@ -48,7 +49,7 @@ class Verdicts:
         wrong: list[tuple[str, str, Observation]] = []
         ran = 0
         for name, variant, results in outputs:
-            seen += refusals_of(item, results)
+            seen += self._stable(item, refusals_of(item, results))
             if isinstance(results[0], Refused):
                 continue
             ran += 1
@@ -87,6 +88,25 @@ class Verdicts:
             signature = Signature(Stage.INFERENCE, name, kind, standing or variants)
             seen.append(Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers))
         return seen
+
+    def _stable(self, item: Prepared, refusals: list[Observation]) -> list[Observation]:
+        """The refusals, those of a running model inconclusive where rounding decides on shapes: an operator behind
+        ``Unique`` may be given other sizes by a correct implementation."""
+        if not any(_raised(seen) for seen in refusals):
+            return refusals
+        try:
+            varies = any(
+                bound.reshapes for size in item.sizes for bound in size.analyst.bounds(samples=FEW).bounds.values()
+            ) or any(size.analyst.refused for size in item.sizes)
+        except EvaluationError:
+            varies = True
+        if not varies:
+            return refusals
+        note = "\n(rounding decides on shapes of this graph)"
+        return [
+            replace(seen, verdict=Verdict.INCONCLUSIVE, message=seen.message + note) if _raised(seen) else seen
+            for seen in refusals
+        ]
 
     def _worst(
         self, item: Prepared, results: list[list[Array] | Refused], name: str, variant: str, bounds: ErrorBounds | None
@@ -129,6 +149,12 @@ class Verdicts:
             for array in values
             if dtype_name(array.dtype) in narrowed
         )
+
+
+def _raised(seen: Observation) -> bool:
+    """Whether a runtime raised while it ran a model."""
+    signature = seen.signature
+    return (signature.stage, signature.kind, seen.verdict) == (Stage.INFERENCE, Kind.EXCEPTION, Verdict.BUG)
 
 
 def at_sizes(item: Prepared, numbers: set[int]) -> str:

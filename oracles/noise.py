@@ -48,14 +48,20 @@ from generators.operators.registry import Rounding
 from generators.transforms import widen
 from oracles.compare import classes, wide
 from oracles.probes import Sensitivity, probe
+from oracles.reassociation import Chains
 from oracles.tolerances import COMPONENT, ROUNDED, smallest_normal, unit_roundoff
 
 #: Factor on the largest deviation seen in the samples. Chosen by measurement: see docs/decisions/003-noise-bound.md.
 SAFETY = 4.0
 #: Ulps of its own magnitude that an element which can vary at all is always granted.
 FLOOR_ULPS = 4.0
-#: Samples of a first look, and of the one that a bug must survive.
-FEW, MANY = 8, 32
+#: Samples of a first look, of the one that a bug must survive, and of one more where results jump.
+FEW, MANY, MOST = 8, 32, 128
+#: A deviation under noise, relative to the largest element, that rounding alone does not make: somewhere a result
+#: jumped, and at which elements it may jump takes more samples to see.
+_JUMP = 2.0**-5
+#: Results that came up once only, of MANY samples, from which on others are to be expected.
+_SINGLES = 2
 
 _HALF = frozenset({"float16", "bfloat16"})
 _SIGNIFICAND = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
@@ -73,8 +79,9 @@ class Bound:
     precision where every operator allows it. For rounded types: ``spread`` is the largest deviation of a sample from
     ``eager`` (divided by the sample's amplitude) and ``eager_error`` that of ``reference``, both infinite where only
     one of them is finite; ``seen`` has bit ``c`` set where a result of class ``c`` (:func:`oracles.compare.classes`)
-    came up. For the others ``low`` and ``high`` are the extremes that came up. ``problem`` is not empty when samples
-    could not be computed: then nothing is bounded.
+    came up. For the others ``low`` and ``high`` are the extremes that came up, and ``samples`` all results.
+    ``problem`` is not empty when samples could not be computed: then nothing is bounded; ``reshapes`` when that is
+    because the shape varies.
     """
 
     eager: Array
@@ -84,7 +91,36 @@ class Bound:
     seen: Array
     low: Array
     high: Array
+    samples: list[Array] = field(default_factory=list)
     problem: str = ""
+    reshapes: bool = False
+
+    @property
+    def unsettled(self) -> Array:
+        """Where results of an exact type that were not seen are likely: of those that were, at least _SINGLES came up
+        once only. Their share estimates how likely the next result is a new one (Good, "The population frequencies of
+        species and the estimation of population parameters", 1953): an index among many that tie."""
+        if not self.samples:
+            return np.zeros(self.eager.shape, dtype=bool)
+        ordered = np.sort(np.stack(self.samples), axis=0)
+        new = np.ones(ordered.shape, dtype=bool)
+        new[1:] = ordered[1:] != ordered[:-1]
+        last = np.ones(ordered.shape, dtype=bool)
+        last[:-1] = new[1:]
+        once = (new & last).sum(0) >= _SINGLES
+        # Where noise never gives what eager mode gives, it does not tell what else implementations may give.
+        return np.asarray(once | (ordered != _integers(self.eager)).all(0))
+
+    @property
+    def jumps(self) -> bool:
+        """Whether results jump somewhere: they vary, or those of a rounded type by more than rounding alone makes."""
+        if bool(self.varies.any()):
+            return True
+        if dtype_name(self.eager.dtype) not in ROUNDED or not self.spread.size:
+            return False
+        finite = self.spread[np.isfinite(self.spread)]
+        largest = float(np.max(np.abs(wide(self.eager))[classes(self.eager) == 0], initial=0.0))
+        return float(finite.max(initial=0.0)) > _JUMP * largest
 
     @property
     def limit(self) -> Array:
@@ -130,6 +166,11 @@ class Analyst:
             self._runs = _Runs(self._frontend, self._case, self._seed)
         return self._runs.eager
 
+    @property
+    def refused(self) -> bool:
+        """Whether an operator refused what noise made of its arguments, in any sample so far."""
+        return any(bound.problem and not bound.reshapes for bound in self._bounds.values())
+
     def bounds(self, outputs: Iterable[int] | None = None, samples: int = FEW) -> NoiseAnalysis:
         """Bound the outputs with these indices (all of them unless given) from at least ``samples`` noisy runs.
 
@@ -166,7 +207,8 @@ def _start(eager: Array, reference: Array) -> Bound:
             returned = reference.astype(eager.dtype)  # what double precision would give as an output of this type
         seen = np.left_shift(1, classes(eager).astype(np.int64)) | np.left_shift(1, classes(returned).astype(np.int64))
         nothing = np.zeros(shape)
-        return Bound(eager, reference, nothing, _deviation(eager, reference), np.asarray(seen), nothing, nothing)
+        error = _deviation(eager, reference)
+        return Bound(eager, reference, nothing, error, np.asarray(seen), nothing, nothing)
     low, high = _integers(eager), _integers(reference)
     return Bound(
         eager,
@@ -181,14 +223,17 @@ def _start(eager: Array, reference: Array) -> Bound:
 
 def _include(bound: Bound, sample: Array, amplitude: float) -> None:
     if sample.shape != bound.eager.shape:  # a shape that depends on data
+        bound.reshapes = True
         bound.problem = f"its shape varies with rounding: {list(bound.eager.shape)}, {list(sample.shape)}"
         return
     if dtype_name(bound.eager.dtype) in ROUNDED:
         bound.spread = np.maximum(bound.spread, _deviation(bound.eager, sample) / amplitude)
         bound.seen = bound.seen | np.left_shift(1, classes(sample).astype(np.int64))
     else:
-        bound.low = np.minimum(bound.low, _integers(sample))
-        bound.high = np.maximum(bound.high, _integers(sample))
+        found = _integers(sample)
+        bound.samples.append(found)
+        bound.low = np.minimum(bound.low, found)
+        bound.high = np.maximum(bound.high, found)
 
 
 def _integers(array: Array) -> Array:
@@ -215,6 +260,7 @@ class _Runs:
         self.notes: dict[str, None] = {}
         self.eager = {name: np.array(array, copy=True) for name, array in frontend.run(case.graph, case.feeds).items()}
         self._registry = frontend.registry()
+        self._chains = Chains(case.graph, self.eager, lambda array: bool(_simple(array).all()))
         self._probes: dict[tuple[Value, ...], tuple[Sensitivity, list[Array]]] = {}
         self._amplitude = 1.0
         self._only_eager: set[tuple[Value, ...]] = set()
@@ -379,6 +425,7 @@ class _Runs:
                 simple,
                 cancelled[number] if cancelled else None,
                 sums=sensitivity.fan_in > 1 or self._frontend.registry().sums(node.target),
+                terms=self._chains.behind(node),
             )
             for number, array in enumerate(outputs)
         ]
@@ -453,9 +500,11 @@ class _Runs:
         cancelled: Array | None,
         *,
         sums: bool = False,
+        terms: Array | None = None,
     ) -> Array:
         """A result with noise where it is inexact. ``exact`` is the result in double precision (None: unknown);
-        ``sums`` tells that elements come from several arguments."""
+        ``sums`` tells that elements come from several arguments, ``terms`` is the magnitude of what they are sums of,
+        where that may be added up in another order."""
         name = dtype_name(array.dtype)
         if name not in ROUNDED or array.size == 0:
             return array
@@ -476,6 +525,8 @@ class _Runs:
                 error = np.abs(exact - values)
                 scale = np.where(inexact & np.isfinite(error), np.maximum(scale, error), scale)
             noisy = np.where(inexact, values + self._unit(array) * scale, values)
+            if terms is not None and terms.shape == array.shape:
+                noisy = np.where(finite, noisy + self._unit(array) * (2 * unit * terms), noisy)
             if cancelled is not None and cancelled.shape == array.shape:
                 # What is left of terms that cancelled may be nothing at all in another order of operations.
                 noisy = np.where(cancelled & (self._random.random(array.shape) < 0.25), 0.0, noisy)

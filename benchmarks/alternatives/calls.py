@@ -209,7 +209,11 @@ def _softmax(log: bool, fallback: int | None) -> Compute:
 
 def _function(name: str) -> Compute:
     def compute(x: Any, *more: Any, **named: Any) -> Array | None:
-        return formulas.FUNCTIONS[name](x) if _floating(x) and not more and not any(named.values()) else None
+        return (
+            formulas.FUNCTIONS[name](x)
+            if _floating(x) and not more and all(value is None for value in named.values())
+            else None
+        )
 
     return compute
 

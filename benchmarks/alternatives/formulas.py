@@ -47,14 +47,14 @@ def _tanh(x: Array) -> Array:
 
 
 #: By the last part of a target, in lower case and without underscores.
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+FUNCTIONS: dict[str, Callable[..., Array]] = {
     "exp": _rounded(exp),
     "sigmoid": _rounded(_sigmoid),
     "tanh": _rounded(_tanh),
     "rsqrt": _rounded(lambda x: 1 / np.sqrt(x)),
     "log2": _rounded(lambda x: np.log(x) * x.dtype.type(1.4426950408889634)),
     "log10": _rounded(lambda x: np.log(x) * x.dtype.type(0.4342944819032518)),
-    "silu": _rounded(lambda x: x * _sigmoid(x)),
+    "silu": lambda x, beta=1.0: _rounded(lambda x: x * _sigmoid(x.dtype.type(beta) * x))(x),
     "softplus": _rounded(lambda x: np.maximum(x, 0) + np.log1p(exp(-np.abs(x)))),
     "logsigmoid": _rounded(lambda x: np.minimum(x, 0) - np.log1p(exp(-np.abs(x)))),
     "reciprocal": _rounded(lambda x: x.dtype.type(1) / x),

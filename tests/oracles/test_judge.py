@@ -201,3 +201,50 @@ def test_a_seed_makes_the_verdict_a_pure_function() -> None:
     )
     assert first == second
     assert first["bound"] < first["error"]
+
+
+def test_an_index_among_many_that_tie_may_be_any_of_them() -> None:
+    """More tie than there are samples: the extremes that came up are not all that there are."""
+    feed = np.tile(np.array([0.3, 0.7, 0.7, 0.7], np.float32), 100)
+    case = chain(feed, ("torch.sin",), ("torch.argmax",), ("torch.bitwise_left_shift", 4))
+    [expected] = outputs_of(case)
+    assert one(case, [np.array(399 << 4)]).verdict is Verdict.INCONCLUSIVE
+    distinct = chain(np.linspace(0, 1, 400, dtype=np.float32), ("torch.sin",), ("torch.argmax",))
+    assert one(distinct, [np.array(7)]).verdict is Verdict.BUG
+    assert expected == 1 << 4
+
+
+def test_sums_may_be_added_up_in_another_order() -> None:
+    """(x - 2048) - 0.3132617 as x - (2048 + 0.3132617): wrong by half an ulp of 2048, which the result is far from."""
+    feed = np.array([2048.0, 2047.0, 3.0], np.float32)
+    case = chain(feed, ("torch.sub", 2048.0), ("torch.sub", 0.3132617))
+    other = feed - (np.float32(2048) + np.float32(0.3132617))
+    assert other[0] != outputs_of(case)[0][0]
+    assert one(case, [other]).verdict is Verdict.INCONCLUSIVE
+    assert one(case, [other + np.float32(0.01)]).verdict is Verdict.BUG
+
+
+def test_a_shape_that_rounding_decides_on_is_inconclusive() -> None:
+    case = chain(np.array([0.3, 0.3, 0.9], np.float32), ("torch.sin",), ("torch.unique",))
+    wider = np.sin(np.array([0.3, 0.30000004, 0.9], np.float32))
+    assert one(case, [wider]).verdict is Verdict.INCONCLUSIVE
+    exact = chain(np.array([1.0, 1.0, 2.0], np.float32), ("torch.neg",), ("torch.unique",))
+    assert one(exact, [np.array([-2.0, -1.0, -1.0], np.float32)]).verdict is Verdict.BUG
+    assert one(case, [wider[None]]).verdict is Verdict.BUG
+
+
+def test_the_sigmoid_of_onnx_runtime_is_not_taken_for_the_truth() -> None:
+    """It is 0 below -18; what gives 1e-12 there is right."""
+    onnx = frontend("onnx")
+    x = Input("x", type_of(np.zeros(3, np.float32)))
+    feed = np.array([-27.0, -30.0, -69.0], np.float32)
+    nodes = (
+        Node("onnx.Sigmoid", (Ref("x"),), (), (Value("s", x.type),)),
+        Node("onnx.Div", (Ref("s"), Ref("s")), (), (Value("y", x.type),)),
+    )
+    case = Case(Graph("onnx", (x,), (), nodes, ("s", "y")), {"x": feed})
+    values = onnx.run(case.graph, case.feeds)
+    right = (1 / (1 + np.exp(-feed.astype(np.float64)))).astype(np.float32)
+    judged = judge(onnx, case, [values["s"], values["y"]], [right, np.ones(3, np.float32)])
+    assert [item.verdict for item in judged] != []
+    assert all(item.verdict is Verdict.INCONCLUSIVE for item in judged)

@@ -77,7 +77,7 @@ def _off(array: Array, exact: Array, random: np.random.Generator, ulps: float, b
     error = 1.0 if biased else random.uniform(-1, 1, array.shape)
     with np.errstate(all="ignore"):
         moved = values * (1 + error * ulps * 2 * unit_roundoff(name))
-        return np.where(np.isfinite(values) & (values != exact), moved, values).astype(array.dtype)
+        return np.where(np.isfinite(values) & np.isfinite(exact) & (values != exact), moved, values).astype(array.dtype)
 
 
 def rewritten(frontend: Frontend) -> Implementation:
