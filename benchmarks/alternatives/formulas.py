@@ -59,7 +59,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "logsigmoid": _rounded(lambda x: np.minimum(x, 0) - np.log1p(exp(-np.abs(x)))),
     "reciprocal": _rounded(lambda x: x.dtype.type(1) / x),
     "square": _rounded(lambda x: x * x),
-    "cosh": _rounded(lambda x: (exp(x) + exp(-x)) / 2),
+    "cosh": _rounded(lambda x: exp(np.abs(x) / 2) / 2 * exp(np.abs(x) / 2) + exp(-np.abs(x)) / 2),
 }
 
 
