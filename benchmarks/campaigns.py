@@ -24,6 +24,7 @@ from corpus.store import Store
 from fuzzer.campaign import run
 from fuzzer.config import CampaignConfig
 from fuzzer.handling import IN_REPRODUCERS
+from fuzzer.inquiry import EXPERIMENTS
 from fuzzer.listener import Snapshot
 
 SEED = 2026
@@ -39,8 +40,8 @@ class Outcome:
 
     @property
     def subjects(self) -> float:
-        """CPU seconds spent inside subjects' own calls, in workers and in reproducers."""
-        return self.parts.get("subjects", 0.0) + self.parts.get(IN_REPRODUCERS, 0.0)
+        """CPU seconds spent inside subjects' own calls, in workers, in reproducers and in experiments about blame."""
+        return sum(self.parts.get(part, 0.0) for part in ("subjects", IN_REPRODUCERS, EXPERIMENTS))
 
 
 @dataclass

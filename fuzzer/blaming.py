@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from corpus.records import Finding
 from fuzzer.converters.base import converters
 from fuzzer.experiments import Experiment, Scene, compiled, control, experiments, scene_of
-from fuzzer.inquiry import arrays_of
+from fuzzer.inquiry import BLAME, arrays_of
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.survival import signature_of
 from fuzzer.tasks import ExperimentResult, ExperimentTask, Ran, Seen
@@ -19,8 +19,6 @@ from oracles.blame import Accused, Blame, Confidence, Evidence, Outcome, Role, R
 from oracles.compare import compare
 from oracles.outcome import MISMATCH, Kind, Verdict
 
-#: What CPU time of experiments is counted as.
-PART = "blame"
 #: Seconds that a single step of an experiment may take.
 _STEP_SECONDS = 60.0
 _STEPS = ("convert", "validate", "load", "run")
@@ -78,10 +76,10 @@ class Blamer:
         try:
             result = self._worker.call(task, min(_STEP_SECONDS, self._worker.limits.deadline))
         except WorkerDied as death:
-            self.parts[PART] += sum(death.parts.values())  # type: ignore[assignment]
+            self.parts[BLAME] += sum(death.parts.values())  # type: ignore[assignment]
             return death
         assert isinstance(result, ExperimentResult)
-        self.parts[PART] += sum(result.parts.values())  # type: ignore[assignment]
+        self.parts.update(result.parts)
         return result
 
     def _optimizers(self, scene: Scene, inquest: _Inquest, heard: Sequence[Evidence], case: bytes) -> list[Evidence]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -18,6 +17,9 @@ from generators.graph import Array, Case, Constant, Graph, GraphError
 from generators.serial import dumps, loads
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import ErrorBounds
+
+#: What CPU time of experiments is counted as: in subjects' own calls, and beside them.
+EXPERIMENTS, BLAME = "subjects, in experiments", "blame"
 
 
 class Inquiry(Pipeline):
@@ -38,9 +40,9 @@ class Inquiry(Pipeline):
 
     def experiment(self, task: ExperimentTask) -> ExperimentResult:
         """The outcome. Whatever a subject raises is part of it; what it prints, too."""
-        started = time.process_time()
-        result = self._experiment(task)
-        parts = {"blame": time.process_time() - started}
+        with self.spent.during(BLAME):
+            result = self._experiment(task)
+        parts = {EXPERIMENTS if part == "subjects" else part: spent for part, spent in self.spent.parts.items()}
         return ExperimentResult(
             result.refused, result.seen, result.sizes, result.optimizers, self.spent.conversions, parts
         )

@@ -195,7 +195,8 @@ class _Server:
         model = frontend(task.subject.frontend).load(loads(task.case))
         self._announce(tasks.Step("convert", task.subject.converter, (0,), task.case))
         try:
-            artifact = converters()[task.subject.converter].convert(model, task.subject.settings)
+            with self._during("subjects"):
+                artifact = converters()[task.subject.converter].convert(model, task.subject.settings)
         except Exception as error:  # noqa: BLE001  # whatever a subject raises: then there is nothing to draw
             return Picture(problem=f"no model is made: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
         finally:
