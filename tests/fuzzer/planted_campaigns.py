@@ -6,25 +6,26 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 
-#: Runs or resumes a campaign: arguments are corpus, seed, graphs, routes (comma-separated), seconds for finding out who
-#: is to blame and, to resume, an id.
+#: Runs or resumes a campaign: arguments are corpus, seed, graphs, routes and operators (comma-separated), seconds for
+#: finding out who is to blame and for a step of a worker and, to resume, an id.
 SCRIPT = """
 import sys
 from corpus.store import Store
 from fuzzer.campaign import run
 from fuzzer.config import CampaignConfig
-from tests.fuzzer.planted_campaigns import OPERATORS, Silent
+from tests.fuzzer.planted_campaigns import Silent
 
-corpus, seed, graphs, routes, blame, *resumed = sys.argv[1:]
+corpus, seed, graphs, routes, operators, blame, deadline, *resumed = sys.argv[1:]
 config = CampaignConfig(
     seed=int(seed), graphs=int(graphs), routes=tuple(routes.split(",")), nodes=6, pack=8, workers=2,
-    deadline_seconds=10, memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
-    operators=OPERATORS, per_signature=2, blame_seconds=float(blame),
+    deadline_seconds=float(deadline), memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
+    operators=tuple(operators.split(",")), per_signature=2, blame_seconds=float(blame),
 )
 with Store.open(corpus, create=True) as store:
     campaign = resumed[0] if resumed else store.create_campaign(config.seed, config.to_builtins(), {}).id
@@ -65,11 +66,24 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
+#: The guilty ones, and little beside them: for what takes more than the operator to show.
+MOSTLY_GUILTY = ("torch.neg", "torch.tanh", "torch.add", "torch.cat")
+
+
 def start(
-    corpus: Path, *, seed: int, graphs: int, routes: list[str], resume: str = "", blame: float = 0.0
+    corpus: Path,
+    *,
+    seed: int,
+    graphs: int,
+    routes: list[str],
+    operators: Sequence[str] = OPERATORS,
+    resume: str = "",
+    blame: float = 0.0,
+    deadline: float = 60.0,
 ) -> subprocess.Popen[str]:
-    """Start a campaign (or resume one) in a process and a session of its own. ``blame`` as ``blame_seconds``."""
-    given = [str(corpus), str(seed), str(graphs), ",".join(routes), str(blame)]
+    """Start a campaign (or resume one) in a process and a session of its own. ``blame`` as ``blame_seconds``,
+    ``deadline`` as ``deadline_seconds``: a subject that hangs costs it several times."""
+    given = [str(corpus), str(seed), str(graphs), ",".join(routes), ",".join(operators), str(blame), str(deadline)]
     arguments = [*given, *([resume] if resume else [])]
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *arguments],

@@ -42,7 +42,7 @@ def buckets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Bucket]]
     routes = [f"torch:{name}:interpreter" for name in [*CONVERTERS, "planted.correct"]]
     routes += [f"torch:identity.torch:{name}" for name in [*RUNTIMES, "planted-correct", "interpreter"]]
     # One batch of eight graphs for each of the fifteen converters; with this seed each holds its guilty operator.
-    campaign = finish(start(corpus, seed=45, graphs=15 * 8, routes=routes))
+    campaign = finish(start(corpus, seed=45, graphs=15 * 8, routes=routes, deadline=10))
     found: dict[str, list[Bucket]] = {}
     with Store.open(corpus) as store:
         for bucket in store.summary(campaign).buckets:
