@@ -1,7 +1,8 @@
 """The passes that keep the nodes, together: what they propose shares conversions.
 
-The first question combines the bold edits of all passes ("everything simplest at once") and asks for every edit
-alone; what succeeds is then made together and verified in the same question that tries further edits on it.
+The first question combines the bold edits of all passes ("everything simplest at once"); where none of the simplest
+results shows the failure, the next asks for more combinations and every edit alone. What succeeds is then made together
+and verified in the same question that tries further edits on it.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ PASSES: tuple[Callable[[Case], Iterator[Edit]], ...] = (
 )
 #: Graphs with more nodes than this are not worth combined guesses.
 SMALL = 8
-#: Most combinations of bold edits in one question.
-COMBINATIONS = 120
+#: Most combinations of bold edits in the first question: mostly one of the simplest does.
+BOLDEST = 12
+#: Edits in one question, which combinations may fill up: each is executed and converted like any other case.
+CASES = 64
 
 
 def proposals(case: Case) -> list[Edit]:
@@ -62,18 +65,23 @@ def simplify(case: Case, ask: Question) -> Case:
 
 
 def _together(case: Case, ask: Question) -> Case:
-    case, succeeded, bold = canonical(case), list[Edit](), True
+    case, succeeded = canonical(case), list[Edit]()
+    boldest = [answer for answer in ask.ask(_combinations(case, proposals(case), BOLDEST)) if answer is not None]
+    case = min(boldest, key=simplicity, default=case)
     while True:
         guess = canonical(compose(case, succeeded))
         edits = proposals(guess)
         cumulative = [compose(case, succeeded[:count]) for count in _prefixes(len(succeeded))]
-        guesses = [guess, *cumulative, *(_combinations(guess, edits) if bold else []), *_structure(guess, ask)]
-        alone = [candidate for edit in edits if (candidate := applied(edit, guess)) is not None]
-        answers = ask.ask([*alone, *guesses], [edit.by for edit in edits])
-        shown = [answer for answer in answers if answer is not None]
-        best = min(shown, key=simplicity, default=case)
-        worked = [edit for edit, answer in zip(edits, answers, strict=False) if answer is not None]
-        bold = False
+        combined = _combinations(guess, edits, CASES - len(edits), spread=True)
+        also = [guess, *cumulative, *combined, *_structure(guess, ask)]
+        best, worked = case, list[Edit]()
+        for chunk in _chunks(edits):
+            alone = [candidate for edit in chunk if (candidate := applied(edit, guess)) is not None]
+            answers = ask.ask([*alone, *also], [edit.by for edit in chunk])
+            best = min([best, *(answer for answer in answers if answer is not None)], key=simplicity)
+            worked, also = [edit for edit, answer in zip(chunk, answers, strict=False) if answer is not None], []
+            if worked or simplicity(best) < simplicity(case):
+                break
         if simplicity(best) >= simplicity(case) and not succeeded:
             return case
         if simplicity(best) < simplicity(guess):
@@ -85,14 +93,23 @@ def _together(case: Case, ask: Question) -> Case:
                 return best
 
 
+def _chunks(edits: Sequence[Edit]) -> list[list[Edit]]:
+    """The edits of one question after the other, at least one: what a bold one changes mostly makes others needless."""
+    boldest_first = sorted(edits, key=lambda edit: not edit.bold)
+    place = {id(edit): number for number, edit in enumerate(edits)}
+    chunks = [boldest_first[start : start + CASES] for start in range(0, max(len(edits), 1), CASES)]
+    return [sorted(chunk, key=lambda edit: place[id(edit)]) for chunk in chunks]
+
+
 def _prefixes(count: int) -> list[int]:
     """About eight lengths of prefixes, short of all."""
     return sorted({count * eighth // 8 for eighth in range(1, 8)} - {0, count})
 
 
-def _combinations(case: Case, edits: Sequence[Edit]) -> list[Case]:
-    """Bold edits of all passes combined, the simplest results first."""
-    if node_count(case.graph) > SMALL:
+def _combinations(case: Case, edits: Sequence[Edit], most: int, *, spread: bool = False) -> list[Case]:
+    """Bold edits of all passes combined, the simplest results first: the ``most`` ambitious, or as many from the most
+    to the least."""
+    if node_count(case.graph) > SMALL or most <= 0:
         return []
     groups: dict[str, list[Edit | None]] = {}
     for edit in edits:
@@ -109,9 +126,9 @@ def _combinations(case: Case, edits: Sequence[Edit]) -> list[Case]:
         itertools.product(enumerate(shapes), enumerate(ranks), enumerate(values), enumerate(others)),
         key=lambda choice: sum(place for place, _ in choice),
     )
-    step = max(len(choices) / COMBINATIONS, 1.0)
+    step = max(len(choices) / most, 1.0) if spread else 1.0
     found = []
-    for index in range(min(len(choices), COMBINATIONS)):
+    for index in range(min(len(choices), most)):
         (_, shape), (_, rank), (_, value), (_, other) = choices[int(index * step)]
         chosen = [edit for edit in (shape, rank, *other, value) if edit is not None]
         if len(chosen) > 1:
@@ -139,7 +156,7 @@ def _structure(case: Case, ask: Question) -> list[Case]:
 def _one_by_one(case: Case, ask: Question) -> Case:
     """For failures that take the conversion down: the combinations first, then edit after edit of pass after pass."""
     case = canonical(case)
-    first = ask.first(_combinations(case, proposals(case))[: COMBINATIONS // 2])
+    first = ask.first(_combinations(case, proposals(case), CASES, spread=True))
     case = first or case
     while True:
         before = case
