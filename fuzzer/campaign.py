@@ -181,7 +181,7 @@ class _Run:
             self._tally(batch)
         self.end = None if config.minutes is None else self.started + config.minutes * 60 - campaign.elapsed
         self.python = python
-        self.zygotes = Zygotes(python)
+        self.zygotes = Zygotes(python, {route.frontend for route in self.routes})
         self.handler = Handler(store, config, stop.soon, self._until, self.zygotes.for_reproducer, python)
 
     # -- the main thread -----------------------------------------------------------------------------------------

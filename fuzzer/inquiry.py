@@ -42,7 +42,8 @@ class Inquiry(Pipeline):
         """The outcome. Whatever a subject raises is part of it; what it prints, too."""
         with self.spent.during(BLAME):
             result = self._experiment(task)
-        parts = {EXPERIMENTS if part == "subjects" else part: spent for part, spent in self.spent.parts.items()}
+        parts: dict[str, float] = dict(self.spent.parts)
+        parts[EXPERIMENTS] = parts.pop("subjects", 0.0)
         return ExperimentResult(
             result.refused, result.seen, result.sizes, result.optimizers, self.spent.conversions, parts
         )

@@ -67,9 +67,10 @@ def tensorflow_worker() -> None:
 
 
 def keras_worker() -> None:
-    """For workers of Keras on TensorFlow."""
+    """For workers of Keras on TensorFlow, and of TensorFlow."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    _ours("keras", KERAS)
+    _ours("tensorflow", KERAS)
+    _ours("keras", ())
 
 
 def _ours(frontend: str, modules: Sequence[str]) -> None:

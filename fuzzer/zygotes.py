@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fuzzer import preload
@@ -33,10 +33,11 @@ class Zygotes:
     """One for workers and one for reproducers of each frontend that is known here; others get none. They differ in
     their environment and in that a reproducer's knows nothing of convfuzz. Safe for use by several threads.
 
-    ``python`` is the interpreter of all of them.
+    ``python`` is the interpreter of all of them. Where Keras is among ``frontends``, TensorFlow shares what it has,
+    which imports all that TensorFlow's own would.
     """
 
-    def __init__(self, python: str = sys.executable) -> None:
+    def __init__(self, python: str = sys.executable, frontends: Collection[str] = ()) -> None:
         self._python = python
         self._workers = {
             "torch": _Place(["fuzzer.preload:torch_worker"]),
@@ -48,6 +49,9 @@ class Zygotes:
             "tensorflow": _Place(preload.TENSORFLOW),
             "keras": _Place(preload.KERAS),
         }
+        if "keras" in frontends:
+            for places in (self._workers, self._reproducers):
+                places["tensorflow"] = places["keras"]
         self._closed = False
 
     def for_worker(self, frontend: str) -> Zygote | None:
@@ -81,9 +85,10 @@ class Zygotes:
 
     @staticmethod
     def _close(places: Mapping[str, _Place]) -> float:
-        for place in places.values():
+        different = {id(place): place for place in places.values()}.values()
+        for place in different:
             with place.lock:
                 if place.zygote is not None:
                     place.seconds += place.zygote.close()
                     place.zygote = None
-        return sum(place.seconds for place in places.values())
+        return sum(place.seconds for place in different)

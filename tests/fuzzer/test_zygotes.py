@@ -68,6 +68,21 @@ def test_reproducers_of_a_frontend_are_forked(zygotes: Zygotes, frontend: str) -
     assert found.outputs == ("[False, False] []\n", "[True, True] []\n")
 
 
+def test_tensorflow_shares_what_keras_has() -> None:
+    zygotes = Zygotes(frontends={"keras", "tensorflow", "torch"})
+    try:
+        shared = zygotes.for_worker("keras")
+        assert shared is not None
+        assert zygotes.for_worker("tensorflow") is shared
+        assert zygotes.for_reproducer("tensorflow") not in (None, shared)
+        worker = worker_of(zygotes, "tensorflow")
+        assert isinstance(worker.call(TargetsTask("tensorflow")), TargetsResult)
+        assert worker.forks == 1
+        worker.close()
+    finally:
+        zygotes.close()
+
+
 def test_slots_share_a_zygote(zygotes: Zygotes) -> None:
     found: list[Zygote | None] = []
     threads = [threading.Thread(target=lambda: found.append(zygotes.for_worker("torch"))) for _ in range(4)]
