@@ -169,7 +169,9 @@ def _laboratory(corpus: Path, database: str, prefix: str, how: How) -> Iterator[
             )
         script = store.objects.get(finding.reproducer_object).decode()
         runs = how.runs or (1 if finding.failures == finding.runs else _RUNS_OF_FLAKY)
-        known = {} if how.again else {(one.package, one.version): one for one in store.versions(finding.id)}
+        known = (
+            {} if how.again else {(one.package, one.version): one for one in store.versions(finding.id) if one.settled}
+        )
         yield (
             store,
             finding,

@@ -32,6 +32,7 @@ _MEANING: Mapping[Showing, Now] = {
     Showing.SHOWS: Now.STILL,
     Showing.ABSENT: Now.FIXED,
     Showing.CHANGED: Now.CHANGED,
+    Showing.UNFINISHED: Now.CHANGED,
     Showing.UNUSABLE: Now.CANNOT,
     Showing.NOT_INSTALLED: Now.CANNOT,
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from corpus.records import Finding, IssuedBatch
 from corpus.store import Store
+from fuzzer.upstream.evidence import Table, table
+from fuzzer.upstream.history import History, history
 from fuzzer.upstream.known_issues import KnownIssues
 from fuzzer.upstream.severity import severity
 from generators.graph import Case, all_nodes
@@ -57,8 +58,8 @@ class Clause(msgspec.Struct, frozen=True):
 
 class Facts(msgspec.Struct, frozen=True):
     """See the module's description. ``wrong`` are the runtime variants that show it, ``quiet`` those that were
-    asked and do not. ``evidence`` are experiments: what was asked, of what, with which settings, and what came of it.
-    ``bisect`` is Markdown, empty when nobody looked."""
+    asked and do not. ``evidence`` are the experiments about who is to blame.
+    ``history`` tells of other versions, and is empty when nobody looked."""
 
     id: str
     title: str
@@ -88,8 +89,8 @@ class Facts(msgspec.Struct, frozen=True):
     blamed: str = ""
     confidence: str = ""
     rule: str = ""
-    evidence: tuple[tuple[str, str, str, str, str], ...] = ()
-    bisect: str = ""
+    evidence: Table = Table()
+    history: History = History()
     known: str = ""
 
     @property
@@ -135,12 +136,8 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
         blamed=blame.component if blame else "",
         confidence=str(blame.confidence) if blame else "",
         rule=str(blame.rule) if blame else "",
-        evidence=tuple(
-            (str(item.role), item.component, item.detail, str(item.outcome), item.words) for item in blame.evidence
-        )
-        if blame
-        else (),
-        bisect=_bisect(store.directory / "findings" / finding.id),
+        evidence=table(blame.evidence) if blame else Table(),
+        history=history(store.versions(finding.id)),
         known=known.label(finding),
     )
 
@@ -148,12 +145,6 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
 def component_words(component: str) -> str:
     """What a component is called in a sentence."""
     return _COMPONENTS.get(component, component)
-
-
-def _bisect(directory: Path) -> str:
-    """The tables of versions that were made for a finding, one after another."""
-    found = sorted(directory.glob("bisect*.md")) if directory.is_dir() else []
-    return "\n\n".join(path.read_text(encoding="utf-8", errors="replace").strip() for path in found)
 
 
 def _sides(finding: Finding) -> tuple[str, str]:

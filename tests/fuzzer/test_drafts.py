@@ -12,6 +12,7 @@ import pytest
 
 from corpus.records import Finding, FindingState
 from corpus.store import Store
+from corpus.versions import Showing, VersionResult
 from fuzzer import cli
 from fuzzer.errors import UsageError
 from fuzzer.upstream.draft import LONGEST_LINK, LONGEST_TITLE, Draft, compose, write
@@ -22,6 +23,7 @@ from fuzzer.upstream.projects import named, project_of, projects
 from fuzzer.upstream.severity import Severity, is_common, severity
 from generators.graph import Case, Graph, Node, Ref, TensorType, Value
 from generators.serial import dumps
+from oracles.blame import Blame, Confidence, Evidence, Outcome, Role, Rule
 from oracles.outcome import Kind, Signature, Stage, Symptom
 from tests.corpus.builders import campaign, judged, verified
 from tests.corpus.builders import finding as raw
@@ -86,6 +88,86 @@ def test_what_is_too_long_for_a_link_is_left_out_and_named(tmp_path: Path) -> No
     assert "The link has no room for: To reproduce." in made.markdown
     assert "paste “To reproduce” from the draft here" in parse_qs(urlparse(made.link).query)["reproducibility"][0]
     assert "x = 1\n" * 5000 in made.body
+
+
+def with_tables(store: Store, rows: int = 1) -> Facts:
+    """Facts of the one finding, which has been blamed and bisected."""
+    [found] = store.list_findings()
+    evidence = [Evidence(Role.CONTROL, "tf2onnx", "", Outcome.SAME, "got | -47.0")]
+    evidence += [Evidence(Role.JUROR, f"runtime{row}", "", Outcome.RIGHT, "right " * 20) for row in range(rows)]
+    store.set_blame(found.id, Blame("tf2onnx", Confidence.HIGH, Rule.UNANIMOUS, tuple(evidence)))
+    for version, showing in (("1.15.0", Showing.ABSENT), ("1.16.0", Showing.SHOWS)):
+        store.record_version(found.id, VersionResult("tf2onnx", version, showing, "a | b" * (showing == "shows")))
+    return known_facts(store)
+
+
+def test_experiments_and_versions_are_in_every_draft(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus") as store:
+        found = with_tables(store)
+    for project in projects().values():
+        made = compose(found, project, HERE)
+        for line in (
+            "| as found | `tf2onnx` |  | the same failure | `got \\| -47.0` |",
+            "| tf2onnx | 1.15.0 | does not show |  |",
+            "| tf2onnx | 1.16.0 | shows | `a \\| b` |",
+        ):
+            assert made.body.count(line) == 1, (project.key, line)
+        assert made.body.count("Found by convfuzz") == 1, project.key
+        assert "- Of the versions tried, tf2onnx 1.15.0 is the last one without it, and 1.16.0 shows it." in made.body
+        assert not any("convfuzz bisect" in note or "convfuzz blame" in note for note in made.notes)
+    made = compose(found, projects()["onnxruntime"], HERE)
+    assert dict(made.fields)["Urgency"] == "none, but it is a regression: tf2onnx 1.15.0 does not have it, 1.16.0 does"
+
+
+def test_what_nobody_asked_is_asked_of_the_person(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus") as store:
+        notes = "\n".join(compose(known_facts(store), projects()["tensorflow-onnx"], HERE).notes)
+        [found] = store.list_findings()
+        assert f"`convfuzz bisect {found.id[:6]} --package tf2onnx`" in notes
+        assert f"`convfuzz blame {found.id[:6]}`" in notes
+        with_tables(store)
+        store.record_version(found.id, VersionResult("tf2onnx", "1.17.0", Showing.ABSENT))
+        notes = "\n".join(compose(known_facts(store), projects()["tensorflow-onnx"], HERE).notes)
+    assert "It does not show with tf2onnx 1.17.0: it seems to be mended" in notes
+
+
+def test_tables_give_way_in_a_link_before_the_script_does(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus", reproducer="x = 1\n" * 300) as store:
+        found = with_tables(store, rows=40)
+    made = compose(found, projects()["onnxruntime"], HERE)
+    assert len(made.link) <= LONGEST_LINK
+    assert made.left_out == ("the tables of experiments and versions",)
+    filled = parse_qs(urlparse(made.link).query)
+    assert "x = 1\n" * 300 in filled["reproducibility"][0]
+    assert "1.15.0 is the last one without it" in filled["issue-descript"][0]
+    assert "| package |" not in filled["issue-descript"][0]
+    assert "| package |" in made.body
+
+
+def test_a_link_gives_back_every_character(tmp_path: Path) -> None:
+    script = "a = b'%+&?#' + c[0]  # ü … <x> | \\ ` ~ ; : / @ , ! * ( )"
+    with corpus_with(tmp_path / "corpus", reproducer=script) as store:
+        made = compose(known_facts(store), projects()["tensorflow-onnx"], HERE)
+    assert made.link.isascii()
+    assert re.fullmatch(r"[^\s()<>]+", made.link)
+    assert script in parse_qs(urlparse(made.link).query)["body"][0]
+
+
+def test_the_interpreter_is_that_of_the_campaign(tmp_path: Path) -> None:
+    import msgspec
+
+    with corpus_with(tmp_path / "corpus") as store:
+        found = msgspec.structs.replace(known_facts(store), versions={"python": "3.12.1", "tf2onnx": "1.16.0"})
+    body = compose(found, projects()["tensorflow-onnx"], HERE).body
+    assert "- Python version: 3.12.1" in body
+    assert "- tf2onnx version: 1.16.0" in body
+
+
+def test_a_project_is_not_named_in_its_own_list_of_issues(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus", component="onnxruntime") as store:
+        found = known_facts(store)
+    assert not compose(found, projects()["onnxruntime"], HERE).title.startswith("ONNX Runtime")
+    assert compose(found, projects()["tensorflow-onnx"], HERE).title.startswith("ONNX Runtime: ")
 
 
 def test_what_others_wrote_stays_in_its_block(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ __all__ = ["index"]
         ("1 / 0", Showing.CHANGED, "ZeroDivisionError"),
         ("import importlib.metadata as m; m.version('convfuzz-no-such')", Showing.UNUSABLE, "convfuzz-no-such"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", Showing.CHANGED, "killed by signal 11"),
-        ("import time; time.sleep(60)", Showing.CHANGED, "did not end within 2 s"),
+        ("import time; time.sleep(60)", Showing.UNFINISHED, "did not end within 2 s"),
     ],
 )
 def test_what_a_run_means(script: str, showing: Showing, detail: str) -> None:
