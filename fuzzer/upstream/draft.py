@@ -36,6 +36,7 @@ LONGEST_TITLE = 200
 _FUZZER = "topic: fuzzer"
 #: What is left out of a link first.
 _TABLES = "the tables of experiments and versions"
+_LINK = re.compile(r"https?://[\w./#?&=%:+-]+")
 _EMPTY = re.compile(r"\n{3,}")
 
 
@@ -252,6 +253,11 @@ def _inline(text: str) -> str:
     return f"{ticks}{pad}{line}{pad}{ticks}" if line else ""
 
 
+def _linked(text: str) -> str:
+    """A link that GitHub makes one, if it is nothing but a link."""
+    return text if _LINK.fullmatch(text) else _inline(text)
+
+
 def _cell(text: str) -> str:
     """Text of others in a cell of a table."""
     return _inline(text).replace("|", "\\|")
@@ -266,6 +272,6 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # Markdown, not HTML: what others wrote goes through the filters below
     )
-    made.filters.update(fenced=_fenced, inline=_inline, cell=_cell)
+    made.filters.update(fenced=_fenced, inline=_inline, cell=_cell, linked=_linked)
     made.globals["parts"] = made.get_template("parts.md.j2").module
     return made

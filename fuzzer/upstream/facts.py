@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from corpus.records import Finding, IssuedBatch
 from corpus.store import Store
 from fuzzer.upstream.evidence import Table, table
 from fuzzer.upstream.history import History, history
-from fuzzer.upstream.known_issues import KnownIssues
+from fuzzer.upstream.known_issues import KnownIssue, KnownIssues
 from fuzzer.upstream.severity import severity
 from generators.graph import Case, all_nodes
 from generators.serial import loads
@@ -58,8 +59,8 @@ class Clause(msgspec.Struct, frozen=True):
 
 class Facts(msgspec.Struct, frozen=True):
     """See the module's description. ``wrong`` are the runtime variants that show it, ``quiet`` those that were
-    asked and do not. ``evidence`` are the experiments about who is to blame.
-    ``history`` tells of other versions, and is empty when nobody looked."""
+    asked and do not. ``evidence`` are the experiments about who is to blame. ``related`` is the known issue that it
+    matches, ``known`` that in words. ``history`` tells of other versions, and is empty when nobody looked."""
 
     id: str
     title: str
@@ -92,6 +93,7 @@ class Facts(msgspec.Struct, frozen=True):
     evidence: Table = Table()
     history: History = History()
     known: str = ""
+    related: KnownIssue | None = None
 
     @property
     def is_mismatch(self) -> bool:
@@ -125,7 +127,7 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
         source=finding.source,
         reasons=tuple(_reasons(finding, case)),
         clauses=tuple(_clauses(finding, case)),
-        wrong=finding.settings,
+        wrong=_wrong(finding, issued),
         quiet=_quiet(finding, issued),
         versions=store.load_campaign(finding.campaign).versions,
         runs=finding.runs,
@@ -139,6 +141,7 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
         evidence=table(blame.evidence) if blame else Table(),
         history=history(store.versions(finding.id)),
         known=known.label(finding),
+        related=known.of(finding),
     )
 
 
@@ -176,7 +179,7 @@ def _summary(finding: Finding) -> str:
             Kind.DTYPE: "an output of another element type than",
             Kind.SHAPE: "an output of another shape than",
             Kind.COUNT: "another number of outputs than",
-            Kind.NONFINITE: "NaN or infinity where it should be finite, or the reverse, compared with",
+            Kind.NONFINITE: _special(*_sides(finding)),
         }.get(kind, "other values than")
         if finding.signature.component == finding.converter:
             return f"A model converted with {component} gives {what} {source}. Nothing warns of it."
@@ -199,6 +202,23 @@ def _summary(finding: Finding) -> str:
     }.get(kind, "it raises an exception")
     what = stages.get(finding.signature.stage, f"{component} fails on a model that {source} runs")
     return f"{what}: {happened}."
+
+
+def _special(expected: str, actual: str) -> str:
+    """Which special value comes in place of which."""
+    want, got = _sort_of(expected), _sort_of(actual)
+    if not want or not got:
+        return "NaN or infinity where it should be finite, or the reverse, compared with"
+    return f"{got} where it should be {want}, compared with"
+
+
+def _sort_of(number: str) -> str:
+    """NaN, infinity or a finite number; empty for what is no number."""
+    try:
+        value = float(number)
+    except ValueError:
+        return ""
+    return "NaN" if math.isnan(value) else "infinity" if math.isinf(value) else "a finite number"
 
 
 def _made_with(finding: Finding) -> str:
@@ -260,13 +280,20 @@ def _number(value: float) -> str:
     return f"{value:.9g}"
 
 
+def _wrong(finding: Finding, issued: IssuedBatch) -> tuple[str, ...]:
+    """Runtime variants that show it, each with the name of its runtime: where a runtime is at fault, a finding has the
+    names of its variants alone."""
+    own = {variant for runtime, variant in issued.variants if runtime == finding.signature.component}
+    return tuple(f"{finding.signature.component} {name}" if name in own else name for name in finding.settings)
+
+
 def _quiet(finding: Finding, issued: IssuedBatch) -> tuple[str, ...]:
     """Runtime variants that ran the model and give no other results than the source."""
     if not finding.settings or finding.signature.kind not in MISMATCH:
         return ()  # of failures that several variants share, only the first is on record
-    return tuple(
-        f"{runtime} {variant}" for runtime, variant in issued.variants if f"{runtime} {variant}" not in finding.settings
-    )
+    wrong = _wrong(finding, issued)
+    asked = (f"{runtime} {variant}" for runtime, variant in issued.variants)
+    return tuple(name for name in asked if name not in wrong)
 
 
 def _clauses(finding: Finding, case: Case | None) -> list[Clause]:

@@ -35,11 +35,13 @@ RELU = unary("tensorflow", "relu", "float32", 2)
 NUMBERS = {"error": 1.0, "tolerance": 1e-5, "bound": 1e-7, "reference": -48.0, "reference_error": 1.0}
 
 
-def corpus_with(directory: Path, case: Case = RELU, *, component: str = "tf2onnx", **changes: object) -> Store:
+def corpus_with(
+    directory: Path, case: Case = RELU, *, component: str = "tf2onnx", kind: Kind = Kind.VALUE, **changes: object
+) -> Store:
     """A corpus with one verified finding."""
     store = Store.open(directory, create=True)
     identifier = campaign(store, 1)
-    signature = Signature(Stage.CONVERT, component, Kind.VALUE)
+    signature = Signature(Stage.CONVERT, component, kind)
     store.record_batch(judged(identifier, 0, raw(signature=signature)))
     [found] = store.list_findings()
     fields = {"minimized": dumps(case), "message": "output 0: float32[1] element (0,): expected -48.0, got -47.0 (max)",
@@ -325,6 +327,41 @@ def test_a_list_that_says_nothing_is_refused(tmp_path: Path, text: str, complain
     with pytest.raises(UsageError, match=complaint):
         read(path)
     assert KnownIssue(title="a", note="b").label == "b"
+    assert KnownIssue(title="a", link="https://c", note="b").label == "https://c (b)"
+
+
+def test_a_known_issue_is_in_the_text_for_the_maintainer(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus", message=NASTY) as store:
+        [finding] = store.list_findings()
+        issue = KnownIssue(component="tf2onnx", link="https://github.com/a/b/issues/1", note="the same | of `int8`")
+        found = facts(store, finding, KnownIssues([issue], store))
+        odd = facts(store, finding, KnownIssues([KnownIssue(component="tf2onnx", link="https://a)[x](b")], store))
+    for project in projects().values():
+        line = "Known already, or related: https://github.com/a/b/issues/1, `` the same | of `int8` ``"
+        assert compose(found, project, HERE).body.count(line) == 1, project.key
+        assert "related: `https://a)[x](b`" in compose(odd, project, HERE).body
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("output 0: float32[1] element (0,): expected nan, got inf (1 of 1)", "gives infinity where it should be NaN"),
+        (
+            "output 0: float32[1]: expected -inf, got -3.4e+38 (max)",
+            "gives a finite number where it should be infinity",
+        ),
+        ("output 0: complex64[1]: expected (1+nanj), got 1j (max)", "gives NaN or infinity where it should be finite"),
+    ],
+)
+def test_special_values_are_named(tmp_path: Path, message: str, words: str) -> None:
+    with corpus_with(tmp_path / "corpus", kind=Kind.NONFINITE, message=message) as store:
+        assert words in known_facts(store).summary
+
+
+def test_variants_have_the_name_of_their_runtime(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus", component="onnxruntime", settings=("unoptimized",)) as store:
+        found = known_facts(store)
+    assert (found.wrong, found.quiet) == (("onnxruntime unoptimized",), ())
 
 
 def test_the_command_writes_a_draft_a_link_or_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
