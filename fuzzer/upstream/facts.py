@@ -44,6 +44,8 @@ _COMPONENTS = {
 #: Operators with results that are positions, and which of them they are (None: all).
 _INDICES = {"argmax": None, "argmin": None, "argsort": None, "sort": 1, "topk": 1, "max": 1, "min": 1, "kthvalue": 1,
             "median": 1, "mode": 1, "cummax": 1, "cummin": 1, "nanmedian": 1, "msort": None}  # fmt: skip
+#: A module and a function, as they end the detail of an exception's signature.
+_PLACE = re.compile(r"[\w.<>]+")
 _EXPECTED = re.compile(r"expected (?P<expected>.+?), got (?P<actual>.+?)(?: \(|$)", re.DOTALL)
 _SHAPES = re.compile(r"of shape (?P<expected>\[.*?\]) expected, got (?P<actual>\[.*?\])")
 _COUNTS = re.compile(r"(?P<expected>\d+ outputs) expected, got (?P<actual>\d+)")
@@ -249,7 +251,12 @@ def _reasons(finding: Finding, case: Case | None) -> list[str]:
     if finding.signature.kind not in MISMATCH:
         if finding.signature.stage is Stage.VALIDATE:
             return ["The conversion ends without an error; the validator of the format refuses what it wrote."]
-        return [f"The script first computes the same with {_source(finding)}, which gives the same result each time."]
+        place = finding.signature.detail.rpartition(" @ ")[2] if " @ " in finding.signature.detail else ""
+        found += [f"It is raised in `{place}`."] if _PLACE.fullmatch(place) else []
+        return [
+            f"The script first computes the same with {_source(finding)}, which gives the same result each time.",
+            *found,
+        ]
     if "reference" in numbers and finding.signature.kind in (Kind.VALUE, Kind.NONFINITE):
         error = f", from which the actual result is {numbers['reference_error']:.6g} off" if _finite(numbers) else ""
         found.append(

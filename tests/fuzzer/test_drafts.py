@@ -14,6 +14,7 @@ from corpus.records import Finding, FindingState
 from corpus.store import Store
 from corpus.versions import Showing, VersionResult
 from fuzzer import cli
+from fuzzer.dossier import redraft
 from fuzzer.errors import UsageError
 from fuzzer.upstream.draft import LONGEST_LINK, LONGEST_TITLE, Draft, compose, write
 from fuzzer.upstream.environment import Environment, collected, environment
@@ -36,12 +37,18 @@ NUMBERS = {"error": 1.0, "tolerance": 1e-5, "bound": 1e-7, "reference": -48.0, "
 
 
 def corpus_with(
-    directory: Path, case: Case = RELU, *, component: str = "tf2onnx", kind: Kind = Kind.VALUE, **changes: object
+    directory: Path,
+    case: Case = RELU,
+    *,
+    component: str = "tf2onnx",
+    kind: Kind = Kind.VALUE,
+    detail: str = "",
+    **changes: object,
 ) -> Store:
     """A corpus with one verified finding."""
     store = Store.open(directory, create=True)
     identifier = campaign(store, 1)
-    signature = Signature(Stage.CONVERT, component, kind)
+    signature = Signature(Stage.CONVERT, component, kind, detail)
     store.record_batch(judged(identifier, 0, raw(signature=signature)))
     [found] = store.list_findings()
     fields = {"minimized": dumps(case), "message": "output 0: float32[1] element (0,): expected -48.0, got -47.0 (max)",
@@ -170,6 +177,12 @@ def test_a_project_is_not_named_in_its_own_list_of_issues(tmp_path: Path) -> Non
         found = known_facts(store)
     assert not compose(found, projects()["onnxruntime"], HERE).title.startswith("ONNX Runtime")
     assert compose(found, projects()["tensorflow-onnx"], HERE).title.startswith("ONNX Runtime: ")
+
+
+def test_an_exception_is_told_with_its_place(tmp_path: Path) -> None:
+    detail = "ValueError: no @ tf2onnx.onnx_opset.math.get_pads_node"
+    with corpus_with(tmp_path / "corpus", kind=Kind.EXCEPTION, detail=detail) as store:
+        assert known_facts(store).reasons[1] == "It is raised in `tf2onnx.onnx_opset.math.get_pads_node`."
 
 
 def test_what_others_wrote_stays_in_its_block(tmp_path: Path) -> None:
@@ -389,3 +402,11 @@ def test_a_draft_is_kept_beside_the_reproducer(tmp_path: Path) -> None:
         assert path is not None
         assert "Nobody has filed it" in path.read_text()
         assert isinstance(compose(known_facts(store), projects()["tvm"], HERE), Draft)
+        redraft(store, found)
+        assert "1.16.0" not in path.read_text()
+        with_tables(store)
+        redraft(store, store.find(found.id))
+        assert "| tf2onnx | 1.16.0 | shows |" in path.read_text()
+        path.unlink()
+        redraft(store, found)
+        assert not path.exists()
