@@ -18,8 +18,10 @@ class Showing(StrEnum):
 
     SHOWS = "shows"
     ABSENT = "does not show"
-    #: It failed in another way than the defect, or did not end.
+    #: It failed in another way than the defect.
     CHANGED = "fails otherwise"
+    #: It was not done in time, which may be the version's fault or that of a busy machine.
+    UNFINISHED = "does not end"
     #: What it imports is not there or does not import.
     UNUSABLE = "does not import"
     NOT_INSTALLED = "does not install"
@@ -39,6 +41,11 @@ class VersionResult(msgspec.Struct, frozen=True):
     detail: str = ""
     others: dict[str, str] = {}
     seen: float = 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether asking again would tell the same."""
+        return self.showing is not Showing.UNFINISHED
 
 
 class VersionRow(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from corpus.versions import TELLING, Showing
+from corpus.versions import TELLING, Showing, VersionResult
 
 #: Whether a version shows the defect, or why that cannot be said.
 Ask = Callable[[str], Showing]
@@ -46,6 +46,22 @@ def halve(versions: Sequence[str], ask: Ask) -> Change | None:
         else:
             break
     return Change(last is Showing.SHOWS, versions[low], versions[high], tuple(versions[low + 1 : high]))
+
+
+def changes_in(results: Sequence[VersionResult]) -> list[Change]:
+    """Where the answer changes between the versions of one package that were asked (ascending); versions of which
+    nothing can be said are skipped, and named. Which releases were not asked, is not known here."""
+    changes: list[Change] = []
+    last: VersionResult | None = None
+    between: list[str] = []
+    for one in results:
+        if one.showing not in TELLING:
+            between.append(one.version)
+            continue
+        if last is not None and one.showing is not last.showing:
+            changes.append(Change(one.showing is Showing.SHOWS, last.version, one.version, tuple(between)))
+        last, between = one, []
+    return changes
 
 
 def _from_the_middle(low: int, high: int) -> list[int]:

@@ -170,13 +170,14 @@ def show(
 def blame(
     finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
     seconds: Annotated[float, typer.Option(min=1.0, help="How long the experiments may take together.")] = 300.0,
+    toolchain: Toolchain = "",
     corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Make the experiments that tell who is to blame for a finding (again), record and show what they gave."""
-    commands.blame(corpus, database, as_json, finding, seconds)
+    commands.blame(corpus, database, as_json, finding, seconds, toolchain)
 
 
 @app.command()

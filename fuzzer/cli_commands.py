@@ -186,10 +186,13 @@ def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
                 terminal().print(cli_text.versions_table(known))
 
 
-def blame(corpus: Path, database: str, as_json: bool, prefix: str, seconds: float) -> None:
-    """Find out who is to blame for a minimized finding, record it, and print the verdict and its evidence."""
+def blame(corpus: Path, database: str, as_json: bool, prefix: str, seconds: float, toolchain: str = "") -> None:
+    """Find out who is to blame for a minimized finding, record it, and print the verdict and its evidence. The
+    experiments are made in the toolchain of the finding's campaign; what another one gives is only printed, since it
+    may not have the defect at all."""
     from fuzzer import cli_text
     from fuzzer.blaming import Blamer
+    from fuzzer.dossier import redraft
     from fuzzer.screen import to_json
     from fuzzer.supervisor import Worker
     from oracles.blame import summary
@@ -201,18 +204,25 @@ def blame(corpus: Path, database: str, as_json: bool, prefix: str, seconds: floa
                 f"finding {finding.id} is not minimized: it is {finding.state}",
                 f"`convfuzz resume {finding.campaign}` goes on with it",
             )
-        worker = Worker()
-        try:
-            verdict = Blamer(worker, seconds).blame(finding, store.objects.get(finding.minimized_object))
-        finally:
-            worker.close()
-        store.set_blame(finding.id, verdict)
+        own = str(store.load_campaign(finding.campaign).config.get("toolchain", ""))
+        recorded = toolchain in ("", own)
+        with interpreter(toolchain or own) as python:
+            worker = Worker(python=python)
+            try:
+                verdict = Blamer(worker, seconds).blame(finding, store.objects.get(finding.minimized_object))
+            finally:
+                worker.close()
+        if recorded:
+            store.set_blame(finding.id, verdict)
+            redraft(store, store.find(finding.id))
     if as_json:
-        print(to_json({"finding": finding.id, "blame": verdict}))
+        print(to_json({"finding": finding.id, "blame": verdict, "recorded": recorded}))
         return
     console = terminal()
     console.print(f"{finding.id[: cli_text.SHORT]}  to blame: {summary(verdict)}", markup=False, soft_wrap=True)
     console.print(cli_text.evidence_table(verdict))
+    if not recorded:
+        print(f"not recorded: the finding is of {f'toolchain {own}' if own else 'the packages here'}")
 
 
 def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: float, toolchain: str = "") -> bool:

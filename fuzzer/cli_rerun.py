@@ -32,14 +32,18 @@ def rerun(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CORPUS|ID]…", help="Directories of corpora, and findings of --corpus. Default: all of --corpus."
+            metavar="[CORPUS|ID|NAME]…",
+            help="Directories of corpora, and findings of --corpus; with --regressions, names of what is shipped "
+            "(such as 'tf2onnx-*') in place of findings. Default: all.",
         ),
     ] = None,
     regressions: Annotated[
         bool, typer.Option("--regressions", help="The defects that are shipped, found and judged real before.")
     ] = False,
     toolchain: Toolchain = "",
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML, anew after each that is done.")
+    ] = None,
     expect: Annotated[
         Expect, typer.Option(help="What counts as a success: that a defect is fixed, or that it still fails.")
     ] = Expect.FIXED,
@@ -56,6 +60,7 @@ def rerun(
     """
     from collections import Counter
 
+    from corpus.objects import write_durably
     from fuzzer.cli_text import clean, one_line
     from fuzzer.packages import installed
     from fuzzer.rerunning import Now, unexpected
@@ -70,21 +75,37 @@ def rerun(
     done: list[Rerun] = []
     with interpreter(toolchain) as python:
         versions = find(toolchain).versions() if toolchain else installed(packages_here())
+
+        # What is no file (a pipe, /dev/stdout) is written once, at the end.
+        stream = junit is not None and junit.exists() and not junit.is_file()
+
+        def save() -> None:
+            if junit is not None:
+                data = as_junit(done, expected, versions)
+                try:
+                    if stream:
+                        junit.write_bytes(data)
+                    else:
+                        write_durably(junit.absolute(), data)
+                except OSError as error:
+                    raise UsageError(
+                        f"{junit} cannot be written: {error.strerror}", "name another file with --junit"
+                    ) from error
+
+        # At once, so that nobody waits an hour to be told that it cannot be written; and what is done by then is
+        # there when a server ends the job.
+        if not stream:
+            save()
         for one in run_again(items, python, jobs=jobs, deadline=deadline):
             done.append(one)
+            if not stream or len(done) == len(items):
+                save()
             if as_json:
                 print(to_json(_record(one)), flush=True)
                 continue
             print(f"{one.now:<11}  {one.item.id}  {one.item.component}: {one_line(one.item.title, 120)}", flush=True)
             if one.run.detail:
                 print(f"{'':<11}  {clean(one.run.detail)}", flush=True)
-    if junit is not None:
-        try:
-            junit.write_bytes(as_junit(done, expected, versions))
-        except OSError as error:
-            raise UsageError(
-                f"{junit} cannot be written: {error.strerror}", "name another file with --junit"
-            ) from error
     counts = Counter(one.now for one in done)
     if not as_json:
         print(f"{len(done)} reproducers: {', '.join(f'{counts[now]} {now}' for now in Now if counts[now])}")
@@ -97,9 +118,12 @@ def _items(what: list[str], regressions: bool, corpus: Path, database: str) -> l
     from corpus.store import Store
     from fuzzer.rerunning import of_findings, of_regressions
 
-    items = of_regressions(kept()) if regressions else []
     directories = [Path(text) for text in what if Path(text).is_dir()]
     prefixes = [text for text in what if not Path(text).is_dir()]
+    items: list[Item] = []
+    if regressions:
+        items = of_regressions(kept(), prefixes)
+        prefixes = []
     with ExitStack() as stack:
         for directory in directories:
             items += of_findings(stack.enter_context(Store.open(directory, write=False)))

@@ -19,6 +19,7 @@ from fuzzer.bisection import Change, halve, search
 from fuzzer.cli_commands import terminal
 from fuzzer.cli_text import SHORT, headline, versions_table
 from fuzzer.converters.base import converters
+from fuzzer.dossier import redraft
 from fuzzer.errors import UsageError
 from fuzzer.laboratory import Laboratory, versions_between
 from fuzzer.packages import installed, releases
@@ -78,6 +79,7 @@ def bisect(
                 )
             changes = [change for change in search(known, seen, ask) if change]
         results = [one for one in store.versions(finding.id) if one.package == package]
+        redraft(store, finding)
     lines = conclusions(package, results, changes)
     if as_json:
         print(to_json({"finding": finding.id, "package": package, "changes": changes, "versions": results}))
@@ -98,6 +100,7 @@ def versions(
             for version in releases(name, pre=how.pre)[-last:]:
                 laboratory.ask(name, version)
         results = store.versions(finding.id)
+        redraft(store, finding)
     if as_json:
         print(to_json({"finding": finding.id, "versions": results}))
         return
@@ -169,7 +172,9 @@ def _laboratory(corpus: Path, database: str, prefix: str, how: How) -> Iterator[
             )
         script = store.objects.get(finding.reproducer_object).decode()
         runs = how.runs or (1 if finding.failures == finding.runs else _RUNS_OF_FLAKY)
-        known = {} if how.again else {(one.package, one.version): one for one in store.versions(finding.id)}
+        known = (
+            {} if how.again else {(one.package, one.version): one for one in store.versions(finding.id) if one.settled}
+        )
         yield (
             store,
             finding,

@@ -13,6 +13,7 @@ from fuzzer.supervisor import Stopped, Worker, WorkerDefect, WorkerDied
 from fuzzer.tasks import PictureResult, PictureTask, Subject
 from fuzzer.upstream import draft
 from fuzzer.upstream.known_issues import known_issues
+from fuzzer.upstream.projects import projects
 
 #: The picture of the converted model, in a finding's directory.
 PICTURE = "converted.json"
@@ -29,6 +30,16 @@ def compile_dossier(store: Store, finding: Finding, worker: Worker) -> None:
         draft.write(store, finding, known_issues(store))
     except OSError as error:
         raise from_os_error(error, str(store.directory / "findings" / finding.id)) from error
+
+
+def redraft(store: Store, finding: Finding) -> None:
+    """Write the draft of a finding anew, if one is kept, since more has become known. CorpusError when it cannot be
+    written."""
+    if any((store.directory / "findings" / finding.id / f"{key}.md").is_file() for key in projects()):
+        try:
+            draft.write(store, finding, known_issues(store))
+        except OSError as error:
+            raise from_os_error(error, str(store.directory / "findings" / finding.id)) from error
 
 
 def draw(store: Store, finding: Finding, worker: Worker) -> Picture:

@@ -57,7 +57,7 @@ def run(script: str, python: str, *, runs: int = 1, deadline: float = 360.0) -> 
         if status == 1 and _TOLD.search(output):
             return Run(Showing.SHOWS, "", seconds, output)
         if status is None:
-            return Run(Showing.CHANGED, f"did not end within {deadline:g} s", seconds, output)
+            return Run(Showing.UNFINISHED, f"did not end within {deadline:g} s", seconds, output)
         if status:
             return _other(status, output, seconds)
     return Run(Showing.ABSENT, "", time.monotonic() - started, output)

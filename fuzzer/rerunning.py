@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from xml.etree import ElementTree
 
 from corpus.records import Finding, FindingState
@@ -32,6 +34,7 @@ _MEANING: Mapping[Showing, Now] = {
     Showing.SHOWS: Now.STILL,
     Showing.ABSENT: Now.FIXED,
     Showing.CHANGED: Now.CHANGED,
+    Showing.UNFINISHED: Now.CHANGED,
     Showing.UNUSABLE: Now.CANNOT,
     Showing.NOT_INSTALLED: Now.CANNOT,
 }
@@ -78,9 +81,21 @@ def of_findings(store: Store, findings: Sequence[Finding] = ()) -> list[Item]:
     return items
 
 
-def of_regressions(kept: Sequence[Kept]) -> list[Item]:
-    """The items of defects that are kept as data."""
-    return [Item(one.name, one.record.title, one.record.component, one.script) for one in kept]
+def of_regressions(kept: Sequence[Kept], patterns: Sequence[str] = ()) -> list[Item]:
+    """The items of defects that are kept as data; with patterns, of those whose name matches one. UsageError for a
+    pattern that matches none."""
+    for pattern in patterns:
+        if not any(fnmatchcase(one.name, pattern) for one in kept):
+            near = difflib.get_close_matches(pattern, [one.name for one in kept], n=3, cutoff=0.4)
+            raise UsageError(
+                f"no defect that is shipped is called {pattern!r}",
+                f"near: {', '.join(near)}" if near else "names begin with the subject: --regressions 'tf2onnx-*'",
+            )
+    return [
+        Item(one.name, one.record.title, one.record.component, one.script)
+        for one in kept
+        if not patterns or any(fnmatchcase(one.name, pattern) for pattern in patterns)
+    ]
 
 
 def rerun(items: Sequence[Item], python: str, *, jobs: int = 1, deadline: float = 360.0) -> Iterator[Rerun]:

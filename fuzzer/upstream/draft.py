@@ -6,19 +6,23 @@ or not.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote_plus
 
 import jinja2
 import msgspec
 
 from corpus.objects import write_durably
-from corpus.records import Finding
+from corpus.records import Campaign, Finding
 from corpus.store import Store
+from fuzzer.cli_text import SHORT
 from fuzzer.errors import UsageError
+from fuzzer.toolchains import interpreter
 from fuzzer.upstream.environment import Environment, collected, environment
 from fuzzer.upstream.facts import Clause, Facts, facts
 from fuzzer.upstream.known_issues import KnownIssues
@@ -30,6 +34,9 @@ LONGEST_LINK = 8000
 LONGEST_TITLE = 200
 #: PyTorch's label for issues of fuzzers that meet its conditions.
 _FUZZER = "topic: fuzzer"
+#: What is left out of a link first.
+_TABLES = "the tables of experiments and versions"
+_LINK = re.compile(r"https?://[\w./#?&=%:+-]+")
 _EMPTY = re.compile(r"\n{3,}")
 
 
@@ -75,28 +82,33 @@ def draft(store: Store, finding: Finding, project: Project, known: KnownIssues, 
             f"`convfuzz resume {finding.campaign}` goes on with it",
         )
     found = facts(store, finding, known)
-    here = environment(project.distributions)
-    text = collected(project.collect, here.installed) if project.collect and collect else ""
+    with contextlib.ExitStack() as stack:
+        python = _interpreter_of(store.load_campaign(finding.campaign), stack)
+        here = environment(project.distributions)
+        text = collected(project.collect, here.installed, python) if project.collect and collect else ""
     return compose(found, project, here, text)
+
+
+def _interpreter_of(campaign: Campaign, stack: contextlib.ExitStack) -> str:
+    """The interpreter that a campaign ran in, if it is there still: a report is about its packages, not those here."""
+    try:
+        return stack.enter_context(interpreter(str(campaign.config.get("toolchain", ""))))
+    except UsageError:
+        return sys.executable
 
 
 def compose(found: Facts, project: Project, here: Environment, collected_text: str = "") -> Draft:
     """The draft from what is known, without looking anything up."""
     versions = {name: found.versions[name] for name in project.distributions if name in found.versions}
-    versions = {**here.installed, **versions}
     values = {
-        "f": found,
         "project": project,
-        "here": here,
-        "versions": versions,
+        "here": msgspec.structs.replace(here, python=found.versions.get("python", here.python)),
+        "versions": {**here.installed, **versions},
         "collected": collected_text,
     }
-    template = _environment().get_template(f"{project.template}.md.j2")
-    # What is empty (no version of a provider) is no field of the draft.
-    texts = {field: _tidy(template.render(values, wanted=field.block)) for field in project.fields}
-    filled = {field: text for field, text in texts.items() if text}
+    filled = _texts(project, {**values, "f": found})
     title = _title(project, found)
-    link, left_out = _link(project, title, filled)
+    link, left_out = _link(project, title, filled, lambda: _texts(project, {**values, "f": _without_tables(found)}))
     return Draft(
         project,
         title,
@@ -105,6 +117,22 @@ def compose(found: Facts, project: Project, here: Environment, collected_text: s
         left_out,
         tuple(label for label in project.wanted_labels if label != _FUZZER or not _unmet(found)),
         tuple(_notes(found, project, here)),
+    )
+
+
+def _texts(project: Project, values: Mapping[str, object]) -> dict[Field, str]:
+    """The text of each field. What is empty (no version of a provider) is no field of the draft."""
+    template = _environment().get_template(f"{project.template}.md.j2")
+    texts = {field: _tidy(template.render(values, wanted=field.block)) for field in project.fields}
+    return {field: text for field, text in texts.items() if text}
+
+
+def _without_tables(found: Facts) -> Facts:
+    """The facts for where there is little room: what follows from tables stays, their rows do not."""
+    return msgspec.structs.replace(
+        found,
+        evidence=msgspec.structs.replace(found.evidence, rows=(), without_vote=0),
+        history=msgspec.structs.replace(found.history, rows=()),
     )
 
 
@@ -126,8 +154,9 @@ def _unmet(found: Facts) -> list[Clause]:
 
 
 def _title(project: Project, found: Facts) -> str:
-    where = found.component
-    text = f"{project.title}{where}: {' '.join(found.title.split())}"
+    # Nobody says in a project's own list of issues that they mean that project.
+    where = "" if found.component == project.name else f"{found.component}: "
+    text = f"{project.title}{where}{' '.join(found.title.split())}"
     return text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…"
 
 
@@ -138,6 +167,13 @@ def _notes(found: Facts, project: Project, here: Environment) -> list[str]:
         notes.append(f"This looks like a known issue: {found.known}")
     if found.failures < found.runs:
         notes.append(f"It shows in {found.failures} of {found.runs} runs only: say so, or find out what it depends on.")
+    if found.history.mended:
+        notes.append(f"{found.history.mended}: it seems to be mended, and there may be nothing to file.")
+    elif not found.history:
+        package = project.distributions[0] if project.distributions else "NAME"
+        notes.append(f"Since which version is not known: `convfuzz bisect {found.id[:SHORT]} --package {package}`.")
+    if not found.blamed:
+        notes.append(f"Who is to blame was not looked into: `convfuzz blame {found.id[:SHORT]}`.")
     if found.blamed and found.confidence == "low":
         notes.append(f"Who is to blame ({found.blamed}) is a guess: {found.rule}.")
     if project.fuzzer_clause:
@@ -152,19 +188,31 @@ def _notes(found: Facts, project: Project, here: Environment) -> list[str]:
 # -- links -------------------------------------------------------------------------------------------------------
 
 
-def _link(project: Project, title: str, texts: Mapping[Field, str]) -> tuple[str, tuple[str, ...]]:
-    """The link, and the labels of the fields that are too long for it: the longest give way first. Labels are no part
-    of it, since GitHub answers 404 to who may not set them."""
-    shown = dict(texts)
+def _link(
+    project: Project, title: str, texts: Mapping[Field, str], briefly: Callable[[], Mapping[Field, str]]
+) -> tuple[str, tuple[str, ...]]:
+    """The link, and what is too long for it: the tables first, for which ``briefly`` gives the texts without them, then
+    the labels of the longest fields. Labels of an issue are no part of it, since GitHub answers 404 to who may not set
+    them."""
+    if len(link := _url(project, title, texts)) <= LONGEST_LINK:
+        return link, ()
+    shown = dict(briefly())
+    tables = [_TABLES] if shown != texts else []
     left_out: list[Field] = []
     while True:
         link = _url(project, title, shown)
         candidates = [field for field in shown if field not in left_out]
         if len(link) <= LONGEST_LINK or not candidates:
-            return link, tuple(field.label for field in texts if field in left_out)
-        longest = max(candidates, key=lambda field: len(quote(shown[field], safe="")))
+            return link, (*tables, *(field.label for field in texts if field in left_out))
+        longest = max(candidates, key=lambda field: len(_quoted(shown[field])))
         left_out.append(longest)
         shown[longest] = f"(too long for a link: paste “{longest.label}” from the draft here)"
+
+
+def _quoted(text: str) -> str:
+    """Text as a value in a link: spaces as ``+``, which forms have always done, and what is harmless there as it is,
+    since a link has little room."""
+    return quote_plus(text, safe="/:,=@")
 
 
 def _url(project: Project, title: str, texts: Mapping[Field, str]) -> str:
@@ -178,7 +226,7 @@ def _url(project: Project, title: str, texts: Mapping[Field, str]) -> str:
             f"{project.heading.format(field.label)}\n\n{_fenced(text) if field.code else text}"
             for field, text in texts.items()
         )
-    query = "&".join(f"{name}={quote(text, safe='')}" for name, text in parameters.items())
+    query = "&".join(f"{name}={_quoted(text)}" for name, text in parameters.items())
     return f"https://github.com/{project.repository}/issues/new?{query}"
 
 
@@ -205,6 +253,11 @@ def _inline(text: str) -> str:
     return f"{ticks}{pad}{line}{pad}{ticks}" if line else ""
 
 
+def _linked(text: str) -> str:
+    """A link that GitHub makes one, if it is nothing but a link."""
+    return text if _LINK.fullmatch(text) else _inline(text)
+
+
 def _cell(text: str) -> str:
     """Text of others in a cell of a table."""
     return _inline(text).replace("|", "\\|")
@@ -219,6 +272,6 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # Markdown, not HTML: what others wrote goes through the filters below
     )
-    made.filters.update(fenced=_fenced, inline=_inline, cell=_cell)
+    made.filters.update(fenced=_fenced, inline=_inline, cell=_cell, linked=_linked)
     made.globals["parts"] = made.get_template("parts.md.j2").module
     return made

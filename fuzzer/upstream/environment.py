@@ -15,6 +15,8 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
+from fuzzer.formats import version_of
+
 #: Seconds that a project's script may take.
 _DEADLINE = 180
 #: Of what such a script says, as many characters are kept.
@@ -32,11 +34,12 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 def environment(distributions: Sequence[str]) -> Environment:
-    """What is true of this machine and interpreter; distributions that are not installed are left out."""
+    """What is true of this machine and interpreter, or, inside :func:`fuzzer.toolchains.interpreter`, of the packages
+    there; distributions that are not installed are left out."""
     installed = {}
     for name in dict.fromkeys(distributions):
         try:
-            installed[name] = importlib.metadata.version(name)
+            installed[name] = version_of(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     try:

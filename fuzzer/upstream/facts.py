@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from corpus.records import Finding, IssuedBatch
 from corpus.store import Store
-from fuzzer.upstream.known_issues import KnownIssues
+from fuzzer.upstream.evidence import Table, table
+from fuzzer.upstream.history import History, history
+from fuzzer.upstream.known_issues import KnownIssue, KnownIssues
 from fuzzer.upstream.severity import severity
 from generators.graph import Case, all_nodes
 from generators.serial import loads
@@ -42,6 +44,8 @@ _COMPONENTS = {
 #: Operators with results that are positions, and which of them they are (None: all).
 _INDICES = {"argmax": None, "argmin": None, "argsort": None, "sort": 1, "topk": 1, "max": 1, "min": 1, "kthvalue": 1,
             "median": 1, "mode": 1, "cummax": 1, "cummin": 1, "nanmedian": 1, "msort": None}  # fmt: skip
+#: A module and a function, as they end the detail of an exception's signature.
+_PLACE = re.compile(r"[\w.<>]+")
 _EXPECTED = re.compile(r"expected (?P<expected>.+?), got (?P<actual>.+?)(?: \(|$)", re.DOTALL)
 _SHAPES = re.compile(r"of shape (?P<expected>\[.*?\]) expected, got (?P<actual>\[.*?\])")
 _COUNTS = re.compile(r"(?P<expected>\d+ outputs) expected, got (?P<actual>\d+)")
@@ -57,8 +61,8 @@ class Clause(msgspec.Struct, frozen=True):
 
 class Facts(msgspec.Struct, frozen=True):
     """See the module's description. ``wrong`` are the runtime variants that show it, ``quiet`` those that were
-    asked and do not. ``evidence`` are experiments: what was asked, of what, with which settings, and what came of it.
-    ``bisect`` is Markdown, empty when nobody looked."""
+    asked and do not. ``evidence`` are the experiments about who is to blame. ``related`` is the known issue that it
+    matches, ``known`` that in words. ``history`` tells of other versions, and is empty when nobody looked."""
 
     id: str
     title: str
@@ -88,9 +92,10 @@ class Facts(msgspec.Struct, frozen=True):
     blamed: str = ""
     confidence: str = ""
     rule: str = ""
-    evidence: tuple[tuple[str, str, str, str, str], ...] = ()
-    bisect: str = ""
+    evidence: Table = Table()
+    history: History = History()
     known: str = ""
+    related: KnownIssue | None = None
 
     @property
     def is_mismatch(self) -> bool:
@@ -124,7 +129,7 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
         source=finding.source,
         reasons=tuple(_reasons(finding, case)),
         clauses=tuple(_clauses(finding, case)),
-        wrong=finding.settings,
+        wrong=_wrong(finding, issued),
         quiet=_quiet(finding, issued),
         versions=store.load_campaign(finding.campaign).versions,
         runs=finding.runs,
@@ -135,25 +140,16 @@ def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
         blamed=blame.component if blame else "",
         confidence=str(blame.confidence) if blame else "",
         rule=str(blame.rule) if blame else "",
-        evidence=tuple(
-            (str(item.role), item.component, item.detail, str(item.outcome), item.words) for item in blame.evidence
-        )
-        if blame
-        else (),
-        bisect=_bisect(store.directory / "findings" / finding.id),
+        evidence=table(blame.evidence) if blame else Table(),
+        history=history(store.versions(finding.id)),
         known=known.label(finding),
+        related=known.of(finding),
     )
 
 
 def component_words(component: str) -> str:
     """What a component is called in a sentence."""
     return _COMPONENTS.get(component, component)
-
-
-def _bisect(directory: Path) -> str:
-    """The tables of versions that were made for a finding, one after another."""
-    found = sorted(directory.glob("bisect*.md")) if directory.is_dir() else []
-    return "\n\n".join(path.read_text(encoding="utf-8", errors="replace").strip() for path in found)
 
 
 def _sides(finding: Finding) -> tuple[str, str]:
@@ -185,7 +181,7 @@ def _summary(finding: Finding) -> str:
             Kind.DTYPE: "an output of another element type than",
             Kind.SHAPE: "an output of another shape than",
             Kind.COUNT: "another number of outputs than",
-            Kind.NONFINITE: "NaN or infinity where it should be finite, or the reverse, compared with",
+            Kind.NONFINITE: _special(*_sides(finding)),
         }.get(kind, "other values than")
         if finding.signature.component == finding.converter:
             return f"A model converted with {component} gives {what} {source}. Nothing warns of it."
@@ -208,6 +204,23 @@ def _summary(finding: Finding) -> str:
     }.get(kind, "it raises an exception")
     what = stages.get(finding.signature.stage, f"{component} fails on a model that {source} runs")
     return f"{what}: {happened}."
+
+
+def _special(expected: str, actual: str) -> str:
+    """Which special value comes in place of which."""
+    want, got = _sort_of(expected), _sort_of(actual)
+    if not want or not got:
+        return "NaN or infinity where it should be finite, or the reverse, compared with"
+    return f"{got} where it should be {want}, compared with"
+
+
+def _sort_of(number: str) -> str:
+    """NaN, infinity or a finite number; empty for what is no number."""
+    try:
+        value = float(number)
+    except ValueError:
+        return ""
+    return "NaN" if math.isnan(value) else "infinity" if math.isinf(value) else "a finite number"
 
 
 def _made_with(finding: Finding) -> str:
@@ -238,7 +251,12 @@ def _reasons(finding: Finding, case: Case | None) -> list[str]:
     if finding.signature.kind not in MISMATCH:
         if finding.signature.stage is Stage.VALIDATE:
             return ["The conversion ends without an error; the validator of the format refuses what it wrote."]
-        return [f"The script first computes the same with {_source(finding)}, which gives the same result each time."]
+        place = finding.signature.detail.rpartition(" @ ")[2] if " @ " in finding.signature.detail else ""
+        found += [f"It is raised in `{place}`."] if _PLACE.fullmatch(place) else []
+        return [
+            f"The script first computes the same with {_source(finding)}, which gives the same result each time.",
+            *found,
+        ]
     if "reference" in numbers and finding.signature.kind in (Kind.VALUE, Kind.NONFINITE):
         error = f", from which the actual result is {numbers['reference_error']:.6g} off" if _finite(numbers) else ""
         found.append(
@@ -269,13 +287,20 @@ def _number(value: float) -> str:
     return f"{value:.9g}"
 
 
+def _wrong(finding: Finding, issued: IssuedBatch) -> tuple[str, ...]:
+    """Runtime variants that show it, each with the name of its runtime: where a runtime is at fault, a finding has the
+    names of its variants alone."""
+    own = {variant for runtime, variant in issued.variants if runtime == finding.signature.component}
+    return tuple(f"{finding.signature.component} {name}" if name in own else name for name in finding.settings)
+
+
 def _quiet(finding: Finding, issued: IssuedBatch) -> tuple[str, ...]:
     """Runtime variants that ran the model and give no other results than the source."""
     if not finding.settings or finding.signature.kind not in MISMATCH:
         return ()  # of failures that several variants share, only the first is on record
-    return tuple(
-        f"{runtime} {variant}" for runtime, variant in issued.variants if f"{runtime} {variant}" not in finding.settings
-    )
+    wrong = _wrong(finding, issued)
+    asked = (f"{runtime} {variant}" for runtime, variant in issued.variants)
+    return tuple(name for name in asked if name not in wrong)
 
 
 def _clauses(finding: Finding, case: Case | None) -> list[Clause]:

@@ -55,8 +55,8 @@ class KnownIssue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def label(self) -> str:
-        """What is shown with a finding: the link, else the note."""
-        return self.link or self.note
+        """What is shown with a finding: the link, and the note behind it."""
+        return f"{self.link} ({self.note})" if self.link and self.note else self.link or self.note
 
     def matches(self, finding: Finding, operators: Callable[[], Sequence[str]]) -> bool:
         """Whether the finding is this issue. ``operators`` gives those of its graph, and is asked only if need be."""

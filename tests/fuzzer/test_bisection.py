@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.versions import Showing
-from fuzzer.bisection import Change, halve, search
+from corpus.versions import Showing, VersionResult
+from fuzzer.bisection import Change, changes_in, halve, search
 
 ANSWERS = {"+": Showing.SHOWS, "-": Showing.ABSENT, "?": Showing.UNUSABLE}
 
@@ -82,3 +82,20 @@ def test_whatever_the_history_a_change_is_one(answers: str) -> None:
     assert change.appears == (answers[after] == "+")
     assert answers[before + 1 : after] == "?" * (after - before - 1)
     assert len(change.between) == after - before - 1
+
+
+def recorded(answers: str) -> list[VersionResult]:
+    return [VersionResult("p", str(number), ANSWERS[answer]) for number, answer in enumerate(answers)]
+
+
+def test_changes_are_read_from_what_was_recorded() -> None:
+    assert changes_in(recorded("?--??++?-")) == [Change(True, "2", "5", ("3", "4")), Change(False, "6", "8", ("7",))]
+    assert changes_in(recorded("?++?")) == changes_in(recorded("?")) == changes_in([]) == []
+
+
+@given(st.text("+-?", min_size=1, max_size=24))
+def test_what_halving_finds_is_among_the_changes_recorded(answers: str) -> None:
+    asked = Asked(answers)
+    change = halve(asked.versions, asked)
+    if change is not None:
+        assert change in changes_in(recorded(answers))

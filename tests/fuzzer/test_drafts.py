@@ -12,7 +12,9 @@ import pytest
 
 from corpus.records import Finding, FindingState
 from corpus.store import Store
+from corpus.versions import Showing, VersionResult
 from fuzzer import cli
+from fuzzer.dossier import redraft
 from fuzzer.errors import UsageError
 from fuzzer.upstream.draft import LONGEST_LINK, LONGEST_TITLE, Draft, compose, write
 from fuzzer.upstream.environment import Environment, collected, environment
@@ -22,6 +24,7 @@ from fuzzer.upstream.projects import named, project_of, projects
 from fuzzer.upstream.severity import Severity, is_common, severity
 from generators.graph import Case, Graph, Node, Ref, TensorType, Value
 from generators.serial import dumps
+from oracles.blame import Blame, Confidence, Evidence, Outcome, Role, Rule
 from oracles.outcome import Kind, Signature, Stage, Symptom
 from tests.corpus.builders import campaign, judged, verified
 from tests.corpus.builders import finding as raw
@@ -33,11 +36,19 @@ RELU = unary("tensorflow", "relu", "float32", 2)
 NUMBERS = {"error": 1.0, "tolerance": 1e-5, "bound": 1e-7, "reference": -48.0, "reference_error": 1.0}
 
 
-def corpus_with(directory: Path, case: Case = RELU, *, component: str = "tf2onnx", **changes: object) -> Store:
+def corpus_with(
+    directory: Path,
+    case: Case = RELU,
+    *,
+    component: str = "tf2onnx",
+    kind: Kind = Kind.VALUE,
+    detail: str = "",
+    **changes: object,
+) -> Store:
     """A corpus with one verified finding."""
     store = Store.open(directory, create=True)
     identifier = campaign(store, 1)
-    signature = Signature(Stage.CONVERT, component, Kind.VALUE)
+    signature = Signature(Stage.CONVERT, component, kind, detail)
     store.record_batch(judged(identifier, 0, raw(signature=signature)))
     [found] = store.list_findings()
     fields = {"minimized": dumps(case), "message": "output 0: float32[1] element (0,): expected -48.0, got -47.0 (max)",
@@ -86,6 +97,92 @@ def test_what_is_too_long_for_a_link_is_left_out_and_named(tmp_path: Path) -> No
     assert "The link has no room for: To reproduce." in made.markdown
     assert "paste “To reproduce” from the draft here" in parse_qs(urlparse(made.link).query)["reproducibility"][0]
     assert "x = 1\n" * 5000 in made.body
+
+
+def with_tables(store: Store, rows: int = 1) -> Facts:
+    """Facts of the one finding, which has been blamed and bisected."""
+    [found] = store.list_findings()
+    evidence = [Evidence(Role.CONTROL, "tf2onnx", "", Outcome.SAME, "got | -47.0")]
+    evidence += [Evidence(Role.JUROR, f"runtime{row}", "", Outcome.RIGHT, "right " * 20) for row in range(rows)]
+    store.set_blame(found.id, Blame("tf2onnx", Confidence.HIGH, Rule.UNANIMOUS, tuple(evidence)))
+    for version, showing in (("1.15.0", Showing.ABSENT), ("1.16.0", Showing.SHOWS)):
+        store.record_version(found.id, VersionResult("tf2onnx", version, showing, "a | b" * (showing == "shows")))
+    return known_facts(store)
+
+
+def test_experiments_and_versions_are_in_every_draft(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus") as store:
+        found = with_tables(store)
+    for project in projects().values():
+        made = compose(found, project, HERE)
+        for line in (
+            "| as found | `tf2onnx` |  | the same failure | `got \\| -47.0` |",
+            "| tf2onnx | 1.15.0 | does not show |  |",
+            "| tf2onnx | 1.16.0 | shows | `a \\| b` |",
+        ):
+            assert made.body.count(line) == 1, (project.key, line)
+        assert made.body.count("Found by convfuzz") == 1, project.key
+        assert "- Of the versions tried, tf2onnx 1.15.0 is the last one without it, and 1.16.0 shows it." in made.body
+        assert not any("convfuzz bisect" in note or "convfuzz blame" in note for note in made.notes)
+    made = compose(found, projects()["onnxruntime"], HERE)
+    assert dict(made.fields)["Urgency"] == "none, but it is a regression: tf2onnx 1.15.0 does not have it, 1.16.0 does"
+
+
+def test_what_nobody_asked_is_asked_of_the_person(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus") as store:
+        notes = "\n".join(compose(known_facts(store), projects()["tensorflow-onnx"], HERE).notes)
+        [found] = store.list_findings()
+        assert f"`convfuzz bisect {found.id[:6]} --package tf2onnx`" in notes
+        assert f"`convfuzz blame {found.id[:6]}`" in notes
+        with_tables(store)
+        store.record_version(found.id, VersionResult("tf2onnx", "1.17.0", Showing.ABSENT))
+        notes = "\n".join(compose(known_facts(store), projects()["tensorflow-onnx"], HERE).notes)
+    assert "It does not show with tf2onnx 1.17.0: it seems to be mended" in notes
+
+
+def test_tables_give_way_in_a_link_before_the_script_does(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus", reproducer="x = 1\n" * 300) as store:
+        found = with_tables(store, rows=40)
+    made = compose(found, projects()["onnxruntime"], HERE)
+    assert len(made.link) <= LONGEST_LINK
+    assert made.left_out == ("the tables of experiments and versions",)
+    filled = parse_qs(urlparse(made.link).query)
+    assert "x = 1\n" * 300 in filled["reproducibility"][0]
+    assert "1.15.0 is the last one without it" in filled["issue-descript"][0]
+    assert "| package |" not in filled["issue-descript"][0]
+    assert "| package |" in made.body
+
+
+def test_a_link_gives_back_every_character(tmp_path: Path) -> None:
+    script = "a = b'%+&?#' + c[0]  # ü … <x> | \\ ` ~ ; : / @ , ! * ( )"
+    with corpus_with(tmp_path / "corpus", reproducer=script) as store:
+        made = compose(known_facts(store), projects()["tensorflow-onnx"], HERE)
+    assert made.link.isascii()
+    assert re.fullmatch(r"[^\s()<>]+", made.link)
+    assert script in parse_qs(urlparse(made.link).query)["body"][0]
+
+
+def test_the_interpreter_is_that_of_the_campaign(tmp_path: Path) -> None:
+    import msgspec
+
+    with corpus_with(tmp_path / "corpus") as store:
+        found = msgspec.structs.replace(known_facts(store), versions={"python": "3.12.1", "tf2onnx": "1.16.0"})
+    body = compose(found, projects()["tensorflow-onnx"], HERE).body
+    assert "- Python version: 3.12.1" in body
+    assert "- tf2onnx version: 1.16.0" in body
+
+
+def test_a_project_is_not_named_in_its_own_list_of_issues(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus", component="onnxruntime") as store:
+        found = known_facts(store)
+    assert not compose(found, projects()["onnxruntime"], HERE).title.startswith("ONNX Runtime")
+    assert compose(found, projects()["tensorflow-onnx"], HERE).title.startswith("ONNX Runtime: ")
+
+
+def test_an_exception_is_told_with_its_place(tmp_path: Path) -> None:
+    detail = "ValueError: no @ tf2onnx.onnx_opset.math.get_pads_node"
+    with corpus_with(tmp_path / "corpus", kind=Kind.EXCEPTION, detail=detail) as store:
+        assert known_facts(store).reasons[1] == "It is raised in `tf2onnx.onnx_opset.math.get_pads_node`."
 
 
 def test_what_others_wrote_stays_in_its_block(tmp_path: Path) -> None:
@@ -243,6 +340,41 @@ def test_a_list_that_says_nothing_is_refused(tmp_path: Path, text: str, complain
     with pytest.raises(UsageError, match=complaint):
         read(path)
     assert KnownIssue(title="a", note="b").label == "b"
+    assert KnownIssue(title="a", link="https://c", note="b").label == "https://c (b)"
+
+
+def test_a_known_issue_is_in_the_text_for_the_maintainer(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus", message=NASTY) as store:
+        [finding] = store.list_findings()
+        issue = KnownIssue(component="tf2onnx", link="https://github.com/a/b/issues/1", note="the same | of `int8`")
+        found = facts(store, finding, KnownIssues([issue], store))
+        odd = facts(store, finding, KnownIssues([KnownIssue(component="tf2onnx", link="https://a)[x](b")], store))
+    for project in projects().values():
+        line = "Known already, or related: https://github.com/a/b/issues/1, `` the same | of `int8` ``"
+        assert compose(found, project, HERE).body.count(line) == 1, project.key
+        assert "related: `https://a)[x](b`" in compose(odd, project, HERE).body
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("output 0: float32[1] element (0,): expected nan, got inf (1 of 1)", "gives infinity where it should be NaN"),
+        (
+            "output 0: float32[1]: expected -inf, got -3.4e+38 (max)",
+            "gives a finite number where it should be infinity",
+        ),
+        ("output 0: complex64[1]: expected (1+nanj), got 1j (max)", "gives NaN or infinity where it should be finite"),
+    ],
+)
+def test_special_values_are_named(tmp_path: Path, message: str, words: str) -> None:
+    with corpus_with(tmp_path / "corpus", kind=Kind.NONFINITE, message=message) as store:
+        assert words in known_facts(store).summary
+
+
+def test_variants_have_the_name_of_their_runtime(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus", component="onnxruntime", settings=("unoptimized",)) as store:
+        found = known_facts(store)
+    assert (found.wrong, found.quiet) == (("onnxruntime unoptimized",), ())
 
 
 def test_the_command_writes_a_draft_a_link_or_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,3 +402,11 @@ def test_a_draft_is_kept_beside_the_reproducer(tmp_path: Path) -> None:
         assert path is not None
         assert "Nobody has filed it" in path.read_text()
         assert isinstance(compose(known_facts(store), projects()["tvm"], HERE), Draft)
+        redraft(store, found)
+        assert "1.16.0" not in path.read_text()
+        with_tables(store)
+        redraft(store, store.find(found.id))
+        assert "| tf2onnx | 1.16.0 | shows |" in path.read_text()
+        path.unlink()
+        redraft(store, found)
+        assert not path.exists()

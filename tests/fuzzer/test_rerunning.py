@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from corpus.records import FindingState, Finish
+from corpus.regressions import kept
 from corpus.store import Store
 from fuzzer import cli
 from fuzzer.laboratory import Run, Showing
-from fuzzer.rerunning import Item, Now, Rerun, junit, rerun
+from fuzzer.rerunning import Item, Now, Rerun, junit, of_regressions, rerun
 from tests.corpus.builders import CRASH, campaign, finding, judged, verified
 
 STILL = "print('expected 2, got 1')\nraise SystemExit(1)\n"
@@ -97,6 +100,53 @@ def test_flaky_findings_are_run_more_often(tmp_path: Path, capfd: pytest.Capture
         store.finish_finding(store.list_findings()[0].id, end)
     assert cli.run(["rerun", str(tmp_path / "corpus")]) == 1
     assert "still fails" in capfd.readouterr().out
+
+
+def test_shipped_defects_are_chosen_by_name(capfd: pytest.CaptureFixture[str]) -> None:
+    shipped = kept()
+    chosen = of_regressions(shipped, ["tf2onnx-cum*", "ort-logsumexp-loses-nan"])
+    assert [one.id for one in chosen] == ["ort-logsumexp-loses-nan", "tf2onnx-cumprod-negative-axis"]
+    assert len(of_regressions(shipped)) == len(shipped)
+    assert cli.run(["rerun", "--regressions", "tf2onnx-cumprod-axis"]) == 2
+    told = capfd.readouterr().err
+    assert "no defect that is shipped is called 'tf2onnx-cumprod-axis'" in told
+    assert "near: tf2onnx-cumprod-negative-axis" in told
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    corpus = corpus_of(tmp_path / "corpus", f"open({str(tmp_path / 'mark')!r}, 'w')\n")
+    (tmp_path / "file").touch()
+    assert cli.run(["rerun", str(corpus), "--junit", str(tmp_path / "file" / "report.xml")]) == 2
+    assert "report.xml cannot be written" in capfd.readouterr().err
+    assert not (tmp_path / "mark").exists()
+
+
+def test_what_is_done_is_in_the_file_before_all_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "report.xml"
+    seen = tmp_path / "seen.xml"
+    look = f"import shutil; shutil.copy({str(report)!r}, {str(seen)!r})\nprint('expected')\n"
+    corpus = corpus_of(tmp_path / "corpus", STILL, look)
+    assert cli.run(["rerun", str(corpus), "--junit", str(report)]) == 1
+    early, late = (ElementTree.parse(path).getroot().find("testsuite") for path in (seen, report))
+    assert early is not None
+    assert late is not None
+    assert (early.get("tests"), early.get("failures")) == ("1", "1")
+    assert (late.get("tests"), late.get("failures")) == ("2", "1")
+
+
+def test_a_stream_gets_one_document(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    corpus = corpus_of(tmp_path / "corpus", FIXED, FIXED)
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(pipe.read_bytes)
+        assert cli.run(["rerun", str(corpus), "--junit", str(pipe)]) == 0
+        suite = ElementTree.fromstring(told.result(60)).find("testsuite")
+    assert suite is not None
+    assert suite.get("tests") == "2"
+    assert pipe.is_fifo()
 
 
 def test_there_must_be_something_to_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
