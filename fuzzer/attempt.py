@@ -141,6 +141,10 @@ class Attempt:
         """What is wrong with the outputs at one size; of a quantized model, within the bounds on its errors."""
         return self._verdicts.judged(size, outputs, bounds)
 
+    def too_narrow(self, size: Sized, runtime: str) -> bool:
+        """Whether a runtime computes with fewer bits than values of the graph need."""
+        return self._verdicts.too_narrow(size, runtime)
+
     def _sliced(self, prepared: list[Prepared], slices: list[Artifact]) -> list[Judgement]:
         """Each case judged by its slice of the artifact of the union."""
         found: list[Judgement] = []

@@ -181,6 +181,9 @@ class _Inquest:
         alike = next((item for item in seen if self._alike(one, item)), None)
         worst = alike or seen[0]
         told = f"{worst.kind} at {worst.stage} by {worst.component}: {worst.message or worst.detail}"
+        if self._accused.signature.kind in MISMATCH and one.role in (Role.JUROR, Role.VARIANT):
+            # Who gives no result says nothing about what the right one is.
+            return Outcome.ABSTAINS, f"fails: {told}"
         return (Outcome.SAME if alike else Outcome.OTHER), told
 
     def _alike(self, one: Experiment, seen: Seen) -> bool:

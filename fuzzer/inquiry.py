@@ -12,6 +12,7 @@ from fuzzer.pipeline import Pipeline
 from fuzzer.prepared import Prepared, Printed, Refused
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.tasks import ExperimentResult, ExperimentTask, Ran, Seen, Step, Subject
+from fuzzer.verdicts import NARROW_WORDS
 from generators.frontends.base import EvaluationError
 from generators.graph import Array, Case, Constant, Graph, GraphError
 from generators.serial import dumps, loads
@@ -94,6 +95,10 @@ class Inquiry(Pipeline):
                 found.append(Ran(tuple(map(Seen.of, outputs.observations))))
                 continue
             judged = self.attempt.judged(size, outputs, bounds)
+            if any(one.verdict is Verdict.BUG for one in judged) and self.attempt.too_narrow(size, runtime.name):
+                narrow = Signature(Stage.INFERENCE, runtime.name, Kind.UNSUPPORTED, f"it {NARROW_WORDS}")
+                found.append(Ran((Seen.of(Observation(narrow, Verdict.INCONCLUSIVE, str(judged[0].mismatch))),)))
+                continue
             seen = tuple(
                 Seen.of(
                     Observation(

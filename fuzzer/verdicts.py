@@ -19,6 +19,9 @@ from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import ErrorBounds, judge_quantized
 
 _INT32 = np.iinfo(np.int32)
+#: Among the numbers of an observation: the runtime computed with fewer bits than the graph's values need.
+NARROWED = "narrowed"
+NARROW_WORDS = "computes with 32 bits, which some values of the graph do not fit in"
 #: Kinds of mismatch in the order in which they hide each other.
 _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
 
@@ -52,8 +55,12 @@ class Verdicts:
             seen += self._stable(item, refusals_of(item, results))
             if isinstance(results[0], Refused):
                 continue
-            ran += 1
             worst = self._worst(item, results, name, variant, bounds)
+            if worst is not None and NARROWED in worst.numbers:
+                # It says nothing about the artifact, neither for the converter nor against it.
+                seen.append(worst)
+                continue
+            ran += 1
             if worst is None:
                 continue
             if worst.verdict is Verdict.INCONCLUSIVE:
@@ -130,14 +137,16 @@ class Verdicts:
         numbers = {**first.numbers, "defined": float(all(map(finite, item.sizes[number].expected)))}
         message = str(first.mismatch) + at_sizes(item, {number for number, _ in same_kind})
         verdict = first.verdict
-        runtime = runtimes().get(name)
-        if verdict is Verdict.BUG and runtime and self._beyond_32_bits(item.sizes[number], runtime.narrows):
+        if verdict is Verdict.BUG and self.too_narrow(item.sizes[number], name):
             verdict = Verdict.INCONCLUSIVE
-            message += f" ({name} computes with 32 bits, which some values of the graph do not fit in)"
+            message += f" ({name} {NARROW_WORDS})"
+            numbers[NARROWED] = 1.0
         return Observation(signature, verdict, message, outputs, variant, numbers)
 
-    def _beyond_32_bits(self, size: Sized, narrowed: tuple[str, ...]) -> bool:
-        """Whether the graph has values of these element types that no 32-bit integer holds."""
+    def too_narrow(self, size: Sized, runtime: str) -> bool:
+        """Whether the graph has values, of element types that the runtime of that name computes in 32 bits, that no
+        32-bit integer holds. What the runtime gives then tells nothing."""
+        narrowed = runtimes()[runtime].narrows if runtime in runtimes() else ()
         if not narrowed:
             return False
         try:

@@ -77,6 +77,7 @@ class Rule(StrEnum):
     DECOMPOSED = "the framework's export is right, and fails alike once decomposed"
     PART = "without this part of the converter the result is right"
     UNANIMOUS = "all runtimes agree against the source"
+    SEVERAL = "no runtime agrees with the source, and some, not all, agree with each other"
     ONE_RUNTIME = "one runtime was heard, and every setting of it disagrees with the source"
     EACH_ITS_OWN = "no runtime agrees with the source, and no two agree with each other"
     NOBODY_TAKES_IT = "no runtime takes the artifact"
@@ -178,7 +179,10 @@ def _of_a_mismatch(accused: Accused, evidence: Sequence[Evidence]) -> _Verdict:
         # The artifact is the source itself: there is no converter that could be wrong.
         return accused.signature.component, Confidence.LOW, Rule.OBSERVED
     if alike:
-        return converter, _lowered(Confidence.HIGH, siblings, evidence), Rule.UNANIMOUS
+        # Two may share a defect: where as many err in ways of their own, what they agree on may not be in the artifact.
+        dissent = _count(jurors, Outcome.OTHER)
+        level = Confidence.HIGH if alike > dissent else Confidence.MEDIUM
+        return converter, _lowered(level, siblings, evidence), Rule.SEVERAL if dissent else Rule.UNANIMOUS
     if _count(jurors, Outcome.OTHER):
         return converter, _raised(Confidence.LOW, siblings), Rule.EACH_ITS_OWN
     if accused.signature.component != accused.converter:
@@ -199,8 +203,9 @@ def _of_a_refusal(accused: Accused, evidence: Sequence[Evidence]) -> _Verdict:
     if guilty := _part_off(evidence):
         component, _, rule = guilty
         return component, Confidence.MEDIUM, rule
-    if accused.builds and (_count(jurors, Outcome.OTHER) or _count(jurors, Outcome.SAME)):
-        return accused.converter, Confidence.MEDIUM, Rule.NOBODY_TAKES_IT
+    if accused.builds and (failing := _count(jurors, Outcome.OTHER) + _count(jurors, Outcome.SAME)):
+        # Some runtimes fail at much that is valid: one beside the accused is no proof.
+        return accused.converter, Confidence.MEDIUM if failing > 1 else Confidence.LOW, Rule.NOBODY_TAKES_IT
     # What a validator overlooks is as good an explanation.
     return accused.signature.component, Confidence.LOW, Rule.ONLY_VALIDATED
 

@@ -15,6 +15,7 @@ from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Option, Settings
 from fuzzer.onnx_artifacts import saving
 from generators.frontends.base import LoadedModel
+from generators.frontends.onnx_processor import products_saturate
 from generators.graph import Array
 
 #: Calibration runs the model through ONNX Runtime's Python API, which has no arrays of some element types.
@@ -54,7 +55,8 @@ def quantized(proto: onnx.ModelProto, model: LoadedModel, settings: Settings) ->
     }
     with saving() as (path, files), recognising(REFUSALS), _within(_SECONDS):
         if quantization(settings) == "dynamic":
-            quantize_dynamic(proto, path, **given)
+            # Operands are uint8 then, and weights int8.
+            quantize_dynamic(proto, path, reduce_range=products_saturate(), **given)
         else:
             feeds = {f"input_{index}": _finite(array) for index, array in enumerate(model.arguments)}
             quantize_static(proto, path, _Feeds(feeds), activation_type=QuantType.QInt8, **given)
@@ -101,6 +103,8 @@ def quantization_script(settings: Settings, proto: str) -> str:
     way = quantization(settings)
     channel = ", per_channel=True" if settings.get("per_channel", False) else ""
     if way == "dynamic":
+        # As ONNX Runtime's documentation asks for where such products saturate.
+        channel += ", reduce_range=True" if products_saturate() else ""
         return _ALARM + (
             "from onnxruntime.quantization import QuantType, quantize_dynamic\n\n"
             f"quantize_dynamic({proto}, 'quantized.onnx', weight_type=QuantType.QInt8{channel})\n"

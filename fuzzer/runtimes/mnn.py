@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,8 +61,7 @@ class Mnn(Runtime):
     share = 0.2
 
     def warm_up(self) -> None:
-        # Not MNN.tools: importing that installs a package that sends usage to a service.
-        import _tools  # noqa: F401
+        _converter()
         import MNN.expr
         import MNN.nn  # noqa: F401
 
@@ -115,15 +116,34 @@ class Mnn(Runtime):
         )
 
 
+def _converter() -> Any:
+    """The extension module of the converter. Not MNN.tools: importing that installs a package that sends usage to a
+    service.
+
+    It is bound to its own protobuf: to that of TensorFlow, whose symbols are for everybody, it would add descriptors
+    that are there already, which ends the process.
+    """
+    if not hasattr(sys, "setdlopenflags"):
+        import _tools
+
+        return _tools
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | getattr(os, "RTLD_DEEPBIND", 0))
+    try:
+        import _tools
+    finally:
+        sys.setdlopenflags(flags)
+    return _tools
+
+
 def _converted(model: onnx.ModelProto, path: Path, level: int) -> None:
     """Write what the converter makes of a model. It returns True whatever happens."""
-    import _tools
-
+    converter = _converter()
     source = path.with_suffix(".onnx")
     onnx.save(model, source)
     with console() as written:
         arguments = ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(path), "--bizCode", "convfuzz"]
-        _tools.mnnconvert(["mnnconvert", *arguments, "--optimizeLevel", str(level)])
+        converter.mnnconvert(["mnnconvert", *arguments, "--optimizeLevel", str(level)])
     if not path.exists():
         lines = [re.sub(r"^\[[\d:]+\] :\d+: ", "", line) for line in written.text.splitlines()]
         told = [line for line in lines if line and not line.startswith(_CUSTOMARY)]
@@ -156,9 +176,12 @@ def _declared(array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 _SCRIPT = """\
+import os
 import tempfile
 
-import _tools  # MNN's converter; MNN.tools would send usage to a service
+# MNN's converter, with protobuf of its own even where TensorFlow is imported; MNN.tools would send usage to a service.
+sys.setdlopenflags(sys.getdlopenflags() | getattr(os, 'RTLD_DEEPBIND', 0))
+import _tools
 import MNN.expr
 import MNN.nn
 import numpy as np

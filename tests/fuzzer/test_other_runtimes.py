@@ -111,6 +111,31 @@ def test_the_script_computes_the_same_in_a_process_of_its_own(runtime: Runtime, 
     assert executed(runtime, artifact, [feed], tmp_path) == here.tolist()
 
 
+_AFTER = """
+import tensorflow
+import numpy as np
+from fuzzer.formats import Artifact, Format
+from fuzzer.runtimes.base import runtimes
+
+runtime = runtimes()["NAME"]
+runtime.warm_up()
+artifact = Artifact(Format.ONNX, open("artifact", "rb").read(), ("input_0",), ("output_0",))
+session = runtime.load(artifact, next(iter(runtime.variants.values())))
+assert (runtime.run(session, artifact, [np.array([[1, -2]], np.float32)])[0] == np.array([[1, 0]])).all()
+"""
+
+
+def test_it_lives_with_tensorflow_in_one_process(runtime: Runtime, tmp_path: Path) -> None:
+    """Extension modules that bring libraries of the same name (protobuf, LLVM) may end a process that has both: here
+    the plugin behind TensorFlow, and the script behind both."""
+    node = helper.make_node("Relu", ["input_0"], ["output_0"])
+    artifact = onnx_artifact([node], {"input_0": (F32, (1, 2))}, {"output_0": (F32, (1, 2))})
+    prelude = _AFTER.replace("NAME", runtime.name)
+    assert executed(runtime, artifact, [np.array([[1, -2]], np.float32)], tmp_path, prelude) == [[1.0, 0.0]]
+    prelude = "import tensorflow"
+    assert executed(runtime, artifact, [np.array([[1, -2]], np.float32)], tmp_path, prelude) == [[1.0, 0.0]]
+
+
 def executed(runtime: Runtime, artifact: Artifact, feeds: list[Array], folder: Path, prelude: str = "") -> Any:
     """The first output as lists, by the runtime's own script."""
     (folder / "artifact").write_bytes(artifact.data)

@@ -129,8 +129,16 @@ EXPECTED = [
         VALUE,
         [*WRONG, juror("a", RIGHT, "x"), juror("a", SAME, "y"), juror("b", SAME)],
         "conv",
+        MEDIUM,
+        Rule.SEVERAL,
+    ),
+    Expected(
+        "two err alike, one in its own way",
+        VALUE,
+        [*WRONG, juror("a", SAME), juror("b", SAME), juror("c", OTHER)],
+        "conv",
         HIGH,
-        Rule.UNANIMOUS,
+        Rule.SEVERAL,
     ),
     # -- mismatches: the artifact is wrong
     Expected("all against the source", VALUE, [*WRONG, juror("a", SAME)], "conv", HIGH, Rule.UNANIMOUS),
@@ -263,7 +271,10 @@ EXPECTED = [
         "others take it", RAISES, [*WRONG, juror("a", RIGHT), juror("b", RIGHT)], "ort:kernels", HIGH, Rule.MAJORITY
     ),
     Expected("another takes it", RAISES, [*WRONG, juror("a", RIGHT)], "ort:kernels", MEDIUM, Rule.MAJORITY),
-    Expected("nobody takes it", RAISES, [*WRONG, juror("a", OTHER)], "conv", MEDIUM, Rule.NOBODY_TAKES_IT),
+    Expected("another fails, too", RAISES, [*WRONG, juror("a", OTHER)], "conv", LOW, Rule.NOBODY_TAKES_IT),
+    Expected(
+        "nobody takes it", RAISES, [*WRONG, juror("a", OTHER), juror("b", OTHER)], "conv", MEDIUM, Rule.NOBODY_TAKES_IT
+    ),
     Expected("nobody heard", RAISES, [*WRONG, juror("a", NONE)], "ort", LOW, Rule.ONLY_VALIDATED),
     Expected("without a part it does", RAISES, [*WRONG, part("optimizer", RIGHT)], "optimizer", MEDIUM, Rule.PART),
     Expected("it dies", DIES, [*WRONG, juror("a", OTHER), part("optimizer", RIGHT)], "ort:kernels", HIGH, Rule.DIES),

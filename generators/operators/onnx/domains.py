@@ -5,15 +5,13 @@ Unlike :mod:`generators.operators.domains`, whose functions see positional argum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from generators.graph import DTYPES, Array, DType, Node, dtype_name
-
-Arrays: TypeAlias = "Sequence[Array | None]"
-Rule: TypeAlias = "Callable[[Mapping[str, Any], Arrays], str]"
+from generators.operators.onnx.integer_domains import Arrays, Rule, products, reduction, scales_at
 
 #: Coordinates beyond this are converted to integers that do not hold them.
 _FAR = 1e6
@@ -271,17 +269,6 @@ def _quantized(given: Mapping[str, Any], arrays: Arrays) -> str:
     return "a number far out of the range that is quantized" if largest > 2.0**30 else ""
 
 
-def _scales_at(*positions: int) -> Rule:
-    def rule(given: Mapping[str, Any], arrays: Arrays) -> str:
-        for position in positions:
-            array = arrays[position] if position < len(arrays) else None
-            if array is not None and not bool((np.isfinite(_float(array)) & (_float(array) > 0)).all()):
-                return "a scale that is not positive"
-        return ""
-
-    return rule
-
-
 def _dynamic(given: Mapping[str, Any], arrays: Arrays) -> str:
     array = arrays[0]
     assert array is not None
@@ -323,19 +310,11 @@ def _transformed(given: Mapping[str, Any], arrays: Arrays) -> str:
     return "" if array.shape[-1] in (1, 2) else "a signal that is neither real nor complex"
 
 
-def _reduced(given: Mapping[str, Any], arrays: Arrays) -> str:
-    """What a reduction of no elements gives is defined, but the kernels of ONNX Runtime 1.31 that serve as reference
-    here return the empty tensor as it is, in another shape than inferred (float32[0,0], axes -1, keepdims 0)."""
-    array = arrays[0]
-    assert array is not None
-    return "" if array.size else "a reduction of no elements"
-
-
 _RULES: Mapping[str, Rule] = {
-    **{
-        f"Reduce{name}": _reduced
-        for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
-    },
+    **{f"Reduce{name}": reduction() for name in ("LogSum", "LogSumExp", "Max", "Min")},
+    **{f"Reduce{name}": reduction(np.positive) for name in ("L1", "Mean", "Sum")},
+    **{f"Reduce{name}": reduction(np.square) for name in ("L2", "SumSquare")},
+    "ReduceProd": reduction(lambda values: np.maximum(np.abs(values), 1.0), np.prod),
     "Abs": _magnitude,
     "ArgMax": _ordered,
     "ArgMin": _ordered,
@@ -343,9 +322,10 @@ _RULES: Mapping[str, Rule] = {
     "BitShift": _shift,
     "Cast": _cast,
     "CastLike": _cast,
+    "ConvInteger": products(1),
     "DFT": _transformed,
     "DeformConv": _coordinates(2),
-    "DequantizeLinear": _scales_at(1),
+    "DequantizeLinear": scales_at(1),
     "Div": _quotient,
     "Dropout": _dropped,
     "DynamicQuantizeLinear": _dynamic,
@@ -353,6 +333,7 @@ _RULES: Mapping[str, Rule] = {
     "GridSample": _coordinates(1),
     "Hardmax": _ordered,
     "LSTM": _recurrent,
+    "MatMulInteger": products(1),
     "MaxRoiPool": _regions,
     "MaxUnpool": _unpooled,
     "MeanVarianceNormalization": _standardised,
@@ -361,8 +342,8 @@ _RULES: Mapping[str, Rule] = {
     "NegativeLogLikelihoodLoss": _labelled,
     "NonMaxSuppression": _suppressed,
     "Pow": _power,
-    "QLinearConv": _scales_at(1, 4, 6),
-    "QLinearMatMul": _scales_at(1, 4, 6),
+    "QLinearConv": products(3, 1, 4, 6),
+    "QLinearMatMul": products(3, 1, 4, 6),
     "QuantizeLinear": _quantized,
     "RNN": _recurrent,
     "Range": _counted,
