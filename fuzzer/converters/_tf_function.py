@@ -8,7 +8,8 @@ from fuzzer.failures import explain_exception, normalise
 from fuzzer.formats import Unsupported
 from fuzzer.onnx_artifacts import input_names
 from generators.frontends.base import LoadedModel
-from generators.grouping import nested
+from generators.graph import Graph
+from generators.grouping import nested, output_order, results_of
 from generators.sizes import marking_of
 
 #: The same as source text, for reproducers.
@@ -28,6 +29,17 @@ TRACE_DYNAMIC = TRACE.replace(
 _CALL = ("model.__call__", "lambda *inputs: model(list(inputs), training=False)")
 TRACE_KERAS = TRACE.replace(*_CALL)
 TRACE_KERAS_DYNAMIC = TRACE_DYNAMIC.replace(*_CALL)
+
+
+def signature_outputs(graph: Graph) -> list[str]:
+    """What the signature of a traced function calls each output of the graph: a dictionary of tensors that is all that
+    the model returns keeps its keys, everything else is numbered, dictionaries in the order of their sorted keys."""
+    trees = results_of(graph)
+    if len(trees) == 1 and isinstance(trees[0], dict) and all(isinstance(item, int) for item in trees[0].values()):
+        names = {index: key for key, index in trees[0].items()}
+        return [names[index] for index in range(len(graph.outputs))]
+    held = sorted(zip(output_order(graph, by_key=True), range(len(graph.outputs)), strict=True))
+    return [f"output_{number}" for _, number in held]
 
 
 def trace(model: LoadedModel) -> tuple[Any, list[Any]]:
