@@ -8,7 +8,7 @@ what is converted; scripts that ask for outputs by name come to know the names.
 
 from __future__ import annotations
 
-from fuzzer.converters._tf_function import signature_outputs
+from fuzzer.converters._tf_function import signature_outputs, takes_apart
 from generators.graph import Graph
 from generators.grouping import arguments_of, in_order, is_grouped, output_order, returns_grouped
 
@@ -22,6 +22,11 @@ _ARGUMENTS = (
     (
         "function = tf.function(model.__call__, input_signature=signature",
         "signature = arranged(signature)\nfunction = tf.function(model.__call__, input_signature=signature",
+    ),
+    (
+        "function = tf.function(lambda *x: tf.nest.flatten(model(*x)), input_signature=signature",
+        "signature = arranged(signature)\n"
+        "function = tf.function(lambda *x: tf.nest.flatten(model(*x)), input_signature=signature",
     ),
     (
         "names = {x: f'{kind}_{index}' for kind, end in zip(('input', 'output'), ends) "
@@ -56,6 +61,9 @@ def _results(script: str, graph: Graph) -> str:
     names = repr([named[index] for index in output_order(graph, by_key=True)])
     for flat, structured in _RESULTS:
         script = script.replace(flat, structured.replace("NAMES", names))
+    if takes_apart(graph) and ("tf.lite" in script or "tf.saved_model" in script):
+        called = "lambda *x: tf.nest.flatten(model(*x))"
+        script = script.replace("tf.function(model.__call__, ", f"tf.function({called}, ")
     return script
 
 

@@ -26,6 +26,9 @@ _KEYS = ("tokens", "mask", "ids", "bias", "x", "query", "key", "0")
 #: Names of the structures, with the weights that they are drawn by.
 GROUPINGS: Mapping[str, float] = {"tuple input": 2.0, "dict input": 2.0, "list input": 1.0, "nested inputs": 1.5}
 #: Those of results, which are a tuple otherwise.
+#: A model of a frontend of :data:`WHOLE` returns a dictionary of all its outputs, or none: converters of Keras models
+#: know no others.
+WHOLE = frozenset({"keras"})
 RESULTS: Mapping[str, float] = {"dict output": 2.0, "list output": 1.0, "nested outputs": 1.0}
 
 
@@ -216,9 +219,12 @@ def grouped(choices: Choices, inputs: Sequence[Input], kind: str) -> list[Input]
     return [*inputs[:start], *marked, *inputs[start + len(paths) :]]
 
 
-def placed(choices: Choices, outputs: Sequence[str], kind: str) -> tuple[tuple[str, Path], ...]:
-    """Places of some neighbours among the outputs, which are distinct, in a result of that kind; mostly of all."""
-    start, paths = _paths(choices, len(outputs), kind, whole=choices.fraction() < 0.6)
+def placed(choices: Choices, outputs: Sequence[str], kind: str, *, whole: bool = False) -> tuple[tuple[str, Path], ...]:
+    """Places of some neighbours among the outputs, which are distinct, in a result of that kind; mostly of all, and
+    none when it has to be ``whole`` and there are too many."""
+    start, paths = _paths(choices, len(outputs), kind, whole=whole or choices.fraction() < 0.6)
+    if whole and len(paths) < len(outputs):
+        return ()
     return tuple(zip(outputs[start : start + len(paths)], paths, strict=True))
 
 

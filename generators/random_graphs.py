@@ -19,7 +19,7 @@ from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, a
 from generators.feeding import Fed, Feeder
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Path, Value, references, type_of
-from generators.grouping import GROUPINGS, RESULTS, grouped, placed
+from generators.grouping import GROUPINGS, RESULTS, WHOLE, grouped, placed
 from generators.handles import Condition, Elements, Unconnected
 from generators.marking import Marker
 from generators.motifs import grow_motif
@@ -467,7 +467,7 @@ class Growth:
             if kind in GROUPINGS and self.inputs:
                 self.inputs = grouped(self.choices, self.inputs, kind)
             if kind in RESULTS:
-                places = placed(self.choices, outputs, kind)
+                places = placed(self.choices, outputs, kind, whole=self.frontend.name in WHOLE)
             names = [constant.name for constant in self.constants]
             outputs = arranged(self.choices, kind, outputs, self.inputs, names)
         graph = Graph(

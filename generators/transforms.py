@@ -27,6 +27,7 @@ from generators.graph import (
     Value,
     type_of,
 )
+from generators.grouping import WHOLE
 from generators.naming import (
     all_names,
     canonical,
@@ -251,7 +252,8 @@ class Union:
 
 def union(cases: Sequence[Case]) -> Union:
     """All cases side by side in one graph; the values and symbols of case ``i`` are prefixed ``g<i>_``. A case with
-    fewer sizes than others is at the first one in what it lacks.
+    fewer sizes than others is at the first one in what it lacks. Results are by themselves in a union of several of a
+    frontend of :data:`generators.grouping.WHOLE`.
 
     GraphError when there is no case or they are not all of one frontend.
     """
@@ -273,13 +275,14 @@ def union(cases: Sequence[Case]) -> Union:
         slices.append(range(start, start + len(renamed.graph.outputs)))
         start += len(renamed.graph.outputs)
         names.append(mapping)
+    together = len(cases) == 1 or frontends[0] not in WHOLE
     graph = Graph(
         frontends[0],
         tuple(value for graph in graphs for value in graph.inputs),
         tuple(constant for graph in graphs for constant in graph.constants),
         tuple(node for graph in graphs for node in graph.nodes),
         tuple(name for graph in graphs for name in graph.outputs),
-        tuple(place for graph in graphs for place in graph.places),
+        tuple(place for graph in graphs for place in graph.places) if together else (),
     )
     return Union(Case(graph, feeds, profiles, tuple(further)), tuple(slices), tuple(names))
 

@@ -32,7 +32,7 @@ class SavedModel(Converter):
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
         import tensorflow as tf
 
-        function, _ = trace(model)
+        function, _ = trace(model, signed=True)
         with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
             signature = {"serving_default": function.get_concrete_function()}
             tf.saved_model.save(model.native, directory, signatures=signature)

@@ -151,7 +151,11 @@ def _from_function(
     import tf2onnx
 
     proto, storage = tf2onnx.convert.from_function(function, input_signature=signature, **given)
-    return proto, _files(storage), [tensor.name for tensor in function.get_concrete_function().outputs]
+    concrete = function.get_concrete_function()
+    # What a function returns in a dictionary, it calls by the keys.
+    structured = concrete.structured_outputs
+    keys = {tensor.name: key for key, tensor in structured.items()} if isinstance(structured, dict) else {}
+    return proto, _files(storage), [keys.get(tensor.name, tensor.name) for tensor in concrete.outputs]
 
 
 def _files(storage: Any) -> dict[str, bytes]:

@@ -101,7 +101,7 @@ class TFLite(Converter):
         """What makes the ``tf.lite.TFLiteConverter`` of the model. Unsupported when TensorFlow cannot trace it."""
         import tensorflow as tf
 
-        function, _ = trace(model)
+        function, _ = trace(model, signed=True)
         # The trackable object keeps the variables alive, so that the converter can freeze them.
         return lambda: tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model.native)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from generators.graph import Case, Graph, Input, Path
-from generators.grouping import is_grouped, returns_grouped, ungrouped
+from generators.grouping import WHOLE, is_grouped, returns_grouped, ungrouped
 from oracles.minimize.edits import Edit
 
 NAME = "grouping"
@@ -38,6 +38,8 @@ def propose(case: Case) -> Iterator[Edit]:
 def _results(graph: Graph) -> Iterator[Edit]:
     """The outputs without places, one after the other, and all of them in one level."""
     yield Edit(NAME, "results apart", lambda case: replace(case, graph=replace(case.graph, places=())))
+    if graph.frontend in WHOLE:
+        return
     there = [name for name, _ in graph.places if name in graph.outputs]
     for gone in there if len(there) > 1 else ():
         yield Edit(NAME, f"result {gone} apart", partial(_placed, gone=gone))
