@@ -81,7 +81,8 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     ``operators`` the patterns of the targets to draw (all when empty), ``pack`` how many cases are converted together
     (0: all), ``harvest`` the fingerprint of the harvest whose operators are drawn, too (none when empty),
     ``wanted`` the combinations of profile, element type and family of operators that are drawn more often, ``purpose``
-    why the operators are these (``probe`` and ``swarm``: :mod:`fuzzer.planning`; empty where somebody asked for them).
+    why the operators are these (``probe`` and ``swarm``: :mod:`fuzzer.planning`; empty where somebody asked for them),
+    ``asked`` structures that no graph had yet, of which some graphs have one.
     """
 
     index: int
@@ -97,6 +98,7 @@ class IssuedBatch(msgspec.Struct, frozen=True):
     harvest: str = ""
     wanted: tuple[tuple[str, str, str], ...] = ()
     purpose: str = ""
+    asked: tuple[str, ...] = ()
 
 
 class NewFinding(msgspec.Struct, frozen=True):

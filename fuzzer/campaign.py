@@ -33,7 +33,7 @@ from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import converters
 from fuzzer.handling import IMPORTS, IN_REPRODUCERS, Handler
 from fuzzer.known import applies, shipped
-from fuzzer.learning import Learnt
+from fuzzer.learning import Drawn, Learnt
 from fuzzer.listener import Listener, Snapshot, WorkerState
 from fuzzer.planning import Plan, task_of
 from fuzzer.recording import judged_batch
@@ -155,7 +155,11 @@ class _Run:
         self.parts: Counter[str] = Counter()
         self.worker_seconds = 0.0
         self.per_signature: Counter[str] = Counter()
-        self.learnt = {converter.name: Learnt(sliceable=converter.sliceable) for converter, _, _ in self.plan.subjects}
+        together = {frontend: Drawn() for _, frontend, _ in self.plan.subjects}
+        self.learnt = {
+            converter.name: Learnt(sliceable=converter.sliceable, frontend=frontend, together=together[frontend])
+            for converter, frontend, _ in self.plan.subjects
+        }
         for entry in [*shipped(), *store.quarantine()] if config.quarantine else ():
             if applies(entry, self.plan.versions.get(entry.converter, {})):
                 self.learnt[entry.converter].quarantine.guilty[entry.target] = entry.reason

@@ -21,7 +21,7 @@ from fuzzer.coverage import setting_text
 from fuzzer.profile_cells import reason
 from fuzzer.runtimes.base import runtimes
 from generators.motifs import CUT, KINDS, names
-from generators.structures import NAMES
+from generators.structures import possible_names
 
 #: Names listed before the rest is only counted, and rows of the table of argument classes for each frontend.
 _LISTED = 24
@@ -41,7 +41,8 @@ def as_record(report: CoverageReport, registered: Mapping[str, Sequence[str] | N
         "structures": {name: structures(counts, name) for name, counts in report.structures.items()},
         "profiles": report.profiles,
         "profiles_at_zero": {
-            name: [list(cell) for cell in at_zero(counts)] for name, counts in by_frontend(report.profiles).items()
+            name: [list(cell) for cell in at_zero(name, counts)]
+            for name, counts in by_frontend(report.profiles).items()
         },
         "options": options(report),
         "cells": report.cells,
@@ -62,7 +63,7 @@ def structures(counted: Mapping[str, int], frontend: str) -> dict[str, int]:
     is counted under other names (of a version that has more)."""
     kinds = (*(f"mutation {name}" for name in KINDS),) if names(frontend) else ()
     motifs = [f"motif {name}" for name in names(frontend)]
-    known = dict.fromkeys(("graph", "graph with a motif", *NAMES, *motifs, *kinds), 0)
+    known = dict.fromkeys(("graph", "graph with a motif", *possible_names(frontend), *motifs, *kinds), 0)
     return {**known, **counted}
 
 
@@ -132,7 +133,7 @@ def rendered(
 
 def _profiles(frontend: str, counts: Sequence[ProfileCount]) -> Iterator[RenderableType]:
     yield profile_table(frontend, counts)
-    if missing := at_zero(counts):
+    if missing := at_zero(frontend, counts):
         yield Text(f"{clean(frontend)}: {len(missing):,} profiles × dtypes × families at zero (operands of others):")
         for why, number in Counter(reason(count) for *_, count in missing).most_common():
             yield Padding(Text(f"{number:,} {why}"), (0, 0, 0, 2), expand=False)

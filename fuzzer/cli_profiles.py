@@ -18,9 +18,9 @@ from generators.argument_classes import dtype_kind
 _KINDS = ("bool", "integer", "unsigned", "half", "float", "complex")
 
 
-def at_zero(counts: Iterable[ProfileCount]) -> list[tuple[str, str, str, int]]:
+def at_zero(frontend: str, counts: Iterable[ProfileCount]) -> list[tuple[str, str, str, int]]:
     """See :func:`fuzzer.profile_cells.never_from`."""
-    return never_from({(row.profile, row.dtype, row.family): row.count for row in counts})
+    return never_from(frontend, {(row.profile, row.dtype, row.family): row.count for row in counts})
 
 
 def by_frontend(counts: Sequence[ProfileCount]) -> dict[str, list[ProfileCount]]:

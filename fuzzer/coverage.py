@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from corpus.records import VARIANT, Coverage, Outcome
 from fuzzer.data_flow import Flow, flow_of, flows_of
 from fuzzer.formats import Artifact, Setting, Settings
+from fuzzer.profile_cells import OTHER
 from fuzzer.quarantine import named
 from generators.argument_classes import argument_class
 from generators.frontends.base import frontend
@@ -134,7 +135,7 @@ def profiles_of(graph: Graph, profiles: Mapping[str, str]) -> Iterator[tuple[str
     for node in graph.nodes:
         names = {name for name in node.references() if name in profiles and name in types}
         if names:
-            family = registry[node.target].family if node.target in registry else "other"
+            family = registry[node.target].family if node.target in registry else OTHER
             for name in names:
                 yield profiles[name], types[name], family
 

@@ -25,7 +25,7 @@ from fuzzer.supervisor import Worker
 from fuzzer.survival import RemoteTester
 from fuzzer.tasks import RenderResult, RenderTask, Subject
 from generators.graph import Case
-from generators.grouping import is_grouped
+from generators.grouping import is_grouped, returns_grouped
 from generators.serial import dumps, loads
 from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
@@ -266,7 +266,7 @@ def script_of(case: Case, seen: Observation, source: str, subject: Subject, conv
             # What is expected of some kernels is what others make of the same model.
             reference = runtime.script(runtime.variants[other], dtypes, quantized=True)
             convert_script = f"{convert_script}\n{reference}expected = actual\n"
-    if is_grouped(case.graph):
+    if is_grouped(case.graph) or returns_grouped(case.graph):
         convert_script, run = (grouped_script(script, case.graph) for script in (convert_script, run))
     return render(
         case,

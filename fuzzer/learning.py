@@ -10,6 +10,7 @@ from fuzzer.profile_cells import Cell, never_from
 from fuzzer.quarantine import Quarantine
 from fuzzer.recording import refusals
 from fuzzer.tasks import BatchResult
+from generators.asking import askable
 from generators.choices import Choices
 from generators.patterns import target_of
 from oracles.minimize.question import BEHIND
@@ -29,6 +30,14 @@ _PROBE_OFTEN = 0.5
 
 
 @dataclass
+class Drawn:
+    """What converters of one frontend have been given, all of them together."""
+
+    profiles: Counter[Cell] = field(default_factory=Counter)
+    structures: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
 class Learnt:
     """Of one converter: what is refused, what conversions cost, what has been drawn.
 
@@ -45,8 +54,12 @@ class Learnt:
     #: How often each target was in a judged case, and how often it was probed.
     drawn: Counter[str] = field(default_factory=Counter)
     probed: Counter[str] = field(default_factory=Counter)
-    #: Operands by profile, element type and family of operators.
+    frontend: str = ""
+    #: Operands by profile, element type and family of operators, and structures by graph.
     profiles: Counter[Cell] = field(default_factory=Counter)
+    structures: Counter[str] = field(default_factory=Counter)
+    #: The same of all converters of the frontend.
+    together: Drawn = field(default_factory=lambda: Drawn())
 
     def learn(self, result: BatchResult) -> dict[str, str]:
         """Take in a judged batch. Returns the patterns newly found guilty, with their reasons."""
@@ -54,7 +67,12 @@ class Learnt:
             self.costs.observe(nodes, seconds)
         for profile, dtypes in (result.coverage.profiles if result.coverage else {}).items():
             for dtype, families in dtypes.items():
-                self.profiles.update({(profile, dtype, family): count for family, count in families.items()})
+                found = {(profile, dtype, family): count for family, count in families.items()}
+                self.profiles.update(found)
+                self.together.profiles.update(found)
+        if result.coverage:
+            self.structures.update(result.coverage.structures)
+            self.together.structures.update(result.coverage.structures)
         for case, reason in refusals(result):
             self.drawn.update(map(target_of, case.keys))
             # What is probed is mostly refused, and says nothing of what is drawn from all that is left.
@@ -103,12 +121,23 @@ class Learnt:
         return tuple(chosen), new
 
     def unmet(self, choices: Choices, most: int) -> tuple[Cell, ...]:
-        """A sample of the combinations of profile, element type and family that no operand had yet, of those of which
-        others of the type and family had one."""
-        left = [(profile, dtype, family) for profile, dtype, family, _ in never_from(self.profiles)]
+        """A sample of the combinations of profile, element type and family that no operand had yet in any graph of the
+        frontend; where there are fewer, of those that none had in what this converter was given, too."""
+        found: list[Cell] = []
+        for counts in (self.together.profiles, self.profiles):
+            left = [row[:3] for row in never_from(self.frontend, counts) if row[:3] not in found]
+            while len(left) > most - len(found):
+                left.pop(choices.integer(0, len(left) - 1))
+            found += left
+        return tuple(sorted(found))
+
+    def unmet_structures(self, choices: Choices, most: int) -> tuple[str, ...]:
+        """A sample of the structures, motifs and mutations that can be asked for and that no graph of the frontend had
+        yet."""
+        left = [name for name in askable(self.frontend) if not self.together.structures[name]]
         while len(left) > most:
             left.pop(choices.integer(0, len(left) - 1))
-        return tuple(sorted(left))
+        return tuple(left)
 
     def neglected(self, choices: Choices, most: int) -> tuple[str, ...]:
         """A sample of the targets, those drawn least the likeliest; guilty ones are left out. Empty when there are no

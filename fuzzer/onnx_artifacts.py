@@ -15,7 +15,7 @@ from onnx import TensorProto
 from fuzzer.formats import Artifact, Extents, Format, InvalidModel
 from fuzzer.onnx_rules import graphs_of, worded_rules
 from generators.graph import DTYPES, Graph, GraphError, TensorType, dtype_name
-from generators.grouping import in_order
+from generators.grouping import in_order, output_order, returns_grouped
 from generators.sizes import is_dynamic
 
 #: The element type that holds one part of a complex number.
@@ -84,13 +84,14 @@ def contradiction(declared: tuple[str, Sequence[int | None] | None], wanted: Ten
 
 
 def positional_artifact(model: onnx.ModelProto, graph: Graph, *, files: Mapping[str, bytes] | None = None) -> Artifact:
-    """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them."""
+    """The artifact of a converter that keeps all inputs and outputs in order, whatever it calls them: that in which
+    the arguments and results hold them."""
     found: list[str | None] = [*_required(model)]
     count = len(graph.inputs)
     # It keeps the order in which the arguments hold them.
     held = dict(zip(in_order(graph, range(count)), (found + [None] * count)[:count], strict=True))
     outputs = [value.name for value in model.graph.output]
-    return _artifact(model, graph, [held[index] for index in range(count)], outputs, files)
+    return _artifact(model, graph, [held[index] for index in range(count)], by_output(graph, outputs), files)
 
 
 def named_artifact(
@@ -104,13 +105,25 @@ def named_artifact(
     """The artifact of a converter that keeps the names of inputs and outputs, but drops inputs that are not used.
 
     ``inputs`` and ``outputs`` are the names asked for, in the order of the graph's. Without ``outputs`` they are in
-    order in the model.
+    the model in the order in which the results hold them.
     """
     required = _required(model)
     found = [value.name for value in model.graph.output]
-    if outputs is not None:
+    if outputs is None:
+        found = by_output(graph, found)
+    else:
         found = [*(name for name in outputs if name in found), *(name for name in found if name not in outputs)]
     return _artifact(model, graph, [name if name in required else None for name in inputs], found, files)
+
+
+def by_output(graph: Graph, names: Sequence[str], *, by_key: bool = False) -> list[str]:
+    """The names of a converted model's outputs in the order of the graph's. They are given in that in which the results
+    hold the outputs, dictionaries in that of their keys, or sorted by these. As they are when there are too many or too
+    few."""
+    if len(names) != len(graph.outputs) or not returns_grouped(graph):
+        return list(names)
+    held = dict(zip(output_order(graph, by_key=by_key), names, strict=True))
+    return [held[index] for index in range(len(names))]
 
 
 def _required(model: onnx.ModelProto) -> list[str]:

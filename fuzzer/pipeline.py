@@ -141,6 +141,7 @@ class Pipeline:
             # A graph of one node is there to tell of its operator alone, as is one of an operator's calls.
             dynamic=SHARE if self.marks and task.nodes > 1 and not apart else 0.0,
             wanted=task.wanted,
+            asked=task.asked,
             fed=task.fed if self.feeds else 0.0,
             apart=apart,
         )

@@ -36,6 +36,9 @@ _SWARM_STREAM = -2
 #: drawn from yet: no more than what keeps the record of a batch short.
 _WANTED = 64
 _WANTED_STREAM = -5
+#: Structures that a batch asks for, of those that no graph had yet.
+_ASKED = 16
+_ASKED_STREAM = -7
 
 
 class Plan:
@@ -118,6 +121,7 @@ class Plan:
             self._harvest if frontend == "torch" else "",
             learnt.unmet(SeededChoices(self._seed, index, _WANTED_STREAM), _WANTED) if self._guidance else (),
             purpose,
+            learnt.unmet_structures(SeededChoices(self._seed, index, _ASKED_STREAM), _ASKED) if self._guidance else (),
         )
 
     def _taking_part(self, variants: tuple[tuple[str, str], ...], index: int) -> tuple[tuple[str, str], ...]:
@@ -190,4 +194,5 @@ def task_of(seed: int, batch: IssuedBatch, numbers: tuple[int, ...]) -> BatchTas
         batch.harvest,
         batch.wanted,
         purpose=batch.purpose,
+        asked=batch.asked,
     )

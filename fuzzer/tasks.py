@@ -50,6 +50,7 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
     wanted: tuple[tuple[str, str, str], ...] = ()
     fed: float = SHARE
     purpose: str = ""
+    asked: tuple[str, ...] = ()
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):

@@ -10,7 +10,7 @@ import bisect
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -53,6 +53,9 @@ _DTYPE_WEIGHTS: Mapping[str, float] = {
 }
 #: How often an operand that can be of a profile or an element type that is wanted is.
 _FAVOUR = 0.4
+#: How often an operand of an operator that is sought for its sake is of that profile or element type: the others are
+#: anything.
+_SOUGHT = 0.8
 #: No tensor of a generated graph has more elements: operators are judged, not memory bandwidth.
 MAX_ELEMENTS = 4096
 
@@ -60,7 +63,18 @@ MAX_ELEMENTS = 4096
 class Draw:
     """Hands a sampler its values and arguments. One per attempted operator."""
 
-    __slots__ = ("_fraction", "_handles", "_names", "_profiles", "_wanted", "choices", "fresh", "frontend", "target")
+    __slots__ = (
+        "_fraction",
+        "_handles",
+        "_names",
+        "_profiles",
+        "_sought",
+        "_wanted",
+        "choices",
+        "fresh",
+        "frontend",
+        "target",
+    )
 
     def __init__(
         self,
@@ -70,6 +84,7 @@ class Draw:
         handles: Sequence[Handle],
         profiles: Profiles,
         names: Iterator[int],
+        sought: tuple[str, str] | None = None,
     ) -> None:
         self.frontend = frontend
         self.choices = choices
@@ -79,6 +94,8 @@ class Draw:
         self._handles = handles
         self._profiles = profiles
         self._names = names
+        #: The profile and the element type (empty for what selects) that an operand is to have, if it can.
+        self._sought = sought
         #: Profiles that are to be drawn more often for operands of this operator, by element type.
         self._wanted: Mapping[str, Sequence[str]] = {}
         if profiles.wanted and target in (registry := frontend.registry()):
@@ -108,10 +125,17 @@ class Draw:
         """One of the options; rejects when there is none."""
         if not options:
             self.reject("nothing to choose from")
+        if self._sought and self._sought[1] in options and self.flag(_SOUGHT):
+            # Samplers that read a schema choose among the element types that it names.
+            return options[options.index(self._sought[1])]
         return self.choices.pick(options)
 
     def weighted(self, options: Mapping[T, float]) -> T:
         """One of the keys with probability proportional to its value."""
+        if self._sought:
+            for option in options:
+                if option in self._sought and self.flag(_SOUGHT):
+                    return option
         if selecting := self._wanted.get(""):
             found = [option for option in options if option in selecting]
             if found and self.flag(_FAVOUR):
@@ -154,6 +178,8 @@ class Draw:
 
     def dtype(self, dtypes: Sequence[str] = ANY_DTYPE) -> str:
         """One of the dtypes, common ones more often."""
+        if self._sought and self._sought[1] in dtypes and self.flag(_SOUGHT):
+            return self._sought[1]
         cumulative = _dtype_weights(tuple(dtypes))
         index = bisect.bisect(cumulative, self.choices.fraction() * cumulative[-1])
         return dtypes[min(index, len(dtypes) - 1)]
@@ -282,6 +308,19 @@ class Draw:
         """Whether the case wants non-finite results, so that values outside an operator's domain are welcome."""
         return self._profiles.nonfinite
 
+    def found(self, used: Container[str]) -> bool:
+        """Whether one of the fresh values that are used by a call, by name, is of the profile and the element type that
+        are sought."""
+        if self._sought is None:
+            return False
+        profile, dtype = self._sought
+        return any(
+            handle.name in used
+            and self.fresh.profiles.get(handle.name) == profile
+            and (not dtype or handle.dtype == dtype)
+            for handle in self.fresh.handles
+        )
+
     def unconnected(self, used: Iterable[Handle]) -> bool:
         """Whether none of the values is the result of a node, in a graph that has some."""
         handles = [handle for handle in self._handles if handle.name[0] == "v"]
@@ -329,6 +368,8 @@ class Draw:
                 profile = self.choices.pick(self._profiles.names)
             if not elements and dtype in scarce and self.flag(_FAVOUR):
                 profile = self.choices.pick(wanted[dtype])
+            if not elements and self._sought and dtype == self._sought[1] and self.flag(_SOUGHT):
+                profile = self._sought[0]
             profile = effective(profile, dtype)
             array = draw_array(self.choices.generator(), shape, dtype, profile)
         handle = self._add(array, dtype, profile, constant)

@@ -8,7 +8,7 @@ non-empty strings: printers map them to identifiers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any, TypeAlias
@@ -145,6 +145,10 @@ class Value:
     type: TensorType
 
 
+#: A name, then keys of dictionaries, numbers in tuples, and numbers in lists, each in a tuple by itself.
+Path: TypeAlias = tuple[str | int | tuple[int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """A graph input.
@@ -158,15 +162,15 @@ class Input:
     the extents that the model is converted with.
 
     ``path`` says where in an argument of the model it is that holds several tensors: the name of that argument, then
-    for each level a key (of a dictionary) or a number (of a tuple); ``()`` when it is an argument by itself. See
-    :mod:`generators.grouping`.
+    for each level a key (of a dictionary), a number (of a tuple) or a number in a tuple by itself (of a list); ``()``
+    when it is an argument by itself. See :mod:`generators.grouping`.
     """
 
     name: str
     type: TensorType
     layout: tuple[int, ...] = ()
     dynamic: tuple[str | None, ...] = ()
-    path: tuple[str | int, ...] = ()
+    path: Path = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,13 +230,18 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Inputs, constants, nodes in an order of execution, and the names of the outputs (repetition allowed)."""
+    """Inputs, constants, nodes in an order of execution, and the names of the outputs (repetition allowed).
+
+    ``places`` are those of outputs in results of the model that hold several tensors, by name, as ``path`` is of an
+    input; an output that is repeated has its place the first time. One of a name that is no output says nothing.
+    """
 
     frontend: str
     inputs: tuple[Input, ...]
     constants: tuple[Constant, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
+    places: tuple[tuple[str, Path], ...] = ()
 
     def types(self) -> dict[str, TensorType]:
         """Type of every value by name."""
@@ -401,7 +410,7 @@ def check(graph: Graph, *, outer: frozenset[str] = frozenset(), where: str = "gr
         if entry.dynamic:
             _check_marking(entry, place)
         if entry.path:
-            _check_path(entry, graph.inputs, place)
+            _check_path(entry.name, entry.path, [(x.name, x.path) for x in graph.inputs if x.path], "argument", place)
     for index, constant in enumerate(graph.constants):
         define(constant.name, constant.type, f"{where}, constant {index}")
     for index, node in enumerate(graph.nodes):
@@ -416,6 +425,9 @@ def check(graph: Graph, *, outer: frozenset[str] = frozenset(), where: str = "gr
     for index, name in enumerate(graph.outputs):
         if name not in defined and name not in outer:
             raise GraphError(f"{where}, output {index}: value {name!r} is not defined")
+    placed = [(name, path) for name, path in graph.places if name in graph.outputs]
+    for name, path in placed:
+        _check_path(name, path, placed, "result", f"{where}, place of {name!r}")
 
 
 def _check_marking(entry: Input, place: str) -> None:
@@ -426,21 +438,24 @@ def _check_marking(entry: Input, place: str) -> None:
             raise GraphError(f"{place}: {symbol!r} is no symbol for a dimension: an identifier is")
 
 
-def _check_path(entry: Input, inputs: tuple[Input, ...], place: str) -> None:
-    path = entry.path
+def _check_path(name: str, path: Path, others: Sequence[tuple[str, Path]], what: str, place: str) -> None:
     if len(path) < 2 or not isinstance(path[0], str) or not all(_is_key(part) for part in path):
-        raise GraphError(f"{place}: {path!r} is no place in an argument: a name, then keys or numbers from 0")
-    for other in inputs:
-        if other is entry:
+        raise GraphError(f"{place}: {path!r} is no place in a {what}: a name, then keys or numbers from 0")
+    if sum(other == name for other, _ in others) > 1:
+        raise GraphError(f"{place}: {name!r} has two places")
+    for other, its in others:
+        if other == name:
             continue
-        shared = next((at for at, pair in enumerate(zip(path, other.path, strict=False)) if pair[0] != pair[1]), None)
-        if shared is None and other.path:
-            raise GraphError(f"{place}: inputs {entry.name!r} and {other.name!r} are at {path!r} and {other.path!r}")
-        if shared and isinstance(path[shared], str) != isinstance(other.path[shared], str):
-            raise GraphError(f"{place}: {path!r} and {other.path!r} are in a dictionary that is a tuple")
+        shared = next((at for at, pair in enumerate(zip(path, its, strict=False)) if pair[0] != pair[1]), None)
+        if shared is None:
+            raise GraphError(f"{place}: {name!r} and {other!r} are at {path!r} and {its!r}")
+        if shared and type(path[shared]) is not type(its[shared]):
+            raise GraphError(f"{place}: {path!r} and {its!r} are in what is a dictionary, a tuple or a list at once")
 
 
 def _is_key(part: object) -> bool:
+    if isinstance(part, tuple):
+        return len(part) == 1 and isinstance(part[0], int) and _is_key(part[0])
     return bool(part) if isinstance(part, str) else isinstance(part, int) and not isinstance(part, bool) and part >= 0
 
 

@@ -84,14 +84,15 @@ def rename_symbols(graph: Graph, change: Callable[[str], str]) -> Graph:
 
 
 def rename_groups(graph: Graph, change: Callable[[str], str]) -> Graph:
-    """The graph with the names of arguments that hold several tensors changed."""
-    if not any(value.path for value in graph.inputs):
+    """The graph with the names of arguments and of results that hold several tensors changed."""
+    if not graph.places and not any(value.path for value in graph.inputs):
         return graph
 
     def changed(value: Input) -> Input:
         return replace(value, path=(change(str(value.path[0])), *value.path[1:])) if value.path else value
 
-    return replace(graph, inputs=tuple([changed(value) for value in graph.inputs]))
+    places = tuple([(name, (change(str(path[0])), *path[1:])) for name, path in graph.places])
+    return replace(graph, inputs=tuple([changed(value) for value in graph.inputs]), places=places)
 
 
 def _renamed(entries: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
@@ -120,6 +121,7 @@ def _rename(graph: Graph, names: Mapping[str, str]) -> Graph:
         tuple([Constant(new(constant.name), constant.data, constant.trainable) for constant in graph.constants]),
         tuple(nodes),
         tuple([new(name) for name in graph.outputs]),
+        tuple([(new(name), path) for name, path in graph.places]),
     )
 
 
@@ -139,7 +141,12 @@ def canonical(case: Case) -> Case:
     if symbols := dict.fromkeys(symbol for value in renamed.inputs for symbol in value.dynamic if symbol):
         numbered = {symbol: f"s{number}" for number, symbol in enumerate(symbols)}
         renamed = rename_symbols(renamed, numbered.__getitem__)
+    if renamed.places:
+        held = dict(renamed.places)
+        order = dict.fromkeys(name for name in renamed.outputs if name in held)
+        renamed = replace(renamed, places=tuple([(name, held[name]) for name in order]))
     groups = dict.fromkeys(str(value.path[0]) for value in renamed.inputs if value.path)
+    groups.update(dict.fromkeys(str(path[0]) for _, path in renamed.places))
     renamed = rename_groups(renamed, {group: f"a{number}" for number, group in enumerate(groups)}.__getitem__)
     inputs = {value.name for value in renamed.inputs}
     described = inputs | {constant.name for constant in renamed.constants}

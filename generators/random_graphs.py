@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from generators.argument_classes import Form
+from generators.asking import heeded, motif_of, of_kind
 from generators.choices import Choices
 from generators.control.bodies import Bodies
 from generators.draw import ANY_DTYPE, Call, Draw, Handle, Profiles, Rejected, argument_of
 from generators.feeding import Fed, Feeder
 from generators.frontends.base import EvaluationError, Frontend
-from generators.graph import Array, Case, Constant, Graph, Input, Node, Value, references, type_of
-from generators.grouping import GROUPINGS, grouped
+from generators.graph import Array, Case, Constant, Graph, Input, Node, Path, Value, references, type_of
+from generators.grouping import GROUPINGS, RESULTS, WHOLE, grouped, placed
 from generators.handles import Condition, Elements, Unconnected
 from generators.marking import Marker
 from generators.motifs import grow_motif
@@ -26,8 +27,9 @@ from generators.motifs.registry import names as motifs_of
 from generators.motifs.shapes import grow_shape
 from generators.patterns import Avoided, Context
 from generators.rerun import Rerun
+from generators.seeking import Cell, seek, sought
 from generators.sizes import Recorded
-from generators.structures import LEAST, arranged, rare_shape, unusual
+from generators.structures import LEAST, RARE, UNUSUAL, arranged, rare_shape, unusual
 from generators.values import WEIGHTS
 
 #: Draws allowed per wanted node before the graph is finished with what it has.
@@ -62,6 +64,8 @@ class Weights:
     excluded: frozenset[str] = frozenset()
     #: What motifs may be made of, as well as of the targets.
     placed: frozenset[str] = frozenset()
+    #: The targets of each family.
+    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -99,6 +103,9 @@ class Weights:
             weighted = {target: registry[target].weight for target in registry.targets()}
         if not weighted:
             raise ValueError(f"no operator of {frontend.name} is left to draw from")
+        families: dict[str, list[str]] = {}
+        for target in weighted:
+            families.setdefault(registry[target].family, []).append(target)
         return cls(
             tuple(weighted),
             tuple(itertools.accumulate(weighted.values())),
@@ -107,6 +114,7 @@ class Weights:
             share=share,
             excluded=frozenset(target for target, factor in factors.items() if factor <= 0),
             placed=frozenset(t for t in registry.targets() if factors.get(t, 1.0) > 0) if motifs else frozenset(),
+            families={family: tuple(targets) for family, targets in families.items()},
         )
 
     def pick(self, choices: Choices) -> str:
@@ -140,7 +148,8 @@ def grow(
     settings: Mapping[str, Form] | None = None,
     announce: Callable[[str], None] | None = None,
     dynamic: float = 0.0,
-    wanted: Sequence[tuple[str, str, str]] = (),
+    wanted: Sequence[Cell] = (),
+    asked: Sequence[str] = (),
     fed: float = 0.0,
     apart: bool = False,
 ) -> Grown:
@@ -151,16 +160,24 @@ def grow(
     ``announce`` is called with each target before it is executed, since eager frameworks can take the process down.
     ``avoid`` are the patterns that quarantine makes rare: a draw that matches one is dropped, but for a small share;
     ``settings`` are the converter's, as far as they are not its defaults, which patterns may ask for. ``wanted`` are
-    combinations of a value profile, an element type and a family of operators which fresh operands have more often.
-    Fewer nodes than asked for come back when draws keep being dropped, ValueError when none is found. More come back
-    when a motif does not fit into the rest, and where the graph takes a rare shape (:mod:`generators.structures`).
+    combinations of a value profile, an element type and a family of operators which fresh operands have more often, and
+    for the sake of which most graphs start with an operator or two (:mod:`generators.seeking`); ``asked`` are
+    structures of which some graphs have one (:mod:`generators.asking`). Fewer nodes than asked for come back when draws
+    keep being dropped, ValueError when none is found. More come back when a motif does not fit into the rest, and where
+    the graph takes a rare shape (:mod:`generators.structures`).
     """
     growth = begin(frontend, choices, weights=weights, avoid=avoid, settings=settings, announce=announce, wanted=wanted)
     growth.apart = apart
+    for cell in sought(growth, nodes):
+        seek(growth, cell)
     starts: list[int] = []
     if growth.weights.motifs and nodes >= LEAST:
-        if shape := rare_shape(choices):
+        growth.asked = heeded(choices, asked)
+        if shape := of_kind(growth.asked, RARE) or rare_shape(choices):
             grow_shape(growth, shape)
+        name, mutation = motif_of(growth.asked)
+        if name or mutation:
+            growth.motif(name, mutation)
         # A motif starts in the first half of every ten nodes.
         starts = [
             start + choices.integer(0, min(nodes, 10) // 2)
@@ -192,18 +209,19 @@ def begin(
     avoid: Avoided | None = None,
     settings: Mapping[str, Form] | None = None,
     announce: Callable[[str], None] | None = None,
-    wanted: Sequence[tuple[str, str, str]] = (),
+    wanted: Sequence[Cell] = (),
 ) -> Growth:
     """An empty graph to be grown, its value profiles drawn; arguments as for :func:`grow`."""
     weights = weights or Weights.of(frontend)
     # Special values come into graphs that want non-finite results alone.
-    special = any(profile == "special" for profile, _, _ in wanted)
-    nonfinite = choices.fraction() < (0.25 if special else 0.15)
+    wanted = [cell for cell in wanted if cell[2] in weights.families or not weights.families]
+    special = sum(profile == "special" for profile, _, _ in wanted)
+    nonfinite = choices.fraction() < (max(0.25, 0.8 * special / len(wanted)) if special else 0.15)
     profile_weights = {**WEIGHTS, "special": 6.0, "integer_extremes": 2.0} if nonfinite else WEIGHTS
     if not nonfinite and choices.fraction() < 0.25:
         profile_weights = {**WEIGHTS, "integer_extremes": 2.0}
     profiles = Profiles(profile_weights, nonfinite=nonfinite, wanted=wanted)
-    return Growth(frontend, choices, weights, profiles, avoid or Avoided(), settings, announce)
+    return Growth(frontend, choices, weights, profiles, avoid or Avoided(), settings, announce, wanted)
 
 
 class Growth:
@@ -218,6 +236,7 @@ class Growth:
         avoid: Avoided,
         settings: Mapping[str, Form] | None,
         announce: Callable[[str], None] | None,
+        wanted: Sequence[Cell] = (),
     ) -> None:
         self.frontend = frontend
         self.registry = frontend.registry()
@@ -225,6 +244,9 @@ class Growth:
         self.weights = weights
         self.profiles = profiles
         self.avoid = avoid
+        #: What nodes are sought for, and the structure that is asked for.
+        self.wanted = wanted
+        self.asked = ""
         self.settings = settings or {}
         #: Whether there is a converter at all, which may be unable to take a node.
         self.heeds_settings = settings is not None
@@ -274,7 +296,7 @@ class Growth:
         except Rejected as error:
             self.dropped["unconnected" if isinstance(error, Unconnected) else "rejected by the sampler"] += 1
             return
-        reason = self._execute(call, draw)
+        reason = self.execute(call, draw)
         if reason:
             self.dropped[reason] += 1
 
@@ -300,7 +322,7 @@ class Growth:
         try:
             call = vocabulary.grow(target, bodies)
             draw.keep(references(tuple(argument_of(value, {}) for value in (*call.args, *call.kwargs.values()))))
-            reason = self._execute(call, draw, wanted=True)
+            reason = self.execute(call, draw, wanted=True)
         except Rejected as rejected:
             reason = f"rejected by the sampler: {target}: {rejected}"
         if reason:
@@ -316,7 +338,7 @@ class Growth:
         """Add an operator that control flow needs, whatever the weighted ones are; else say why not."""
         if call.target in self.weights.excluded:
             return "excluded"
-        return self._execute(call, draw, wanted=True)
+        return self.execute(call, draw, wanted=True)
 
     def consumes(self, name: str) -> bool:
         """Whether a node uses the value."""
@@ -337,12 +359,12 @@ class Growth:
         if not self._allowed:
             self._allowed = self.weights.placed | frozenset(self.weights.targets)
         excluded = call.target not in self._allowed
-        reason = "excluded" if excluded else self._execute(call, draw, wanted=wanted)
+        reason = "excluded" if excluded else self.execute(call, draw, wanted=wanted)
         if reason:
             self.dropped[reason] += 1
         return reason
 
-    def _execute(self, call: Call, draw: Draw, *, wanted: bool = False) -> str:
+    def execute(self, call: Call, draw: Draw, *, wanted: bool = False) -> str:
         """Add the call with the fresh values that it uses, when it can be executed; else say why not. ``wanted`` spares
         it the questions whether it is worth having."""
         frontend = self.frontend
@@ -431,20 +453,31 @@ class Growth:
             self.inputs.append(Input(first.name, first.type))
             self.feeds[first.name] = first.data
         outputs = []
+        places: tuple[tuple[str, Path], ...] = ()
         for node in self.nodes:
             for value in node.outputs:
                 # Some intermediates are outputs too: that forbids fusions over them, and others stay allowed.
                 name = value.name
                 if name not in self._consumed or self.choices.fraction() < 0.08 or name in self.shown:
                     outputs.append(name)
-        if kind := unusual(self.choices, len(self.nodes), self.frontend.name):
+        kind = of_kind(self.asked, UNUSUAL) or unusual(self.choices, len(self.nodes), self.frontend.name)
+        if kind:
             if kind == "unused input":
                 self._unused_input()
             if kind in GROUPINGS and self.inputs:
                 self.inputs = grouped(self.choices, self.inputs, kind)
+            if kind in RESULTS:
+                places = placed(self.choices, outputs, kind, whole=self.frontend.name in WHOLE)
             names = [constant.name for constant in self.constants]
             outputs = arranged(self.choices, kind, outputs, self.inputs, names)
-        graph = Graph(self.frontend.name, tuple(self.inputs), tuple(self.constants), tuple(self.nodes), tuple(outputs))
+        graph = Graph(
+            self.frontend.name,
+            tuple(self.inputs),
+            tuple(self.constants),
+            tuple(self.nodes),
+            tuple(outputs),
+            places,
+        )
         values = {**self.inner, **{handle.name: handle.array for handle in self.handles}}
         case = Case(graph, self.feeds, self.drawn)
         rerun = Rerun(self.frontend, self.elements, self.conditions, self.profiles.nonfinite, self.announce)

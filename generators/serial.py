@@ -32,6 +32,7 @@ from generators.graph import (
     GraphError,
     Input,
     Node,
+    Path,
     Ref,
     Slice,
     Symbol,
@@ -168,7 +169,7 @@ def _graph_to_json(graph: Graph, tensors: list[Array], where: str, depth: int) -
             "layout": list(value.layout),
             # Left out where there is none, so that digests of static graphs are what they always were.
             **({"dynamic": list(value.dynamic)} if value.dynamic else {}),
-            **({"path": list(value.path)} if value.path else {}),
+            **({"path": _path_to_json(value.path)} if value.path else {}),
         }
         for value in graph.inputs
     ]
@@ -184,13 +185,19 @@ def _graph_to_json(graph: Graph, tensors: list[Array], where: str, depth: int) -
                 "unpack": node.unpack,
             }
         )
+    places: list[Json] = [[name, _path_to_json(path)] for name, path in graph.places if name in graph.outputs]
     return {
         "frontend": graph.frontend,
         "inputs": inputs,
         "constants": constants,
         "nodes": nodes,
         "outputs": list(graph.outputs),
+        **({"places": places} if places else {}),
     }
+
+
+def _path_to_json(path: Path) -> list[Json]:
+    return [list(part) if isinstance(part, tuple) else part for part in path]
 
 
 def _to_json(item: Argument, tensors: list[Array], where: str, depth: int) -> Json:
@@ -282,10 +289,7 @@ def _graph_from_json(tree: Json, tensors: Sequence[Array], where: str, depth: in
             for symbol in _list(entry.get("dynamic", []), f"{place}, dynamic")
         )
         kind = _type_from_json(_member(entry, "type", place), place)
-        path = tuple(
-            part if isinstance(part, str) else _integer(part, f"{place}, path")
-            for part in _list(entry.get("path", []), f"{place}, path")
-        )
+        path = _path_from_json(entry.get("path", []), f"{place}, path")
         inputs.append(Input(_name(entry, place), kind, layout, dynamic, path))
     constants = []
     for index, item in enumerate(_list(_member(members, "constants", where), f"{where}, constants")):
@@ -302,7 +306,26 @@ def _graph_from_json(tree: Json, tensors: Sequence[Array], where: str, depth: in
         for index, name in enumerate(_list(_member(members, "outputs", where), f"{where}, outputs"))
     )
     frontend = _text(_member(members, "frontend", where), f"{where}, frontend")
-    return Graph(frontend, tuple(inputs), tuple(constants), tuple(nodes), outputs)
+    places = []
+    for index, item in enumerate(_list(members.get("places", []), f"{where}, places")):
+        place = f"{where}, place {index}"
+        pair = _list(item, place)
+        if len(pair) != 2:
+            _refuse(place, "no name and path")
+        places.append((_text(pair[0], place), _path_from_json(pair[1], place)))
+    return Graph(frontend, tuple(inputs), tuple(constants), tuple(nodes), outputs, tuple(places))
+
+
+def _path_from_json(tree: Json, where: str) -> Path:
+    parts: list[str | int | tuple[int]] = []
+    for part in _list(tree, where):
+        if isinstance(part, list):
+            if len(part) != 1:
+                _refuse(where, "a place in a list is one number")
+            parts.append((_integer(part[0], where),))
+        else:
+            parts.append(part if isinstance(part, str) else _integer(part, where))
+    return tuple(parts)
 
 
 def _node_from_json(tree: Json, tensors: Sequence[Array], where: str, depth: int) -> Node:

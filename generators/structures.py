@@ -1,8 +1,8 @@
 """Structures of graphs: which values are inputs and outputs, and the rare shapes of a whole graph.
 
 What real models have and random wiring never gives: a value returned twice, an input or a constant returned as it is,
-an input that nothing uses, several inputs in a tuple or a dictionary, two hundred operators in a row, a hundred side by
-side, a large constant; and control flow.
+an input that nothing uses, several inputs or results in a tuple, a list or a dictionary, two hundred operators in a
+row, a hundred side by side, a large constant; and control flow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from generators.choices import Choices
 from generators.feeding import STRUCTURES as FED
 from generators.graph import Case, Graph, Input, captured
-from generators.grouping import GROUPINGS, structures
+from generators.grouping import GROUPINGS, RESULTS, structures
 from generators.sizes import extents_at
 
 #: Share of the graphs of more than one node that get an unusual output or input. Each is one of many outputs or inputs
@@ -26,10 +26,17 @@ UNUSUAL: Mapping[str, float] = {
     "outputs out of order": 2.0,
     "unused input": 2.5,
     **GROUPINGS,
+    **RESULTS,
 }
 #: Those that a frontend has no way to say: a functional Keras model knows constants as weights alone.
-#: An ONNX model has tensors for inputs.
-WITHOUT: Mapping[str, frozenset[str]] = {"keras": frozenset({"constant as output"}), "onnx": frozenset(GROUPINGS)}
+#: An ONNX model has tensors for inputs and outputs.
+#: A list is what a functional model of Keras returns anyway, and it has no bodies here.
+WITHOUT: Mapping[str, frozenset[str]] = {
+    "keras": frozenset(
+        ("constant as output", "list output", "nested outputs", "control flow", "nested bodies", "body that captures")
+    ),
+    "onnx": frozenset((*GROUPINGS, *RESULTS)),
+}
 #: Shares of the graphs of at least LEAST nodes that take a rare shape. A chain of 200 nodes costs what twenty usual
 #: graphs do, and joins a pack of four to sixteen: one in 1,500 adds a little over one per cent to a campaign's nodes,
 #: and no batch takes more than a few seconds for it.
@@ -71,6 +78,11 @@ NAMES = (
     "size not promised",
     *FED,
 )
+
+
+def possible_names(frontend: str) -> tuple[str, ...]:
+    """Those of :data:`NAMES` that graphs of the frontend can have."""
+    return tuple(name for name in NAMES if name not in WITHOUT.get(frontend, ()))
 
 
 def rare_shape(choices: Choices) -> str:

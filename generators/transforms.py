@@ -27,6 +27,7 @@ from generators.graph import (
     Value,
     type_of,
 )
+from generators.grouping import WHOLE
 from generators.naming import (
     all_names,
     canonical,
@@ -169,7 +170,7 @@ def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]
         inputs = {name: inputs[name] for name in (*(name for name in old_inputs if name in inputs), *inputs)}
     constants = tuple(constant for constant in graph.constants if constant.name in used_inside)
     outputs = tuple(value.name for node in nodes for value in node.outputs if value.name in wanted)
-    part = Graph(graph.frontend, tuple(inputs.values()), constants, nodes, outputs)
+    part = Graph(graph.frontend, tuple(inputs.values()), constants, nodes, outputs, graph.places)
     profiles = with_graph(static(case), part).profiles
     if not case.further and not is_dynamic(graph):
         return Case(part, feeds, profiles)
@@ -251,7 +252,8 @@ class Union:
 
 def union(cases: Sequence[Case]) -> Union:
     """All cases side by side in one graph; the values and symbols of case ``i`` are prefixed ``g<i>_``. A case with
-    fewer sizes than others is at the first one in what it lacks.
+    fewer sizes than others is at the first one in what it lacks. Results are by themselves in a union of several of a
+    frontend of :data:`generators.grouping.WHOLE`.
 
     GraphError when there is no case or they are not all of one frontend.
     """
@@ -273,12 +275,14 @@ def union(cases: Sequence[Case]) -> Union:
         slices.append(range(start, start + len(renamed.graph.outputs)))
         start += len(renamed.graph.outputs)
         names.append(mapping)
+    together = len(cases) == 1 or frontends[0] not in WHOLE
     graph = Graph(
         frontends[0],
         tuple(value for graph in graphs for value in graph.inputs),
         tuple(constant for graph in graphs for constant in graph.constants),
         tuple(node for graph in graphs for node in graph.nodes),
         tuple(name for graph in graphs for name in graph.outputs),
+        tuple(place for graph in graphs for place in graph.places) if together else (),
     )
     return Union(Case(graph, feeds, profiles, tuple(further)), tuple(slices), tuple(names))
 
@@ -348,7 +352,7 @@ def retype(graph: Graph, values: Mapping[str, Array]) -> Graph:
     """
     inputs = tuple([_retype_input(value, values) for value in graph.inputs])
     nodes = tuple([_retype_node(_retype_bodies(node, values), values) for node in graph.nodes])
-    return Graph(graph.frontend, inputs, graph.constants, nodes, graph.outputs)
+    return Graph(graph.frontend, inputs, graph.constants, nodes, graph.outputs, graph.places)
 
 
 def in_double(case: Case) -> Case:
@@ -390,6 +394,7 @@ def _double(graph: Graph) -> Graph:
             for node in graph.nodes
         ),
         graph.outputs,
+        graph.places,
     )
 
 

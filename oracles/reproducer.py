@@ -27,7 +27,7 @@ from packaging.requirements import Requirement
 from generators.frontends.keras_source import model_argument
 from generators.frontends.onnx_eager import EAGER, RUN_CONTROL
 from generators.graph import Case, Graph, all_constants
-from generators.grouping import arranging_text, is_grouped
+from generators.grouping import accessing_text, arranging_text, is_grouped, returns_grouped
 from generators.sizes import is_dynamic, marking_of
 from oracles.forking import Zygote, ZygoteError
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
@@ -191,6 +191,7 @@ def render(
             inputs=_list(inputs),
             others=[_list(other).replace("\n", "\n    ") for other in others],
             arranged=_arranged(case.graph, keras=frontend == "keras"),
+            returned=accessing_text(case.graph, "y", by_key=frontend != "torch") if returns_grouped(case.graph) else "",
             dynamic=repr(marking_of(case.graph)) if is_dynamic(case.graph) else "",
             input_bits=input_bits,
             output_bits=dtypes,

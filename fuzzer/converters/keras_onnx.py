@@ -14,7 +14,7 @@ from fuzzer.converters.base import Converter
 from fuzzer.converters.tf2onnx import HEAD, REFUSALS, Tf2Onnx, raising_what_is_logged
 from fuzzer.failures import recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
-from fuzzer.onnx_artifacts import input_names, named_artifact, validate_onnx
+from fuzzer.onnx_artifacts import by_output, input_names, named_artifact, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from oracles.outcome import Stage
@@ -58,7 +58,7 @@ class KerasOnnx(Converter):
                     ", ".join(sorted(unsupported)), "tf2onnx has no handler, says so in its log and goes on"
                 )
             proto = onnx.load(path)
-        outputs = [value.name for value in proto.graph.output]
+        outputs = by_output(model.graph, [value.name for value in proto.graph.output], by_key=True)
         return named_artifact(proto, model.graph, input_names(model.graph), outputs)
 
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from fuzzer.converters._tf_function import TRACE, trace
+from fuzzer.converters._tf_function import TRACE, signature_outputs, trace
 from fuzzer.converters.base import Converter
 from fuzzer.formats import Artifact, Format, Settings
-from fuzzer.onnx_artifacts import input_names, output_names
+from fuzzer.onnx_artifacts import input_names
 from generators.frontends.base import LoadedModel
 from oracles.outcome import Stage
 
@@ -32,12 +32,12 @@ class SavedModel(Converter):
     def convert(self, model: LoadedModel, settings: Settings) -> Artifact:
         import tensorflow as tf
 
-        function, _ = trace(model)
+        function, _ = trace(model, signed=True)
         with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
             signature = {"serving_default": function.get_concrete_function()}
             tf.saved_model.save(model.native, directory, signatures=signature)
             data = zipped(Path(directory))
-        return Artifact(self.target, data, tuple(input_names(model.graph)), tuple(output_names(model.graph)))
+        return Artifact(self.target, data, tuple(input_names(model.graph)), tuple(signature_outputs(model.graph)))
 
     def script(self, settings: Settings) -> str:
         return (

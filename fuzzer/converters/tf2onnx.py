@@ -16,7 +16,7 @@ from fuzzer.converters._tf_function import TRACE, TRACE_DYNAMIC, trace
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Setting, Settings, Unsupported
-from fuzzer.onnx_artifacts import input_names, named_artifact, validate_onnx
+from fuzzer.onnx_artifacts import by_output, input_names, named_artifact, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from oracles.outcome import Stage
@@ -92,6 +92,7 @@ class Tf2Onnx(Converter):
                 proto, files, outputs = convert(function, signature, given)
         if unsupported:
             raise Unsupported(", ".join(sorted(unsupported)), "tf2onnx has no handler, says so in its log and goes on")
+        outputs = by_output(model.graph, outputs, by_key=True)
         return named_artifact(proto, model.graph, input_names(model.graph), outputs, files=files)
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
@@ -150,7 +151,11 @@ def _from_function(
     import tf2onnx
 
     proto, storage = tf2onnx.convert.from_function(function, input_signature=signature, **given)
-    return proto, _files(storage), [tensor.name for tensor in function.get_concrete_function().outputs]
+    concrete = function.get_concrete_function()
+    # What a function returns in a dictionary, it calls by the keys.
+    structured = concrete.structured_outputs
+    keys = {tensor.name: key for key, tensor in structured.items()} if isinstance(structured, dict) else {}
+    return proto, _files(storage), [keys.get(tensor.name, tensor.name) for tensor in concrete.outputs]
 
 
 def _files(storage: Any) -> dict[str, bytes]:

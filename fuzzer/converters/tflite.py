@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from fuzzer.converters._flatbuffer_offsets import quick_offsets
-from fuzzer.converters._tf_function import TRACE, TRACE_DYNAMIC, trace
+from fuzzer.converters._tf_function import TRACE, TRACE_DYNAMIC, signature_outputs, trace
 from fuzzer.converters._tflite_quantization import QUANTIZATION, quantization, quantization_script, set_quantization
 from fuzzer.converters.base import Converter
 from fuzzer.failures import Refusal, recognising, root_cause
@@ -101,7 +101,7 @@ class TFLite(Converter):
         """What makes the ``tf.lite.TFLiteConverter`` of the model. Unsupported when TensorFlow cannot trace it."""
         import tensorflow as tf
 
-        function, _ = trace(model)
+        function, _ = trace(model, signed=True)
         # The trackable object keeps the variables alive, so that the converter can freeze them.
         return lambda: tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model.native)
 
@@ -173,7 +173,7 @@ def _artifact(data: bytes, model: LoadedModel) -> Artifact:
             inputs, found = _signature(flat, 0)
         if is_dynamic(model.graph):
             extents = {name: _declared(flat.Subgraphs(0).Tensors(index))[1] for name, index in inputs.items()}
-    wanted = [f"output_{index}" for index in range(len(model.graph.outputs))]
+    wanted = signature_outputs(model.graph)
     outputs = [*(name for name in wanted if name in found), *sorted(set(found) - set(wanted))]
     names = input_names(model.graph)
     given = tuple(name if name in inputs else None for name in names)

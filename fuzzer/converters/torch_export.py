@@ -14,7 +14,7 @@ from fuzzer.converters.torch_onnx_dynamo import EXPORT_REFUSALS
 from fuzzer.failures import recognising
 from fuzzer.formats import Artifact, Format, Option, Settings
 from generators.frontends.base import LoadedModel
-from generators.grouping import in_order
+from generators.grouping import in_order, output_order
 from oracles.outcome import Stage
 
 
@@ -59,7 +59,10 @@ class TorchExport(Converter):
             in_order(model.graph, range(len(model.graph.inputs))), program.graph_signature.user_inputs, strict=True
         )
         names = tuple(str(name) for _, name in sorted(held))
-        return Artifact(self.target, file.getvalue(), names, model.graph.outputs)
+        # So are the tensors that it returns.
+        held = zip(output_order(model.graph), range(len(model.graph.outputs)), strict=True)
+        outputs = tuple(f"output_{number}" for _, number in sorted(held))
+        return Artifact(self.target, file.getvalue(), names, outputs)
 
     def script(self, settings: Settings) -> str:
         decompose = ".run_decompositions()" if settings.get("decompose", False) else ""

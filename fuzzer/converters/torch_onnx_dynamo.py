@@ -22,7 +22,7 @@ from fuzzer.onnx_artifacts import input_names, output_names, positional_artifact
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
 from generators.graph import Graph
-from generators.grouping import in_order, nested
+from generators.grouping import in_order, in_results, nested
 from generators.sizes import is_dynamic, marking_of, symbols_of
 from oracles.outcome import Stage
 
@@ -146,7 +146,7 @@ class TorchOnnxDynamo(Converter):
                 dynamo=True,
                 dynamic_shapes=_dynamic_shapes(graph, str(settings.get("dims", "Dim"))),
                 input_names=in_order(graph, input_names(graph)),
-                output_names=list(output_names(graph)),
+                output_names=in_results(graph, output_names(graph)),
                 opset_version=int(settings.get("opset", self.options[0].values[0])),
                 optimize=bool(settings.get("optimize", True)),
                 external_data=False,

@@ -17,7 +17,7 @@ from fuzzer.formats import Artifact, Format, Option, Setting, Settings
 from fuzzer.onnx_artifacts import input_names, named_artifact, output_names, validate_onnx
 from fuzzer.onnx_slices import slices
 from generators.frontends.base import LoadedModel
-from generators.grouping import in_order
+from generators.grouping import in_order, in_results
 from generators.sizes import marking_of
 from oracles.outcome import Stage
 
@@ -106,7 +106,7 @@ class TorchOnnxTorchScript(Converter):
                 file,
                 dynamo=False,
                 input_names=in_order(graph, names),
-                output_names=list(output_names(graph)),
+                output_names=in_results(graph, output_names(graph)),
                 dynamic_axes=axes or None,
                 opset_version=int(settings.get("opset", self.options[0].values[0])),
                 do_constant_folding=bool(settings.get("do_constant_folding", True)),

@@ -48,8 +48,9 @@ class ExportedProgram(Runtime):
         with recognising(REFUSALS), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = module(*args)
-        outputs = result if isinstance(result, (tuple, list)) else [result]
-        return [torch_frontend.to_array(output).copy() for output in outputs]
+        # Outputs are named by their numbers among the tensors that the program returns.
+        outputs = torch.utils._pytree.tree_leaves(result)
+        return [torch_frontend.to_array(outputs[int(name.removeprefix("output_"))]).copy() for name in artifact.outputs]
 
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         return _SCRIPT.format(module="module")

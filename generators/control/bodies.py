@@ -277,7 +277,8 @@ def _holds(array: Array, number: float) -> bool:
     if array.dtype.kind in "iu":
         info = np.iinfo(array.dtype)
         return bool(info.min <= number <= info.max)
-    return float(np.asarray(number).astype(array.dtype)) == number
+    # Of whole numbers beyond 64 bits NumPy makes objects, which ml_dtypes does not convert.
+    return float(np.asarray(float(number)).astype(array.dtype)) == number
 
 
 def _expands(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

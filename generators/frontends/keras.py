@@ -36,6 +36,7 @@ from generators.frontends.keras_source import CALL_ARGUMENTS, WEIGHTS, layer_key
 from generators.frontends.signatures import Optional, described
 from generators.frontends.tensorflow import TensorFlowFrontend, keras_kernels
 from generators.graph import DTYPES, FLOATING, Argument, Array, Case, DType, Graph, Node, references
+from generators.grouping import collected
 from generators.operators.registry import Registry
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ class KerasFrontend(TensorFlowFrontend):
         with keras_kernels():
             # Told, since the layers for images that are in training unless told otherwise pass that on to the others.
             outputs = model.native(list(model.called_with), training=False)
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-        return [np.array(self.to_array(output), copy=True) for output in outputs]
+        return [np.array(self.to_array(output), copy=True) for output in collected(model.graph, outputs)]
 
     @contextlib.contextmanager
     def double_precision(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements
 from generators.graph import Argument, Constant, DType, Graph, Node, Symbol, references
-from generators.grouping import arguments_of, text_of
+from generators.grouping import arguments_of, results_of, returning_text, returns_grouped, text_of
 from generators.sizes import marking_of
 
 #: Keyword of a node for the layer's weights.
@@ -87,10 +87,12 @@ def print_function(graph: Graph, name: str) -> str:
         args += [f"{key}={_text(value, names)}" for key, value in node.kwargs if key in CALL_ARGUMENTS]
         lines.append(f"    {targets} = {layer}({', '.join(args)})")
     inputs = model_argument(graph, lambda index: names(graph.inputs[index].name))
-    outputs = ", ".join(names(output) for output in graph.outputs)
+    outputs = returning_text(graph, lambda index: names(graph.outputs[index]))
+    # A single result is a list of one, unless it holds several: Keras gives the output itself then, too.
+    outputs = outputs if len(results_of(graph)) == 1 and returns_grouped(graph) else f"[{outputs}]"
     if setting:
-        return "\n".join([*lines, f"    model = keras.Model({inputs}, [{outputs}])", *setting, "    return model", ""])
-    return "\n".join([*lines, f"    return keras.Model({inputs}, [{outputs}])", ""])
+        return "\n".join([*lines, f"    model = keras.Model({inputs}, {outputs})", *setting, "    return model", ""])
+    return "\n".join([*lines, f"    return keras.Model({inputs}, {outputs})", ""])
 
 
 def model_argument(graph: Graph, leaf: Callable[[int], str]) -> str:

@@ -34,6 +34,7 @@ from generators.frontends.bodies import PLAIN, Running, flattened
 from generators.frontends.tensorflow_control import COND, ROLES, WHILE
 from generators.frontends.tensorflow_source import dtype_text, print_module
 from generators.graph import DTYPES, Array, Case, Graph, Node, all_constants, all_nodes, dtype_name
+from generators.grouping import collected
 from generators.operators.registry import Registry
 
 #: Operators that have another kernel outside of a function than inside one: oneDNN's is used in functions only.
@@ -169,8 +170,7 @@ class TensorFlowFrontend(Frontend):
                 namespace["tf"] = tf
         else:
             outputs = called(*model.called_with)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return [np.array(self.to_array(output), copy=True) for output in outputs]
+        return [np.array(self.to_array(output), copy=True) for output in collected(model.graph, outputs)]
 
 
 def _kinds(tensors: Any) -> list[Any]:

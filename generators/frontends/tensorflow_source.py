@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements, subscript
 from generators.frontends.tensorflow_control import MAP, ROLES, WHILE
 from generators.graph import Argument, Constant, Graph, Node, all_constants
-from generators.grouping import unpacked
+from generators.grouping import returning_text, unpacked
 
 #: What ``tf.Module`` defines: an attribute of that name would break it.
 _MODULE_ATTRIBUTES = (
@@ -51,8 +51,8 @@ def print_module(graph: Graph, name: str) -> str:
     lines.append(f"    def __call__({', '.join(['self', *parameters])}):")
     lines += [f"        {line}" for line in unpacking]
     lines += [f"        {line}" if line else "" for line in _statements(graph.nodes, names, reference)]
-    outputs = ", ".join(reference(output) for output in graph.outputs)
-    lines.append(f"        return {outputs or '()'}")
+    returned = returning_text(graph, lambda index: reference(graph.outputs[index]))
+    lines.append(f"        return {returned}")
     return "\n".join(lines) + "\n"
 
 

@@ -26,7 +26,7 @@ from generators.frontends.torch_control import MEANINGS, SCAN, WHILE, Plain, lea
 from generators.frontends.torch_modules import is_module, module_call, optional_of_module, state_names
 from generators.frontends.torch_source import BINARY_SYMBOLS, UNARY_SYMBOLS, print_module, writes
 from generators.graph import DTYPES, Argument, Array, Case, Graph, Node, all_constants, all_nodes
-from generators.grouping import nested
+from generators.grouping import collected, nested
 from generators.operators.registry import Registry
 
 _TORCH_DTYPES: dict[str, torch.dtype] = {
@@ -168,8 +168,7 @@ class TorchFrontend(Frontend):
                 outputs = model.native(*nested(model.graph, arguments))
         finally:
             namespace["torch"] = torch
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return [np.array(self.to_array(output), copy=True) for output in outputs]
+        return [np.array(self.to_array(output), copy=True) for output in collected(model.graph, outputs)]
 
     @contextmanager
     def double_precision(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argumen
 from generators.frontends.torch_control import ROLES, parameters, results, returned
 from generators.frontends.torch_modules import PARAMETRIZATION, STATE, data_names, is_module, state_names, state_of
 from generators.graph import Argument, Constant, Graph, GraphError, Node, Value, all_constants, all_nodes
-from generators.grouping import unpacked
+from generators.grouping import returning_text, unpacked
 
 #: Operators of Python by target, as they are written.
 UNARY_SYMBOLS: Mapping[str, str] = {"operator.neg": "-", "operator.invert": "~", "operator.abs": "abs"}
@@ -74,8 +74,8 @@ def print_module(graph: Graph, name: str) -> str:
     lines.append(f"    def forward({', '.join(['self', *given])}):")
     lines += [f"        {line}" for line in unpacking]
     lines += [f"        {line}" if line else "" for line in _Statements(names, reference, modules).of(graph.nodes)]
-    outputs = ", ".join(reference(output) for output in graph.outputs)
-    lines.append(f"        return {outputs or '()'}")
+    returned = returning_text(graph, lambda index: reference(graph.outputs[index]))
+    lines.append(f"        return {returned}")
     return "\n".join(lines) + "\n"
 
 

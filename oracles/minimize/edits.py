@@ -138,6 +138,7 @@ def with_nodes(case: Case, nodes: Iterable[Node]) -> Case:
         tuple(constant for constant in case.graph.constants if constant.name in used),
         nodes,
         case.graph.outputs,
+        case.graph.places,
     )
     return with_graph(case, graph)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from generators.graph import Argument, Array, Case, DType, Graph, Ref, Slice, Symbol, all_constants, node_count
+from generators.graph import Argument, Array, Case, DType, Graph, Path, Ref, Slice, Symbol, all_constants, node_count
 
 Key: TypeAlias = tuple[float, ...]
 
@@ -39,10 +39,14 @@ def dtype_cost(name: str) -> int:
     return _DTYPE_COST.get(name, len(DTYPE_ORDER))
 
 
+def _path_cost(path: Path) -> int:
+    return 10 * len(path) + sum(2 * isinstance(part, str) + isinstance(part, tuple) for part in path)
+
+
 def simplicity(case: Case) -> Key:
     """Sort key: nodes, those of bodies included, then whether special values are there, dynamic dimensions, further
-    sizes, arguments that hold several tensors, tensors, elements, ranks, outputs, dtypes, arguments, constants, layouts
-    and at last the elements themselves."""
+    sizes, arguments and results that hold several tensors, tensors, elements, ranks, outputs, dtypes, arguments,
+    constants, layouts and at last the elements themselves."""
     graph = case.graph
     constants = list(all_constants(graph))
     further = [feeds[value.name] for feeds in case.further for value in graph.inputs]
@@ -53,8 +57,9 @@ def simplicity(case: Case) -> Key:
         any(is_special(array) for array in (*arrays, *further)),
         sum(symbol is not None for value in graph.inputs for symbol in value.dynamic),
         len(case.further),
-        # A tuple is simpler than a dictionary, one level than two.
-        sum(10 * len(value.path) + sum(isinstance(part, str) for part in value.path) for value in graph.inputs),
+        # A tuple is simpler than a list, that than a dictionary, one level than two.
+        sum(_path_cost(value.path) for value in graph.inputs)
+        + sum(_path_cost(path) for name, path in graph.places if name in graph.outputs),
         # Sizes at which there is nothing are a matter of their own.
         sum(not array.size for array in further),
         len(arrays),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from fuzzer.coverage import profiles_of
 from fuzzer.learning import Learnt
 from fuzzer.profile_cells import never_from
+from generators.asking import askable
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
-from generators.random_graphs import Weights, grow
+from generators.random_graphs import Weights, begin, grow
+from generators.seeking import seek
 from generators.serial import dumps
+from generators.structures import structures_of
 
 TORCH = frontend("torch")
 
@@ -46,26 +51,68 @@ def test_without_anything_wanted_a_seed_gives_what_it_always_gave() -> None:
 
 
 def test_a_batch_asks_for_what_was_never_drawn() -> None:
-    learnt = Learnt()
+    learnt = Learnt(frontend="torch")
     assert learnt.unmet(SeededChoices(1), 8) == ()
-    learnt.profiles.update({("typical", "float32", "pooling"): 30, ("mask any", "bool", "selection"): 4})
-    everything = learnt.unmet(SeededChoices(1), 100)
+    learnt.profiles.update({("typical", "float32", "pooling"): 30, ("mask any", "bool", "clamp"): 4})
+    everything = learnt.unmet(SeededChoices(1), 1000)
     assert ("special", "float32", "pooling") in everything
-    assert ("mask none", "", "selection") in everything
+    assert ("mask none", "", "clamp") in everything
     assert ("typical", "float32", "pooling") not in everything
-    assert set(everything) == {row[:3] for row in never_from(learnt.profiles)}
+    assert set(everything) == {row[:3] for row in never_from("torch", learnt.profiles)}
     some = learnt.unmet(SeededChoices(1), 5)
     assert len(some) == 5
     assert set(some) < set(everything)
+    # What no converter of the frontend was given comes before what this one was not given.
+    learnt.together.profiles.update(
+        learnt.profiles + Counter({(c[0], c[1] or "bool", c[2]): 1 for c in everything[3:]})
+    )
+    assert set(learnt.unmet(SeededChoices(1), 3)) == set(everything[:3])
+
+
+def test_types_that_no_operator_of_a_family_was_given_yet_are_asked_for() -> None:
+    missing = {row[:3] for row in never_from("torch", {("typical", "float32", "matrices of our own"): 1})}
+    assert ("special", "float32", "matrices of our own") in missing
+    assert not any(dtype == "int8" for _, dtype, _ in missing)
+    missing = {row[:3] for row in never_from("torch", {("typical", "float32", "comparison"): 1})}
+    assert ("ties", "int8", "comparison") in missing
+    assert {family for *_, family in missing} == {"comparison"}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [("mixed_magnitudes", "int16", "pooling"), ("special", "float64", "reduction"), ("indices ends", "", "scatter")],
+)
+def test_a_graph_starts_with_what_is_sought(cell: tuple[str, str, str]) -> None:
+    met = 0
+    for seed in range(40):
+        growth = begin(TORCH, SeededChoices(5, seed), wanted=(cell,))
+        growth.profiles.nonfinite = True
+        if seek(growth, cell, tries=300):
+            case = growth.finish().case
+            found = set(profiles_of(case.graph, case.profiles))
+            assert any((p, f) == (cell[0], cell[2]) and cell[1] in ("", d) for p, d, f in found)
+            met += 1
+    assert met > 20
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow", "onnx", "keras"])
+def test_what_is_asked_for_comes_up(name: str) -> None:
+    ours = frontend(name)
+    # Of the rare shapes those that take no time.
+    for structure in askable(name):
+        if structure in ("deep chain", "wide graph", "large constant"):
+            continue
+        tries = (grow(ours, SeededChoices(3, seed), nodes=6, asked=(structure,)) for seed in range(120))
+        assert any(structure in (*structures_of(grown.case.graph), *grown.motifs) for grown in tries), structure
 
 
 def test_what_cannot_be_is_not_asked_for() -> None:
-    counts = {
+    counts: dict[tuple[str, str, str], int] = {
         ("indices any", "int64", "loss"): 100,
         ("mask any", "bool", "attention"): 50,
         ("typical", "int8", "loss"): 9,
     }
-    missing = {row[:3] for row in never_from(counts)}
+    missing = {row[:3] for row in never_from("torch", counts)}
     assert ("indices ends", "", "loss") in missing
     assert ("mask one", "", "attention") in missing
     assert not missing & {
