@@ -77,6 +77,10 @@ class Converter(abc.ABC):
         to compute what the source framework does. ``feeds`` in the order of the graph's inputs."""
         return None
 
+    def blurs(self, graph: Graph) -> bool:
+        """Whether a graph computes with quantized numbers itself: what it may differ by grows with each operator."""
+        return False
+
     def model_bounds(self, graph: Graph, feeds: Sequence[Array]) -> ErrorBounds | None:
         """What the outputs of a graph may differ by that computes with quantized numbers itself, whatever the settings;
         None for all others."""

@@ -9,6 +9,7 @@ from fuzzer.converters.base import Converter
 from fuzzer.formats import Artifact, Format, Settings
 from fuzzer.tflite_bounds import bounds_of
 from generators.frontends.base import LoadedModel
+from generators.frontends.tflite_nodes import quantizations
 from generators.graph import Array, Graph
 from oracles.outcome import Stage
 from oracles.quantization import ErrorBounds
@@ -21,6 +22,9 @@ class OfTflite(Converter):
     default = False
     own_models = True
     pack = 16
+
+    def blurs(self, graph: Graph) -> bool:
+        return bool(quantizations(graph))
 
     def model_bounds(self, graph: Graph, feeds: Sequence[Array]) -> ErrorBounds | None:
         return bounds_of(graph, feeds)

@@ -53,7 +53,7 @@ _SUMS = words(
 )
 
 
-class Held(np.ndarray):  # type: ignore[type-arg]
+class Held(np.ndarray):
     """An array that is a constant of the graph, and of the models of single operators."""
 
 

@@ -19,6 +19,8 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+#: Element types of quantized results.
+QUANTIZED = frozenset(("int8", "uint8", "int16", "int4", "uint4"))
 #: Operators that run other graphs of the model.
 CONTROL_FLOW = words(
     "CALL CALL_ONCE IF WHILE STABLEHLO_CASE STABLEHLO_COMPOSITE STABLEHLO_REDUCE STABLEHLO_REDUCE_WINDOW "
@@ -176,27 +178,48 @@ def _items(node: Node, value: Argument) -> tuple[Argument, ...]:
 
 
 def _typed(node: Node, item: Argument) -> tuple[str, Quantization | None]:
-    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], DType):
-        return item[0].name, _quantization(node, item[1])
-    raise EvaluationError(f"{node.target}: {item!r} is no element type with a quantization")
+    if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], DType)):
+        raise EvaluationError(f"{node.target}: {item!r:.80} is no element type with a quantization")
+    if item[1] is not None and item[0].name not in QUANTIZED:
+        raise EvaluationError(f"{node.target}: {item[0].name} is no type of quantized results")
+    return item[0].name, _quantization(node, item[1])
+
+
+def quantization_text(quantization: Quantization) -> str:
+    """A quantization as nodes hold it: ``scale:zero``, of channels ``scale,scale,...:zero@axis``. A string, since
+    nothing is gained by other numbers, and kernels abort on scales that do not fit together."""
+    scales, zeros, axis = quantization
+    listed = [",".join(map(repr, side)) if isinstance(side, tuple) else repr(side) for side in (scales, zeros)]
+    return f"{listed[0]}:{listed[1]}" + (f"@{axis}" if isinstance(scales, tuple) else "")
+
+
+@functools.lru_cache(maxsize=4096)
+def quantization_of(text: str) -> Quantization:
+    """What :func:`quantization_text` wrote. ValueError for anything else."""
+    listed, colon, rest = text.partition(":")
+    points, at, axis = rest.partition("@")
+    scales = tuple(float(item) for item in listed.split(","))
+    zeros = tuple(int(item) for item in points.split(","))
+    if not colon or len(zeros) not in (1, len(scales)) or not all(0 < scale < float("inf") for scale in scales):
+        raise ValueError(f"no quantization: {text!r:.80}")
+    if not at:
+        if len(scales) > 1:
+            raise ValueError(f"several scales without an axis: {text!r:.80}")
+        return scales[0], zeros[0], 0
+    if not 0 <= int(axis) < 8:
+        raise ValueError(f"no axis: {text!r:.80}")
+    return scales, zeros[0] if len(zeros) == 1 else zeros, int(axis)
 
 
 def _quantization(node: Node, item: Argument) -> Quantization | None:
     if item is None:
         return None
-    scales, zeros, axis = item if isinstance(item, tuple) and len(item) == 3 else (None, None, None)
-    many = scales if isinstance(scales, tuple) else (scales,)
-    points = zeros if isinstance(zeros, tuple) else (zeros,)
-    if not (
-        many
-        and all(isinstance(scale, float) and 0 < scale < float("inf") for scale in many)
-        and all(isinstance(zero, int) and not isinstance(zero, bool) for zero in points)
-        and len(points) in (1, len(many))
-        and isinstance(axis, int)
-        and 0 <= axis < 8
-    ):
-        raise EvaluationError(f"{node.target}: {str(item)[:80]} is no quantization: scales above zero, zeros, axis")
-    return (scales, zeros, axis)  # type: ignore[return-value]
+    try:
+        if isinstance(item, str):
+            return quantization_of(item)
+    except ValueError as error:
+        raise EvaluationError(f"{node.target}: {error}") from error
+    raise EvaluationError(f"{node.target}: {item!r:.80} is no quantization")
 
 
 def _checked_options(node: Node, options: Argument, values: Mapping[str, Argument]) -> str:
