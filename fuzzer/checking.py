@@ -56,7 +56,9 @@ def routes_of(frontend: str, patterns: Sequence[str]) -> list[Route]:
     from fuzzer.routes import select
 
     usable = [route for route in routes() if route.frontend == frontend]
-    chosen = [route for route in select(patterns) if route.frontend == frontend] if patterns else usable
+    chosen = (
+        [route for route in select(patterns, own_models=True) if route.frontend == frontend] if patterns else usable
+    )
     if chosen:
         return [route for route in chosen if patterns or not route.converter.startswith("identity")]
     if patterns and usable:

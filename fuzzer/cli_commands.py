@@ -50,7 +50,6 @@ def fuzz(
     with interpreter(config.toolchain):
         selected = select(config.routes)  # an unknown route is refused before anything is made on the disk
         versions = _versions(config.routes)
-    _check_grown({route.converter for route in selected})
     frontends = {route.frontend for route in selected}
     # A harvest is of one version of torch, and a worker loads that of its own.
     harvested = harvested and "torch" in frontends and versions.get("torch") == _versions_here("torch")
@@ -63,15 +62,6 @@ def fuzz(
             usable()  # says why not
         campaign = store.create_campaign(config.seed, config.to_builtins(), versions)
         return _run(store, campaign, config, as_json)
-
-
-def _check_grown(names: set[str]) -> None:
-    """UsageError for a converter that graphs are not grown for."""
-    from fuzzer.converters.base import converters
-
-    for name in sorted(names):
-        if converters()[name].own_models:
-            raise UsageError(f"{name} takes models of your own only", f"convfuzz check MODEL --route {name}")
 
 
 def _check_operators(patterns: tuple[str, ...], frontends: set[str], harvest: str) -> None:
@@ -428,7 +418,8 @@ def _versions(routes: tuple[str, ...]) -> dict[str, str]:
     """Versions of everything that the routes use, convfuzz and Python included."""
     from fuzzer.routes import select
 
-    names = {route.converter for route in select(routes)} | {route.runtime for route in select(routes)}
+    chosen = select(routes, own_models=True)
+    names = {route.converter for route in chosen} | {route.runtime for route in chosen}
     return versions_of(*sorted(names))
 
 

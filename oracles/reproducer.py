@@ -167,7 +167,7 @@ def render(
         *dtypes,
         *(item.type.dtype for item in all_constants(case.graph) if frontend in ("onnx", "keras", "tflite")),
     )
-    if frontend != "tensorflow" and any(_extended(name) for name in bits):
+    if frontend != "tensorflow" and any(_extended(name) or name in ("int4", "uint4") for name in bits):
         packages.add("ml_dtypes")
     return _tidy(
         _environment()

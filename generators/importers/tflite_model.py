@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from generators.frontends.base import EvaluationError
 from generators.frontends.tflite_nodes import (
     CONTROL_FLOW,
     NO_BUILTIN,
@@ -70,7 +71,8 @@ def read(path: Path, signature: str, extents: Mapping[str, int]) -> Read:
         raise ImportRefused(f"{path.name} is damaged: {type(error).__name__}: {error}", IN_FILE) from error
     try:
         check(graph)
-    except GraphError as error:
+        quantizations(graph)
+    except (GraphError, EvaluationError) as error:
         raise ImportRefused(f"{path.name} is no valid model: {error}", IN_FILE) from error
     return graph, _original(path, reader.places)
 

@@ -18,6 +18,7 @@ pytest.importorskip("tensorflow")
 
 from fuzzer.errors import UsageError
 from fuzzer.pipeline import Pipeline
+from fuzzer.routes import select
 from fuzzer.runtimes.base import runtimes
 from fuzzer.runtimes.litert import LiteRT
 from fuzzer.tasks import CaseResult, JudgeTask, Subject
@@ -137,12 +138,11 @@ def test_models_that_are_not_quantized_have_no_bounds(tmp_path: Path) -> None:
 
 
 def test_no_campaign_grows_such_graphs() -> None:
-    from fuzzer.cli_commands import _check_grown
-    from fuzzer.routes import select
-
-    assert not [route for route in select(()) if route.frontend == "tflite"]
+    for patterns in ((), ("*tf*",)):
+        assert "tflite" not in {route.frontend for route in select(patterns)}
     with pytest.raises(UsageError, match="models of your own"):
-        _check_grown({"onnx", "tflite.model"})
+        select(["tflite.model"])
+    assert {route.frontend for route in select(["tflite.model"], own_models=True)} == {"tflite"}
 
 
 PLANTED = """
@@ -193,7 +193,9 @@ def test_a_quantized_model_is_reduced_to_the_guilty_operator(tmp_path: Path) -> 
     [bucket] = [json.loads(line) for line in convfuzz("findings", "--json").stdout.splitlines()]
     shown = bucket["representative"]
     assert (shown["state"], shown["nodes"]) == ("verified", 1)
-    assert shown["title"].startswith("ADD(")
+    assert shown["title"].startswith("ADD(x0, x1, fusedActivationFunction=")
     script = (tmp_path / "convfuzz-corpus" / "findings" / shown["id"] / "reproducer.py").read_text()
     assert "tf2onnx.convert.from_tflite" in script
-    assert "convfuzz" not in script.replace("convfuzz-corpus", "")
+    assert "fuzzer" not in script
+    again = read(Request(str(tmp_path / "convfuzz-corpus" / "findings" / shown["id"] / "reproducer.py"), ""))[0]
+    assert again.graph.operators() == ("tflite.ADD",)

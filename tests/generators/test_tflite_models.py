@@ -183,7 +183,7 @@ def _huge(changed: Any) -> None:
 
 
 def _strange(changed: Any) -> None:
-    changed.subgraphs[0].operators[0].inputs[1] = 999
+    changed.subgraphs[0].operators[0].inputs = np.array([0, 999, 2], np.int32)
 
 
 def _elsewhere(changed: Any) -> None:
