@@ -57,7 +57,7 @@ class Attempt:
         self._printed = printed
         self.frontend: Frontend = frontend(subject.frontend)
         self.converter: Converter = converters()[subject.converter]
-        self._verdicts = Verdicts(self.frontend, self.converter.name)
+        self._verdicts = Verdicts(self.frontend, self.converter.name, hands_on=self.converter.hands_on)
         self.settings = dict(subject.settings)
         self._unheard = frozenset(subject.unheard)
         self.variants: list[tuple[Runtime, str]] = [
@@ -179,7 +179,7 @@ class Attempt:
             )
             per_variant.append((runtime.name, variant, parts))
         costly += self._timed(prepared, artifact, blob)
-        bounds = self._error_bounds(artifact, feeds, numbers, blob)
+        bounds = self._error_bounds(artifact, model, feeds, numbers, blob)
         self._announce(Step("judge", "", numbers))
         found: list[Judgement] = []
         start = 0
@@ -242,16 +242,22 @@ class Attempt:
         return found
 
     def _error_bounds(
-        self, artifact: Artifact, feeds: Sequence[Sequence[Array]], numbers: tuple[int, ...], blob: bytes
+        self,
+        artifact: Artifact,
+        model: LoadedModel,
+        feeds: Sequence[Sequence[Array]],
+        numbers: tuple[int, ...],
+        blob: bytes,
     ) -> ErrorBounds | None:
-        """What the outputs of a quantized artifact may differ by; the step is that of a runtime, which computes it.
-        Models with dynamic dimensions are not quantized."""
+        """What the outputs of a quantized artifact, or of a model that is quantized itself, may differ by; the step is
+        that of a runtime, which computes it. Models with dynamic dimensions are not quantized."""
         if not self.variants:
             return None
         if self.converter.quantizes(self.settings):
             self._announce(Step("run", self.variants[0][0].name, numbers, blob, BASELINE))
         with self.spent.during("judging"):
-            return self.converter.error_bounds(artifact, feeds[0], self.settings)
+            bounds = self.converter.error_bounds(artifact, feeds[0], self.settings)
+            return bounds or self.converter.model_bounds(model.graph, feeds[0])
 
     def promised(self, prepared: list[Prepared], artifact: Artifact) -> list[Prepared]:
         """The cases with those of their sizes that the artifact promises to take, and the first one."""

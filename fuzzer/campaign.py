@@ -132,7 +132,7 @@ class _Run:
         self.config = config
         self.listener = listener
         self.stop = stop
-        self.routes = select(config.routes)
+        self.routes = select(config.routes, own_models=bool(config.model))
         self.plan = Plan(
             campaign.seed,
             self.routes,

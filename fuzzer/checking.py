@@ -11,7 +11,7 @@ import msgspec
 from corpus.records import BatchState, Campaign, Finding, IssuedBatch, Outcome
 from corpus.store import Store
 from fuzzer.config import CampaignConfig
-from fuzzer.converters.base import converters
+from fuzzer.converters.base import Converter, converters
 from fuzzer.errors import UsageError
 from fuzzer.importing import Imported
 from fuzzer.planning import default_settings, subject_of
@@ -19,10 +19,23 @@ from fuzzer.recording import judged_batch
 from fuzzer.routes import Route, problem, routes
 from fuzzer.runtimes.base import runtimes
 from fuzzer.supervisor import Limits, Worker
-from fuzzer.survival import judge_numbers, merge
-from fuzzer.tasks import BatchResult, JudgeTask
-from generators.graph import node_count
+from fuzzer.survival import RemoteTester, judge_numbers, merge
+from fuzzer.tasks import BatchResult, CaseResult, JudgeTask, Seen, Subject
+from generators.graph import Case, node_count
 from generators.serial import dumps
+from generators.transforms import isolate
+from oracles.minimize.question import PACK_BYTES, PACK_CASES
+from oracles.outcome import MISMATCH, Kind, Stage, Verdict
+
+#: What a failure in a stage is in the words of the funnel.
+_FAILED = {
+    Stage.LOAD: Outcome.CONVERTER_FAILED,
+    Stage.CONVERT: Outcome.CONVERTER_FAILED,
+    Stage.OPTIMIZE: Outcome.CONVERTER_FAILED,
+    Stage.EXPORT: Outcome.CONVERTER_FAILED,
+    Stage.VALIDATE: Outcome.INVALID,
+    Stage.RUNTIME_LOAD: Outcome.LOAD_FAILED,
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,9 @@ def routes_of(frontend: str, patterns: Sequence[str]) -> list[Route]:
     from fuzzer.routes import select
 
     usable = [route for route in routes() if route.frontend == frontend]
-    chosen = [route for route in select(patterns) if route.frontend == frontend] if patterns else usable
+    chosen = (
+        [route for route in select(patterns, own_models=True) if route.frontend == frontend] if patterns else usable
+    )
     if chosen:
         return [route for route in chosen if patterns or not route.converter.startswith("identity")]
     if patterns and usable:
@@ -73,13 +88,64 @@ def record(
             subject = subject_of(issued)
             result = judge_numbers(worker, (0,), lambda numbers: JudgeTask(subject, ((0, blob),)), converter)  # noqa: B023
             result = merge([_with_case(result, blob)])
+            alone = BatchResult(())
+            if converter.blurs(imported.case.graph) and not any(map(_bugs, result.results)):
+                alone = _alone(worker, subject, converter, imported.case)
             store.issue(campaign.id, [issued])
-            store.record_batch(judged_batch(campaign.id, issued, result, time.monotonic() - started))
+            whole = merge([result, alone])
+            store.record_batch(judged_batch(campaign.id, issued, whole, time.monotonic() - started))
             found = store.list_findings(campaign=campaign.id, batch=index)
             rows += _rows(name, variants, result, found)
+            rows += _rows_alone(name, imported.case, alone, found)
     finally:
         worker.close()
     assert not store.batches(campaign.id, BatchState.ISSUED)
+    return rows
+
+
+def _alone(worker: Worker, subject: Subject, converter: Converter, case: Case) -> BatchResult:
+    """Judgements of each operator by itself with the values that it has in the model, numbered from 1: what a bound
+    that widens from operator to operator lets pass at the end is beyond it where it happens."""
+    parts = isolate(case, RemoteTester(worker, subject, converter).values(case))
+    gathered: list[BatchResult] = []
+    waiting = list(enumerate(parts, 1))
+    while waiting:
+        blobs: dict[int, bytes] = {}
+        while waiting and (not blobs or (len(blobs) < PACK_CASES and sum(map(len, blobs.values())) < PACK_BYTES)):
+            number, part = waiting.pop(0)
+            blobs[number] = dumps(part)
+        result = judge_numbers(
+            worker,
+            tuple(blobs),
+            lambda numbers: JudgeTask(subject, tuple((number, blobs[number]) for number in numbers)),  # noqa: B023
+            converter,
+        )
+        cases = (one for one in result.results if one.number > 0)
+        kept = (msgspec.structs.replace(one, case=one.case or blobs[one.number]) for one in cases)
+        gathered.append(msgspec.structs.replace(result, results=tuple(kept)))
+    return merge(gathered)
+
+
+def _bugs(case: CaseResult) -> list[Seen]:
+    return [seen for seen in case.seen if seen.verdict == Verdict.BUG.value]
+
+
+def _rows_alone(converter: str, case: Case, result: BatchResult, found: Sequence[Finding]) -> list[Row]:
+    """A row for each operator that fails by itself, and component that it fails in."""
+    rows = []
+    nodes = case.graph.nodes
+    for one in result.results:
+        own = [finding for finding in found if finding.case == one.number]
+        for seen in _bugs(one):
+            of = next((finding.id for finding in own if _same(finding, seen)), "")
+            kind = nodes[one.number - 1].target.rpartition(".")[2]
+            message = f"{kind}, operator {one.number} of {len(nodes)}, by itself: {seen.message}"
+            variant = seen.settings.split(", ")[0]
+            variant = variant if " " in variant or not variant else f"{seen.component} {variant}"
+            outcome = (
+                Outcome.MISMATCH if Kind(seen.kind) in MISMATCH else _FAILED.get(Stage(seen.stage), Outcome.RUN_FAILED)
+            )
+            rows.append(Row(converter, variant, outcome.value, message, of))
     return rows
 
 

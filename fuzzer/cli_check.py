@@ -23,7 +23,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A file (.onnx, .pt2, .keras, a reproducer), a SavedModel's directory, or module:function, which "
+        help="A file (.onnx, .pt2, .keras, .tflite, a reproducer), a SavedModel's directory, or module:function, which "
         "returns a torch module and its inputs.",
     ),
 ]

@@ -428,7 +428,8 @@ def _versions(routes: tuple[str, ...]) -> dict[str, str]:
     """Versions of everything that the routes use, convfuzz and Python included."""
     from fuzzer.routes import select
 
-    names = {route.converter for route in select(routes)} | {route.runtime for route in select(routes)}
+    chosen = select(routes, own_models=True)
+    names = {route.converter for route in chosen} | {route.runtime for route in chosen}
     return versions_of(*sorted(names))
 
 

@@ -95,13 +95,18 @@ def table(rows: Sequence[DoctorRow]) -> Table:
     return made
 
 
+#: Distributions of frameworks that are called otherwise than their frontends.
+_DISTRIBUTIONS = {"tflite": "ai-edge-litert"}
+
+
 def _frontends() -> Iterator[DoctorRow]:
     for entry in sorted(entry_points(group="convfuzz.frontends"), key=lambda entry: entry.name):
         try:
             version = frontend(entry.name).version()
         except ImportError as error:
             missing = _distribution(entry) is None
-            remedy = f"pip install {entry.name}" if missing else f"pip install --force-reinstall {entry.name}"
+            name = _DISTRIBUTIONS.get(entry.name, entry.name)
+            remedy = f"pip install {name}" if missing else f"pip install --force-reinstall {name}"
             status = Status.MISSING if missing else Status.BROKEN
             yield DoctorRow("frontend", entry.name, status, detail=_words(error), remedy=remedy)
         except Exception as error:  # noqa: BLE001  (whatever a framework raises when it is imported is the diagnosis)
@@ -111,9 +116,9 @@ def _frontends() -> Iterator[DoctorRow]:
 
 
 def _distribution(entry: EntryPoint) -> str | None:
-    """Version of the distribution that is called like the frontend."""
+    """Version of the distribution of the frontend's framework."""
     try:
-        return importlib.metadata.version(entry.name)
+        return importlib.metadata.version(_DISTRIBUTIONS.get(entry.name, entry.name))
     except importlib.metadata.PackageNotFoundError:
         return None
 

@@ -147,13 +147,13 @@ def compiled(scene: Scene) -> Iterator[Experiment]:
     """What the framework's compiler makes of what its exporter writes: seconds each, for where the others
     leave doubts."""
     for exporter in _same_source(scene):
-        if not exporter.default and exporter.target is not Format.GRAPH:
+        if not (exporter.default or exporter.own_models) and exporter.target is not Format.GRAPH:
             yield from _run_by(scene, Role.COMPILED, "", "", exporter, default_settings(exporter), compiled=True)
 
 
 def _siblings(scene: Scene) -> Iterator[Experiment]:
     for sibling in _same_source(scene):
-        if sibling.default and sibling.name != scene.converter.name:
+        if (sibling.default or sibling.own_models) and sibling.name != scene.converter.name:
             settings = default_settings(sibling)
             yield _elsewhere(scene, Role.SIBLING, sibling.name, "", sibling, settings)
 

@@ -46,7 +46,8 @@ class Artifact:
     hold complex numbers as pairs of reals along a last dimension of 2, as torch.onnx writes them; a runtime gives them
     back as complex arrays. ``files`` are what the serialised file refers to (external data of ONNX), by the path beside
     it: see :meth:`in_directory`. ``extents`` is what the model declares of each input's dimensions, where that is
-    known, and ``ranges`` the least and greatest extent (None: any) that the converter itself says a symbol may have."""
+    known, and ``ranges`` the least and greatest extent (None: any) that the converter itself says a symbol may have.
+    ``stored`` tells that quantized inputs and outputs are the integers that they are stored as, not real numbers."""
 
     format: Format
     data: bytes
@@ -56,6 +57,7 @@ class Artifact:
     files: Mapping[str, bytes] = field(default_factory=dict)
     extents: tuple[Extents, ...] = ()
     ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    stored: bool = False
 
     @contextmanager
     def in_directory(self) -> Iterator[Path]:

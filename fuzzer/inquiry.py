@@ -88,6 +88,7 @@ class Inquiry(Pipeline):
         if self.converter.quantizes(self._subject.settings):
             self._announce(Step("run", runtime.name, (0,), task.case))
             bounds = self.converter.error_bounds(artifact, feeds[0], self._subject.settings)
+        bounds = bounds or self.converter.model_bounds(prepared.case.graph, feeds[0])
         self._announce(Step("judge", "", (0,)))
         found = []
         for size, outputs in zip(prepared.sizes, results, strict=False):

@@ -49,13 +49,15 @@ def problem(converter: str, runtime: str) -> tuple[str, str] | None:
     return None
 
 
-def select(patterns: Sequence[str]) -> list[Route]:
-    """The available routes that the patterns name, sorted; without patterns all of converters used by default.
+def select(patterns: Sequence[str], *, own_models: bool = False) -> list[Route]:
+    """The available routes that the patterns name, sorted; without patterns all of converters used by default. Those
+    that are for users' own models only are not among them unless ``own_models``.
 
     A pattern is the name of a converter (``tflite``), of a route (``torch:torch.onnx-dynamo:onnxruntime``), or either
     with the wildcards ``*`` and ``?``. UsageError for a pattern that matches nothing, or nothing that can be used.
     """
-    usable = routes()
+    every = routes()
+    usable = [route for route in every if own_models or not converters()[route.converter].own_models]
     if not patterns:
         if chosen_by_default := [route for route in usable if converters()[route.converter].default]:
             return chosen_by_default
@@ -65,6 +67,9 @@ def select(patterns: Sequence[str]) -> list[Route]:
         if matching := [route for route in usable if _matches(pattern, route)]:
             chosen.update(matching)
             continue
+        if withheld := [route for route in every if _matches(pattern, route)]:
+            name = withheld[0].converter
+            raise UsageError(f"{name} takes models of your own only", f"convfuzz check MODEL --route {name}")
         absent = [route for route in routes(available=False) if _matches(pattern, route)]
         if absent:
             reason, remedy = problem(absent[0].converter, absent[0].runtime) or ("", "")

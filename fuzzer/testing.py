@@ -207,7 +207,7 @@ def _rank(symptom: Symptom) -> int:
 
 def _subject(route: str, frontend: str, settings: Mapping[str, Setting]) -> Subject:
     """What is put to the test. UsageError and ValueError as :func:`check_conversion` raises them."""
-    chosen = select([route])
+    chosen = select([route], own_models=True)
     names = {(found.frontend, found.converter) for found in chosen}
     if len(names) != 1:
         raise ValueError(f"{route!r} names several converters: {', '.join(sorted(name for _, name in names))}")

@@ -27,11 +27,13 @@ _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
 
 
 class Verdicts:
-    """Judges cases of a frontend that a ``converter`` (its name) was given."""
+    """Judges cases of a frontend that a ``converter`` (its name) was given; one that ``hands_on`` what it is given is
+    at no fault."""
 
-    def __init__(self, frontend: Frontend, converter: str) -> None:
+    def __init__(self, frontend: Frontend, converter: str, *, hands_on: bool = False) -> None:
         self._frontend = frontend
         self._converter = converter
+        self._hands_on = hands_on
 
     def judged(self, size: Sized, actual: list[Array], bounds: ErrorBounds | None = None) -> list[Judged]:
         """What is wrong with the outputs at one size; of a quantized model, within the bounds on its errors."""
@@ -77,7 +79,7 @@ class Verdicts:
             converted = converted or agree
         if not wrong:
             return seen
-        if converted:
+        if converted and not self._hands_on:
             first = min((seen for _, _, seen in wrong), key=lambda seen: _SEVERITY.index(seen.signature.kind))
             signature = Signature(Stage.CONVERT, self._converter, first.signature.kind)
             variants = ", ".join(f"{name} {variant}" for name, variant, _ in wrong)

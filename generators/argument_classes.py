@@ -8,11 +8,14 @@ coverage counts them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
 from generators.graph import Argument, DType, Graph, Node, Ref, Slice, Symbol
 
+#: Scales and zero points as nodes of TFLite's operators hold them (:mod:`generators.frontends.tflite_nodes`).
+_QUANTIZATION = re.compile(r"[\d.e+-]+(?:,[\d.e+-]+)*:-?\d+(?:,-?\d+)*(?:@\d)?")
 Form: TypeAlias = "bool | int | float | str | list[Form] | dict[str, Form] | None"
 
 
@@ -48,6 +51,8 @@ def argument_class(value: Argument, names: Mapping[str, str]) -> Form:
         return {"tuple": classes, "mixed": len({repr(item) for item in value}) > 1}
     if isinstance(value, Graph):
         return [node_form(node, names) for node in value.nodes]
+    if isinstance(value, str) and _QUANTIZATION.fullmatch(value):
+        return "quantized by channel" if "@" in value else "quantized"
     return repr(value)
 
 

@@ -38,6 +38,8 @@ _SIZES = re.compile(r"\(at ([^();]*?)(?:, not at [^();]*)?(?:; [^()]*)?\)$")
 #: Element types in messages: NumPy's names, and ONNX's own for two of them.
 _TYPE = re.compile(r"\b(?:bfloat16|u?int(?:8|16|32|64)|float(?:16|32|64)?|double|complex(?:64|128)|bool)\b")
 _NAMES = {"float": "float32", "double": "float64"}
+#: What nodes of TFLite's operators hold besides their options.
+_OF_THE_FILE = frozenset(("version", "options", "operands", "results", "state", "intermediates"))
 #: How a schema complains of a type.
 _SCHEMA = "has unsupported type"
 
@@ -119,7 +121,9 @@ def _call(node: Node) -> str:
             return f"{{{' → '.join(_short(target) for target in value.operators()[:4])}}}"
         return argument_text(value, lambda name: name, lambda name: name)
 
-    parts = [*(text(value) for value in node.args), *(f"{key}={text(value)}" for key, value in node.kwargs)]
+    untold = _OF_THE_FILE if node.target.startswith("tflite.") else frozenset()
+    told = [(key, value) for key, value in node.kwargs if key not in untold]
+    parts = [*(text(value) for value in node.args), *(f"{key}={text(value)}" for key, value in told)]
     made = f"{', '.join(value.name for value in node.outputs)} = " if len(node.outputs) > 1 else ""
     return f"{made}{_short(node.target)}({', '.join(parts)})"
 

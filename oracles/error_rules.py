@@ -146,7 +146,10 @@ def error_of(
     if kind in _NONEXPANSIVE:
         return _moved(operands, errors, result), False
     rule = _RULES.get(kind)
-    return (rule(operation, operands, errors, result) if rule else _INFINITE), False
+    if rule is None:
+        # Of exact operands, whatever the operator computes of them is exact but for its own rounding.
+        return (_NONE if exact else _INFINITE), False
+    return rule(operation, operands, errors, result), False
 
 
 def _largest(errors: Errors) -> Array:

@@ -40,7 +40,7 @@ from oracles.compare import Mismatch, at_element, classes, compare, compare_one,
 from oracles.compare import finite as finite_array
 from oracles.error_rules import Operation, Tensor, error_of
 from oracles.judge import Judged, judge
-from oracles.noise import FEW, Analyst
+from oracles.noise import FEW, Analyst, Bound
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
 
@@ -260,7 +260,7 @@ def _beyond(
         if not finite or noise.problem or noise.eager.shape != want.shape:
             yield Judged(item, Verdict.INCONCLUSIVE, noise.problem or "the graph computes what is not finite")
             continue
-        limit = customary(want, bound) + _NOISE * noise.limit
+        limit = customary(want, bound) + _rounding(want, noise)
         wrong = _wrong(want, got, bound, limit) & ~noise.varies
         if wrong.any():
             yield _shown(item, want, got, wrong, limit)
@@ -319,15 +319,21 @@ def customary(want: Array, bound: Array) -> Array:
     return np.asarray(bound + TOLERANCES[dtype_name(want.dtype)].limit(wide(want)) if _real(want) else bound)
 
 
+def _rounding(want: Array, noise: Bound) -> Array:
+    """What rounding in the float part of a graph adds to a bound. Integers either vary with it or do not."""
+    return np.asarray(_NOISE * noise.limit if _real(want) else 0.0)
+
+
 def _real(array: Array) -> bool:
     return dtype_name(array.dtype) in ROUNDED
 
 
 def _wrong(want: Array, got: Array, bound: Array, limit: Array) -> Array:
     """The elements that are wrong for certain: where a bound holds and eager mode gives a number. An integer that
-    follows from quantized numbers has no bound but none or infinity."""
+    follows from quantized numbers has no bound but none or infinity, one that is a quantized number itself a number of
+    steps."""
     if not _real(want):
-        return np.zeros(want.shape, dtype=bool)
+        return np.asarray(np.isfinite(bound) & (bound > 0) & (differences(want, got) > limit))
     known = np.isfinite(bound) & (classes(want) == 0)
     return np.asarray(known & ((classes(got) != 0) | (differences(want, got) > limit)))
 

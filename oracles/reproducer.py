@@ -26,6 +26,7 @@ from packaging.requirements import Requirement
 
 from generators.frontends.keras_source import model_argument
 from generators.frontends.onnx_eager import EAGER, RUN_CONTROL
+from generators.frontends.tflite_eager import EAGER as TFLITE
 from generators.graph import Case, Graph, all_constants
 from generators.grouping import accessing_text, arranging_text, is_grouped, returns_grouped
 from generators.sizes import is_dynamic, marking_of
@@ -46,7 +47,10 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "tensorflow": ("tensorflow as tf",),
     "keras": ("tensorflow as tf", "keras"),
     "onnx": ("numpy as np", "onnx", "onnxruntime"),
+    "tflite": ("flatbuffers", "numpy as np"),
 }
+#: Frontends whose tensors are NumPy arrays, and whose models come with what runs them.
+_ARRAYS = ("onnx", "tflite")
 #: What a subject prints or how it exits is seen from outside, as is its death.
 _CHILD = DEADLY | {Kind.STDOUT}
 _LOG = logging.getLogger(__name__)
@@ -161,9 +165,9 @@ def render(
     bits = (
         *input_bits,
         *dtypes,
-        *(item.type.dtype for item in all_constants(case.graph) if frontend in ("onnx", "keras")),
+        *(item.type.dtype for item in all_constants(case.graph) if frontend in ("onnx", "keras", "tflite")),
     )
-    if frontend != "tensorflow" and any(_extended(name) for name in bits):
+    if frontend != "tensorflow" and any(_extended(name) or name in ("int4", "uint4") for name in bits):
         packages.add("ml_dtypes")
     return _tidy(
         _environment()
@@ -185,8 +189,8 @@ def render(
             constants=constants,
             model=frontend_source.strip(),
             torch=frontend == "torch",
-            arrays=frontend == "onnx",
-            eager=_eager(case) if frontend == "onnx" else "",
+            arrays=frontend in _ARRAYS,
+            eager=_eager(case) if frontend in _ARRAYS else "",
             keras=frontend == "keras",
             inputs=_list(inputs),
             others=[_list(other).replace("\n", "\n    ") for other in others],
@@ -196,7 +200,7 @@ def render(
             input_bits=input_bits,
             output_bits=dtypes,
             to_numpy=_to_numpy,
-            sequence=len(dtypes) != 1 or frontend == "onnx",
+            sequence=len(dtypes) != 1 or frontend in _ARRAYS,
             versions=repr(tuple(_distributions(versions, frontend))),
             body=body,
         )
@@ -211,6 +215,8 @@ def _arranged(graph: Graph, *, keras: bool) -> str:
 
 
 def _eager(case: Case) -> str:
+    if case.graph.frontend == "tflite":
+        return TFLITE
     controlled = any(next(node.bodies(), None) is not None for node in case.graph.nodes)
     return f"{EAGER}\n\n{RUN_CONTROL}" if controlled else EAGER
 
@@ -467,7 +473,7 @@ def _to_numpy(variable: str, dtypes: Sequence[str]) -> str:
 
 
 def _distributions(versions: Sequence[str], frontend: str) -> list[str]:
-    own = {"keras": ["keras", "tensorflow"]}.get(frontend, [frontend])
+    own = {"keras": ["keras", "tensorflow"], "tflite": ["ai-edge-litert"]}.get(frontend, [frontend])
     names = [*own, *(Requirement(text).name for text in versions), "numpy"]
     return list(dict.fromkeys(names))
 

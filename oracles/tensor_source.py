@@ -23,14 +23,15 @@ _TF_PLAIN = frozenset(name for name in DTYPES if not name.startswith(("float8", 
 
 
 def tensor_source(array: Array, frontend: str, layout: tuple[int, ...] = ()) -> str:
-    """An expression for a native tensor of ``frontend`` (``torch``, ``tensorflow``, ``keras``, ``onnx``), its elements
-    exact; ``numpy`` gives an array.
+    """An expression for a native tensor of ``frontend`` (``torch``, ``tensorflow``, ``keras``, ``onnx``, ``tflite``),
+    its elements exact; ``numpy`` gives an array.
 
     ``layout`` is the order of the dimensions in memory, outermost first; only torch can hold one. Tensors of more
     than LITERAL_ELEMENTS elements that are not all equal or counting are calls of ``unpack`` (:data:`UNPACK`).
     KeyError for another frontend.
     """
-    printers = {"torch": _torch, "tensorflow": _tensorflow, "keras": _tensorflow, "onnx": _numpy, "numpy": _numpy}
+    printers = {"torch": _torch, "tensorflow": _tensorflow, "keras": _tensorflow, "onnx": _numpy, "tflite": _numpy}
+    printers["numpy"] = _numpy
     text = printers[frontend](array)
     if layout and frontend == "torch":
         inverse = tuple(sorted(range(len(layout)), key=layout.__getitem__))

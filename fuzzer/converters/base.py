@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from fuzzer.formats import Artifact, Availability, Format, Option, Setting, Settings, availability
 from generators.frontends.base import LoadedModel
-from generators.graph import Array
+from generators.graph import Array, Graph
 from oracles.outcome import Stage
 from oracles.quantization import ErrorBounds
 
@@ -28,6 +28,10 @@ class Converter(abc.ABC):
     stages: ClassVar[Mapping[str, Stage]] = {}
     #: Whether campaigns use it when no route is asked for.
     default: ClassVar[bool] = True
+    #: Whether it is for users' own models only: its frontend has no operators that graphs could be grown of.
+    own_models: ClassVar[bool] = False
+    #: Whether its artifact is the source itself: where every variant of a runtime is wrong, the runtime is.
+    hands_on: ClassVar[bool] = False
     #: Whether :meth:`slices` cuts this converter's artifacts.
     sliceable: ClassVar[bool] = False
     #: Whether :meth:`convert` marks the dimensions that are dynamic in the graph, and :meth:`dynamic_script` does so
@@ -71,6 +75,15 @@ class Converter(abc.ABC):
     def error_bounds(self, artifact: Artifact, feeds: Sequence[Array], settings: Settings) -> ErrorBounds | None:
         """For a quantized artifact what its outputs may differ by, in the order of its outputs; None for one that is
         to compute what the source framework does. ``feeds`` in the order of the graph's inputs."""
+        return None
+
+    def blurs(self, graph: Graph) -> bool:
+        """Whether a graph computes with quantized numbers itself: what it may differ by grows with each operator."""
+        return False
+
+    def model_bounds(self, graph: Graph, feeds: Sequence[Array]) -> ErrorBounds | None:
+        """What the outputs of a graph may differ by that computes with quantized numbers itself, whatever the settings;
+        None for all others."""
         return None
 
     @abc.abstractmethod

@@ -127,7 +127,10 @@ class LiteRT(Runtime):
             self._invoke(session, artifact, feeds)
             details = {detail["index"]: detail for detail in interpreter.get_output_details()}
             found = [details[session.outputs[name]["index"]] for name in artifact.outputs]
-            return [_dequantized(_tensor(interpreter, detail), detail) for detail in found]
+            results = [_tensor(interpreter, detail) for detail in found]
+            if artifact.stored:
+                return results
+            return [_dequantized(result, detail) for result, detail in zip(results, found, strict=True)]
 
     def _invoke(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> None:
         if session.shapes:

@@ -20,7 +20,7 @@ from oracles.outcome import MISMATCH, PERFORMANCE, Kind, Stage, Symptom
 from oracles.tolerances import COMPONENT, ROUNDED, TOLERANCES
 
 #: What frameworks are called in a sentence.
-FRAMEWORKS = {"torch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "onnx": "ONNX"}
+FRAMEWORKS = {"torch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "onnx": "ONNX", "tflite": "TFLite"}
 #: What components are called where their own name says little to those who read the issue.
 _COMPONENTS = {
     "torch.onnx-dynamo": "torch.onnx.export(dynamo=True)",
@@ -29,6 +29,8 @@ _COMPONENTS = {
     "torch.export.module": "the exported program",
     "inductor": "torch.compile (Inductor)",
     "tflite": "tf.lite.TFLiteConverter",
+    "tflite.model": "the TFLite file itself",
+    "tflite.tf2onnx": "tf2onnx.convert.from_tflite",
     "keras.tflite": "tf.lite.TFLiteConverter.from_keras_model",
     "keras.onnx": "keras.Model.export(format='onnx')",
     "keras.tf2onnx": "tf2onnx.convert.from_keras",
@@ -234,6 +236,8 @@ def _source(finding: Finding) -> str:
     """What a converted model is held against."""
     if finding.frontend == "onnx":
         return "the graph run node by node, each in a session of its own"
+    if finding.frontend == "tflite":
+        return "LiteRT's reference kernels, which run the model one operator at a time"
     return f"eager mode of {FRAMEWORKS.get(finding.frontend, finding.frontend)}"
 
 

@@ -56,7 +56,15 @@ def kind_of(model: str) -> str:
         raise ImportRefused(
             f"there is no file {model}", "name a model file, a SavedModel's directory, or module:function"
         )
-    known = {".onnx": "onnx", ".pt2": "pt2", ".keras": "keras", ".h5": "keras", ".safetensors": "case", ".py": "script"}
+    known = {
+        ".onnx": "onnx",
+        ".pt2": "pt2",
+        ".keras": "keras",
+        ".h5": "keras",
+        ".tflite": "tflite",
+        ".safetensors": "case",
+        ".py": "script",
+    }
     if path.suffix in known:
         return known[path.suffix]
     if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt"):
@@ -66,7 +74,7 @@ def kind_of(model: str) -> str:
         )
     raise ImportRefused(
         f"{path.name} is of no known kind",
-        "known: .onnx, .pt2, .keras, a SavedModel's directory, module:function, a reproducer",
+        "known: .onnx, .pt2, .keras, .tflite, a SavedModel's directory, module:function, a reproducer",
     )
 
 
@@ -120,6 +128,10 @@ def _graph(request: Request, kind: str, arrays: dict[str, Array] | None) -> tupl
 
         graph = onnx_model.read(path, request.extents)
         original = onnx_model.original(path)
+    elif kind == "tflite":
+        from generators.importers import tflite_model
+
+        graph, original = tflite_model.read(path, request.signature, request.extents)
     else:
         from generators.importers import tensorflow_model
 
@@ -138,6 +150,8 @@ def _graph(request: Request, kind: str, arrays: dict[str, Array] | None) -> tupl
         )
         tried = iter([dict(zip(names, feeds, strict=True))])
         graph = replace(graph, inputs=inputs)
+    elif kind == "tflite":
+        tried = tflite_model.feeds_for(graph, request.seed)
     else:
         tried = random_feeds(graph.inputs, request.seed)
     error: EvaluationError | None = None

@@ -23,6 +23,8 @@ def read(path: Path) -> tuple[Case, list[Array] | None]:
     model, inputs = namespace["model"], list(namespace["inputs"])
     if hasattr(model, "proto"):
         return _onnx(path, model, inputs)
+    if hasattr(model, "flatbuffer"):
+        return _tflite(path, model, inputs)
     if hasattr(model, "state_dict"):
         from generators.importers.torch_program import from_module
 
@@ -72,6 +74,16 @@ def _onnx(path: Path, model: Any, inputs: list[Any]) -> tuple[Case, list[Array] 
         file = Path(directory) / f"{path.stem}.onnx"
         onnx.save(model.proto(), file)
         return _fed(onnx_model.read(file, {}), [np.asarray(value) for value in inputs], onnx_model.original(file))
+
+
+def _tflite(path: Path, model: Any, inputs: list[Any]) -> tuple[Case, list[Array] | None]:
+    from generators.importers import tflite_model
+
+    with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
+        file = Path(directory) / f"{path.stem}.tflite"
+        file.write_bytes(model.flatbuffer())
+        graph, original = tflite_model.read(file, "serving_default", {})
+        return _fed(graph, [np.asarray(value) for value in inputs], original)
 
 
 def _fed(graph: Graph, arrays: list[Array], original: Any) -> tuple[Case, list[Array] | None]:
