@@ -24,8 +24,9 @@ import numpy as np
 
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, dtype_name
+from oracles.bounds import Bound, NoiseAnalysis
 from oracles.compare import Mismatch, at_element, classes, compare, differences, exceeds_custom, same, wide
-from oracles.noise import FEW, MANY, MOST, Analyst, Bound, NoiseAnalysis
+from oracles.noise import FEW, MANY, MOST, Analyst
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
 

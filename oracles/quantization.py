@@ -36,11 +36,12 @@ import numpy as np
 
 from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, Case, dtype_name
+from oracles.bounds import Bound
 from oracles.compare import Mismatch, at_element, classes, compare, compare_one, differences, wide
 from oracles.compare import finite as finite_array
 from oracles.error_rules import Operation, Tensor, error_of
 from oracles.judge import Judged, judge
-from oracles.noise import FEW, Analyst, Bound
+from oracles.noise import FEW, Analyst
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
 

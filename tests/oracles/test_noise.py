@@ -7,7 +7,8 @@ import pytest
 
 from generators.frontends.base import EvaluationError, frontend
 from generators.graph import Array, Case, Graph, Input, Node, Ref, TensorType, Value, type_of
-from oracles.noise import SAFETY, Analyst
+from oracles.bounds import SAFETY
+from oracles.noise import Analyst
 from oracles.probes import probe
 from tests.control_flow import conditional, loop, mapped
 from tests.oracles.test_judge import chain
