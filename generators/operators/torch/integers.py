@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from generators.draw import Call, Draw, Handle
@@ -67,17 +69,24 @@ def _modest(x: Handle) -> bool:
 
 @operator("torch.remainder", "torch.fmod", "torch.floor_divide", family="integers", weight=1.2)
 def with_remainder(draw: Draw) -> Call:
-    x = draw.value(dtypes=REAL)
+    dtypes = _divided(draw)
+    x = draw.value(dtypes=dtypes)
     if draw.target == "torch.remainder" and draw.flag(0.1):
         y = draw.value(dtypes=REAL, where=lambda y: bool(y.array.all()) and y.bounds[0] > 0)
         return draw.call(literal(draw, y.dtype) or 5, y)
-    return draw.call(x, divisor(draw, x, REAL))
+    return draw.call(x, divisor(draw, x, dtypes))
+
+
+def _divided(draw: Draw) -> Sequence[str]:
+    """Integers often: how a quotient is rounded and whose sign a remainder has is code of its own for them."""
+    return INTEGRAL if draw.flag(0.4) else REAL
 
 
 @operator("torch.Tensor.div", family="integers", weight=1.5)
 def rounded_division(draw: Draw) -> Call:
-    x = draw.value(dtypes=ANY if draw.flag(0.2) else REAL)
-    y = divisor(draw, x, REAL)
+    dtypes = _divided(draw)
+    x = draw.value(dtypes=ANY if draw.flag(0.2) else dtypes)
+    y = divisor(draw, x, dtypes)
     mode = draw.choice(("trunc", "floor", "floor", None))
     return draw.call(x, y, rounding_mode=mode)
 

@@ -82,8 +82,8 @@ def avg_pool(draw: Draw) -> Call:
     if any(padding):
         options["padding"] = listed(draw, padding)
     _stride(draw, options, count)
-    if draw.flag(0.4):
-        options["count_include_pad"] = draw.flag(0.3)
+    if draw.flag(0.6):
+        options["count_include_pad"] = draw.flag(0.25)
     if count > 1 and draw.flag(0.25):
         options["divisor_override"] = draw.choice((1, 2, 3, 7, -2))
     return draw.call(x, listed(draw, kernel), **options)
