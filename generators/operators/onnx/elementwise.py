@@ -9,6 +9,7 @@ import numpy as np
 from generators.draw import Call, Draw, Handle
 from generators.graph import FLOATING, DType
 from generators.operators.onnx.common import (
+    SIGNED,
     UNSIGNED,
     dtypes,
     elementwise,
@@ -88,8 +89,8 @@ def quotient(draw: Draw) -> Call:
 
 @REGISTRY.operator("onnx.Mod", family="elementwise")
 def remainder(draw: Draw) -> Call:
-    x = draw.value(dtypes=dtypes(draw))
-    # Without fmod the operands are integers.
+    # Without fmod the operands are integers, whose signs then matter most.
+    x = draw.value(dtypes=dtypes(draw) if draw.flag(0.4) else [name for name in dtypes(draw) if name in SIGNED])
     fmod = 1 if x.dtype in FLOATING else draw.choice((None, 0, 1))
     return draw.call(x, _divisor(draw, x), fmod=fmod)
 
