@@ -17,6 +17,8 @@ ALL = {
     "guidance": lambda: campaigns.main(["guidance"]),
     # In a process of its own, which has another runtime.
     "silence": lambda: subprocess.run([sys.executable, "-m", "benchmarks.silence", "2000"], check=True),
+    # With converters of its own, which have to be found when it starts.
+    "minimizer": lambda: subprocess.run([sys.executable, "-m", "benchmarks.minimizer"], check=True),
     "sharpness": lambda: sharpness.main(["500"]),
 }
 

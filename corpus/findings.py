@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from corpus.classes import has_table, keep
 from corpus.errors import CorpusError
-from corpus.records import PENDING, Bucket, Finding, FindingState, Finish, NewFinding
-from corpus.tables import BatchRow, BlameRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow
+from corpus.records import PENDING, Bucket, Finding, FindingState, Finish, NewFinding, PassRecord
+from corpus.tables import BatchRow, BlameRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow, PassesRow
 from generators.graph import digest_of
 from oracles.blame import Blame
 from oracles.outcome import Kind, Signature, Stage, Symptom
@@ -78,6 +78,28 @@ def progress(session: Session, finding: str, state: FindingState, digest: str, n
         return False
     row.state, row.minimized_object, row.nodes, row.conversions = state, digest, nodes, conversions
     return True
+
+
+def add_passes(session: Session, finding: str, done: Sequence[PassRecord]) -> None:
+    """See :meth:`corpus.store.Store.add_passes`."""
+    known = {one.name: one for one in passes(session, finding)}
+    for new in done:
+        old = known.get(new.name, PassRecord(new.name))
+        known[new.name] = PassRecord(
+            new.name,
+            old.tries + new.tries,
+            old.successes + new.successes,
+            old.remembered + new.remembered,
+            old.conversions + new.conversions,
+            old.seconds + new.seconds,
+        )
+    session.merge(PassesRow(finding_id=finding, passes=msgspec.to_builtins(list(known.values()))))
+
+
+def passes(session: Session, finding: str) -> list[PassRecord]:
+    """See :meth:`corpus.store.Store.passes`."""
+    row = session.get(PassesRow, finding) if has_table(session, PassesRow) else None
+    return [] if row is None else msgspec.convert(row.passes, list[PassRecord])
 
 
 def finish(session: Session, finding: str, end: Finish, minimized: str, reproducer: str) -> Finding:

@@ -218,6 +218,19 @@ class Finding(msgspec.Struct, frozen=True):
     blame: Blame | None = None
 
 
+class PassRecord(msgspec.Struct, frozen=True):
+    """What one pass of the minimizer did for a finding, over all times that it was worked on: candidates ``tries`` that
+    were judged, ``successes`` that failed in the same way, ``remembered`` whose answer was known already,
+    ``conversions`` and ``seconds`` (wall time). Passes that share conversions have them counted under a common name."""
+
+    name: str
+    tries: int = 0
+    successes: int = 0
+    remembered: int = 0
+    conversions: int = 0
+    seconds: float = 0.0
+
+
 class Finish(msgspec.Struct, frozen=True):
     """How the work on a finding ended.
 

@@ -41,6 +41,7 @@ from corpus.records import (
     IssuedBatch,
     JudgedBatch,
     NewFinding,
+    PassRecord,
     Quarantine,
     Summary,
     UnsupportedCount,
@@ -335,6 +336,16 @@ class Store:
         digest = self.objects.put(case)
         with self._database.write() as session:
             return findings.progress(session, finding, FindingState.MINIMIZING, digest, nodes, conversions)
+
+    def add_passes(self, finding: str, done: Sequence[PassRecord]) -> None:
+        """Add what passes of the minimizer did to what they had done for the finding before."""
+        with self._database.write() as session:
+            findings.add_passes(session, finding, done)
+
+    def passes(self, finding: str) -> list[PassRecord]:
+        """What each pass of the minimizer did for the finding, in the order in which they came first."""
+        with self._database.read() as session:
+            return findings.passes(session, finding)
 
     def minimized(self, finding: str, case: bytes, *, nodes: int, conversions: int) -> bool:
         """Record that minimization is over, verification not. Returns as :meth:`save_progress`."""

@@ -190,6 +190,15 @@ class ClassificationRow(Base):
     cause_rule: Mapped[str] = mapped_column(Word)
 
 
+class PassesRow(Base):
+    """What the passes of the minimizer did for a finding: a list of :class:`corpus.records.PassRecord`."""
+
+    __tablename__ = "passes"
+
+    finding_id: Mapped[str] = mapped_column(Word, ForeignKey("finding.id"), primary_key=True)
+    passes: Mapped[Any] = mapped_column(Json)
+
+
 class BlameRow(Base):
     """Who is to blame for a finding: an :class:`oracles.blame.Blame`."""
 

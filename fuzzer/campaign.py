@@ -38,6 +38,7 @@ from fuzzer.listener import Listener, Snapshot, WorkerState
 from fuzzer.planning import Plan, task_of
 from fuzzer.recording import judged_batch
 from fuzzer.routes import select
+from fuzzer.spare import Spare
 from fuzzer.stopping import Stop, stopping_on_signals
 from fuzzer.supervisor import Limits, Stopped, SubjectUnusable, Worker, WorkerDefect
 from fuzzer.survival import WorkerUnusable, judge_numbers
@@ -149,6 +150,7 @@ class _Run:
         self.started = time.monotonic()
         self.cpu_started = time.process_time()
         self.counted = self.started
+        self.spare = Spare()
         self.slots = [_Slot(f"worker {number + 1}") for number in range(config.workers)]
         self.spent: Counter[str] = Counter()
         #: Seconds of CPU time by what they were spent on, of jobs that are done, and of workers that have ended.
@@ -304,8 +306,8 @@ class _Run:
             slot.does("stopped")
             for worker in slot.workers.values():
                 worker.close()
-                with self.lock:
-                    self.worker_seconds += worker.cpu_seconds
+                self._ended(worker)
+            self.spare.add()
 
     def _defect(self, job: Finding | Batch, error: Exception) -> None:
         """Tell of a defect of ours and leave its job alone for the rest of this run. Raises it when there are many."""
@@ -407,14 +409,20 @@ class _Run:
 
     def _worker(self, slot: _Slot, frontend: str) -> Worker:
         if frontend not in slot.workers:
-            limits = Limits(self.config.deadline_seconds, self.config.memory_limit_mb)
-            slot.workers[frontend] = Worker(
-                limits,
-                python=self.python,
-                stopped=lambda: self.stop.now() or time.monotonic() > self._until(),
-                zygote=lambda: self.zygotes.for_worker(frontend),
-            )
+            slot.workers[frontend] = self._new_worker(frontend)
         return slot.workers[frontend]
+
+    def _new_worker(self, frontend: str) -> Worker:
+        return Worker(
+            Limits(self.config.deadline_seconds, self.config.memory_limit_mb),
+            python=self.python,
+            stopped=lambda: self.stop.now() or time.monotonic() > self._until(),
+            zygote=lambda: self.zygotes.for_worker(frontend),
+        )
+
+    def _ended(self, worker: Worker) -> None:
+        with self.lock:
+            self.worker_seconds += worker.cpu_seconds
 
     # -- batches -------------------------------------------------------------------------------------------------
 
@@ -484,7 +492,12 @@ class _Run:
     def _handle(self, slot: _Slot, finding: Finding) -> None:
         batch = self.store.batch(self.campaign.id, finding.batch)
         worker = self._worker(slot, finding.frontend)
-        handled = self.handler.handle(finding, batch, worker, lambda text: slot.does(text, finding.signature.component))
+
+        def say(text: str) -> None:
+            slot.does(text, finding.signature.component)
+
+        with self.spare.borrowing(lambda: self._new_worker(finding.frontend), self._ended) as helpers:
+            handled = self.handler.handle(finding, batch, worker, say, helpers)
         done = handled.finding.state in (FindingState.VERIFIED, FindingState.DUPLICATE)
         if done and finding.state in PENDING:
             self._avoid_finding(handled.finding)

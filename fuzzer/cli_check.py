@@ -36,7 +36,7 @@ Dims = Annotated[
 ]
 SignatureName = Annotated[str, typer.Option("--signature", help="Which signature of a SavedModel.")]
 Minutes = Annotated[float, typer.Option(min=0.01, help="Minutes that minimizing one finding may take.")]
-Workers = Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time.")]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="Findings minimized at a time; spare workers help.")]
 Deadline = Annotated[float, typer.Option(min=1.0, help="Seconds that one step may take.")]
 Memory = Annotated[int, typer.Option(min=500, help="MiB that a process may hold.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of random inputs.")]

@@ -169,6 +169,7 @@ def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
         script = store.objects.get(finding.reproducer_object).decode() if finding.reproducer_object else ""
         path = store.directory / "findings" / finding.id / "reproducer.py" if script else None
         known = store.versions(finding.id)
+        passes = store.passes(finding.id)
         if path is not None and not path.exists():
             path = None
         if as_json:
@@ -178,10 +179,11 @@ def show(corpus: Path, database: str, as_json: bool, prefix: str) -> None:
                 "reproducer": str(path or ""),
                 "script": script,
                 "versions": known,
+                "passes": passes,
             }
             print(to_json(record))
         else:
-            terminal().print(cli_text.finding_details(finding, path, len(script.splitlines()), found))
+            terminal().print(cli_text.finding_details(finding, path, len(script.splitlines()), found, passes))
             if known:
                 terminal().print(cli_text.versions_table(known))
 

@@ -13,7 +13,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from corpus.records import Bucket, Campaign, Finding, FindingState, FunnelRow, Outcome, Summary, UnsupportedCount
+from corpus.records import (
+    Bucket,
+    Campaign,
+    Finding,
+    FindingState,
+    FunnelRow,
+    Outcome,
+    PassRecord,
+    Summary,
+    UnsupportedCount,
+)
 from corpus.versions import VersionResult
 from fuzzer.toolchains import Toolchain
 from oracles.blame import Blame
@@ -196,9 +206,14 @@ def _remainder(result: Summary) -> str:
 
 
 def finding_details(
-    finding: Finding, reproducer: Path | None, lines: int, found: Classification | None = None
+    finding: Finding,
+    reproducer: Path | None,
+    lines: int,
+    found: Classification | None = None,
+    passes: Sequence[PassRecord] = (),
 ) -> RenderableType:
-    """Everything about one finding. ``lines`` is the length of its reproducer, ``found`` its class."""
+    """Everything about one finding. ``lines`` is the length of its reproducer, ``found`` its class, ``passes`` what
+    minimization did."""
     margin = " " * (SHORT + 2)
     variants = f" ({', '.join(finding.settings)})" if finding.settings else ""
     head = Text(f"{finding.id[:SHORT]}  ", style="bold")
@@ -226,7 +241,33 @@ def finding_details(
     if finding.source:
         parts.append(Text())
         parts.append(Text("\n".join(margin + line for line in clean(finding.source).rstrip().splitlines())))
+    if passes:
+        parts += [Text(), Padding(passes_table(passes), (0, 0, 0, len(margin)))]
     return Group(*parts)
+
+
+def passes_table(passes: Sequence[PassRecord]) -> Table:
+    """One row per pass of the minimizer: candidates judged, those that failed in the same way, those whose answer was
+    known already, conversions, and seconds; then their sums."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    counted = (
+        ("candidates", [one.tries for one in passes]),
+        ("still fail", [one.successes for one in passes]),
+        ("known", [one.remembered for one in passes]),
+        ("conversions", [one.conversions for one in passes]),
+    )
+    seconds = [one.seconds for one in passes]
+    table.add_column("pass of minimization", footer="all", no_wrap=True)
+    for name, numbers in counted:
+        table.add_column(name, footer=str(sum(numbers)), justify="right")
+    table.add_column("seconds", footer=f"{sum(seconds):.1f}", justify="right")
+    for row, one in enumerate(passes):
+        # What passes share is counted under their common name.
+        shared = not (one.conversions or one.seconds)
+        counts = [str(numbers[row]) for _, numbers in counted[:3]]
+        rest = ("", "") if shared else (str(one.conversions), f"{one.seconds:.1f}")
+        table.add_row(f"  {one.name}" if shared else one.name, *counts, *rest)
+    return table
 
 
 def evidence_table(blame: Blame) -> Table:

@@ -7,11 +7,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import msgspec
 
-from corpus.records import Batch, Finding, FindingState, Finish, NewFinding
+from corpus.records import Batch, Finding, FindingState, Finish, NewFinding, PassRecord
 from corpus.store import Store
 from fuzzer.blaming import Blamer
 from fuzzer.config import CampaignConfig
@@ -21,6 +21,7 @@ from fuzzer.formats import Setting, Settings
 from fuzzer.grouped_scripts import grouped_script
 from fuzzer.planning import default_settings, subject_of
 from fuzzer.runtimes.base import Runtime, runtimes
+from fuzzer.spare import Helpers, nobody
 from fuzzer.supervisor import Worker
 from fuzzer.survival import RemoteTester
 from fuzzer.tasks import RenderResult, RenderTask, Subject
@@ -30,12 +31,17 @@ from generators.serial import dumps, loads
 from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
 from oracles.forking import Zygote
-from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_options
+from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_options, shares_conversions
 from oracles.outcome import BEFORE_RUNTIME, Kind, Observation, Stage, Verdict, symptom_of
 from oracles.quantization import against
-from oracles.reproducer import render, starts_itself, verify
+from oracles.reproducer import Verification, render, starts_itself, verify
 from oracles.taxonomy import classify
 
+#: Where candidates share conversions, each of those made at the same time has at least so many nodes: the cost of one
+#: is that of as many or more, whatever it holds.
+TOGETHER = 64
+#: How often the reproducer of what fails only sometimes is run.
+FLAKY_RUNS = 15
 #: What CPU time outside workers is spent on: what reproducers do, and what they import to do it.
 IN_REPRODUCERS, IMPORTS = "subjects, in reproducers", "imports of reproducers"
 
@@ -71,13 +77,22 @@ class Handler:
         self._zygote = zygote
         self._python = python
 
-    def handle(self, finding: Finding, batch: Batch, worker: Worker, say: Callable[[str], None]) -> Handled:
-        """Take the finding as far as time allows; of one that is verified, find who is to blame.
-        Interrupted work is saved and goes on from there the next time."""
+    def handle(
+        self,
+        finding: Finding,
+        batch: Batch,
+        worker: Worker,
+        say: Callable[[str], None],
+        helpers: Helpers = nobody,
+    ) -> Handled:
+        """Take the finding as far as time allows; of one that is verified, find who is to blame. ``helpers`` are
+        workers that minimize along with the first. Interrupted work is saved and goes on from there the next time."""
         if finding.state is FindingState.VERIFIED:
             return self._blame(Handled(finding, ()), worker, say)
         subject = narrow(subject_of(batch.issued), finding)
         tester = RemoteTester(worker, subject, converters()[subject.converter])
+        least = TOGETHER if shares_conversions(finding.signature, slices=tester.slices) else 1
+        tester.spread(helpers, least)
         handled = self._handle(finding, subject, tester, worker, say)
         handled = self._blame(replace(handled, parts=tester.parts), worker, say)
         if handled.finding.state is FindingState.VERIFIED:
@@ -122,6 +137,7 @@ class Handler:
                 return Handled(finding, ())
             finish = Finish(FindingState.UNREPRODUCIBLE, "", message=f"{finding.message}\n{error}")
             return Handled(store.finish_finding(finding.id, finish), ())
+        store.add_passes(finding.id, [PassRecord(name, **asdict(done)) for name, done in result.passes.items()])
         others = tuple(
             identifier
             for case, seen in result.others
@@ -210,14 +226,8 @@ class Handler:
         if known is not None and known.representative.state is FindingState.VERIFIED:
             return self._store.finish_finding(finding.id, finish)
         script = script_of(case, seen, rendered.source, subject, converter)
-        runs = self._config.verify_runs
-        verification = verify(
-            script,
-            runs,
-            deadline=3 * self._config.deadline_seconds,
-            python=self._python,
-            zygote=None if starts_itself(seen.signature.kind) else lambda: self._zygote(subject.frontend),
-        )
+        verification = self._verified(script, seen.signature.kind, subject.frontend, flaky=result.flaky)
+        runs = verification.runs
         calls = verification.calls_seconds
         parts[IN_REPRODUCERS] += calls  # type: ignore[assignment]
         parts[IMPORTS] += sum(verification.cpu_seconds) - calls  # type: ignore[assignment]
@@ -232,6 +242,22 @@ class Handler:
             finish, state=state, reproducer=script, runs=runs, failures=verification.failures
         )
         return self._store.finish_finding(finding.id, finish)
+
+    def _verified(self, script: str, kind: Kind, frontend: str, *, flaky: bool) -> Verification:
+        """Runs of the reproducer; more than usual where it fails only sometimes, to tell how often."""
+
+        def runs(count: int) -> Verification:
+            return verify(
+                script,
+                count,
+                deadline=3 * self._config.deadline_seconds,
+                python=self._python,
+                zygote=None if starts_itself(kind) else lambda: self._zygote(frontend),
+            )
+
+        first = runs(self._config.verify_runs)
+        doubtful = flaky or 0 < first.failures < first.runs
+        return first.with_more(runs(max(0, FLAKY_RUNS - first.runs))) if doubtful else first
 
 
 def narrow(subject: Subject, finding: Finding) -> Subject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from fuzzer.failures import Frame, conversion_stage
 from fuzzer.formats import Settings
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.tasks import WITNESS, BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
-from generators.graph import Array, Case
+from generators.graph import Array, Case, node_count
 from generators.patterns import node_keys, suspects
 from generators.serial import dumps, loads
 from generators.sizes import Recorded, at_size
@@ -212,6 +213,23 @@ def merge(parts: Sequence[BatchResult]) -> BatchResult:
     )
 
 
+def spread(sizes: Sequence[int], lanes: int, least: int) -> list[range]:
+    """Consecutive parts of a list of cases with these numbers of nodes, about as many nodes to each: at most ``lanes``,
+    and no more than have ``least`` nodes on average. One part of no cases when there are none."""
+    total = sum(sizes)
+    count = max(1, min(lanes, len(sizes), total // max(least, 1)))
+    bounds = [0]
+    held = 0
+    for index, size in enumerate(sizes):
+        # A part ends where it has its share, or the parts to come need the cases that are left.
+        full = held + size / 2 > total * len(bounds) / count
+        needed = len(sizes) - index == count - len(bounds)
+        if index > bounds[-1] and len(bounds) < count and (full or needed):
+            bounds.append(index)
+        held += size
+    return [range(start, stop) for start, stop in zip(bounds, [*bounds[1:], len(sizes)], strict=True)]
+
+
 class RemoteTester:
     """The :class:`oracles.outcome.Tester` that asks a worker."""
 
@@ -219,10 +237,23 @@ class RemoteTester:
         self._worker = worker
         self._subject = subject
         self._converter = converter
+        self._helpers: Callable[[], Sequence[Worker]] = tuple
+        self._least = 1
         self.conversions = 0
         self.slices = converter.sliceable
         #: Seconds of CPU time by what they were spent on.
         self.parts: Counter[str] = Counter()
+
+    def spread(self, helpers: Callable[[], Sequence[Worker]], least: int) -> None:
+        """From now on, spread cases among the worker and those that ``helpers`` returns at the time, at least so many
+        nodes to each."""
+        self._helpers = helpers
+        self._least = least
+
+    @property
+    def lanes(self) -> int:
+        """See the protocol."""
+        return 1 + len(self._helpers())
 
     def test(self, cases: Sequence[Case]) -> list[Trial]:
         """One trial per case; see the protocol."""
@@ -231,7 +262,16 @@ class RemoteTester:
         def task(numbers: tuple[int, ...]) -> JudgeTask:
             return JudgeTask(self._subject, tuple((number, blobs[number]) for number in numbers))
 
-        result = judge_numbers(self._worker, tuple(blobs), task, self._converter)
+        def judged(worker: Worker, numbers: range) -> BatchResult:
+            return judge_numbers(worker, numbers, task, self._converter)
+
+        workers = [self._worker, *self._helpers()]
+        parts = spread([node_count(case.graph) for case in cases], len(workers), self._least)
+        if len(parts) == 1:
+            result = judged(self._worker, parts[0])
+        else:
+            with ThreadPoolExecutor(len(parts)) as threads:
+                result = merge(list(threads.map(judged, workers, parts)))
         self.conversions += result.conversions
         self.parts.update(result.parts)
         trials = [Trial(None) for _ in cases]

@@ -155,6 +155,11 @@ class Tester(Protocol):
         ...
 
     @property
+    def lanes(self) -> int:
+        """How many conversions it may make at a time: among so many :meth:`test` spreads the cases, in their order."""
+        ...
+
+    @property
     def conversions(self) -> int:
         """Conversions made so far."""
         ...

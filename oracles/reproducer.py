@@ -72,6 +72,17 @@ class Verification:
     cpu_seconds: tuple[float, ...] = ()
     forked: tuple[bool, ...] = ()
 
+    def with_more(self, other: Verification) -> Verification:
+        """The outcome of these runs and the other ones together."""
+        return Verification(
+            self.runs + other.runs,
+            self.failures + other.failures,
+            self.outputs + other.outputs,
+            self.statuses + other.statuses,
+            self.cpu_seconds + other.cpu_seconds,
+            self.forked + other.forked,
+        )
+
     @property
     def calls_seconds(self) -> float:
         """CPU time of all runs without their imports. What a run took that was not forked is told by those that were:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 
 from generators.graph import Array, Case
 from oracles.minimize.isolate import parts
@@ -67,21 +68,37 @@ def _together(case: Case, gone: list[range], values: Mapping[str, Array]) -> lis
 
 def _adaptive(case: Case, ask: Question) -> Case:
     """One deletion per conversion, from the last node to the first: the chunk doubles after a success and halves
-    after a failure, so that long innocent stretches cost few conversions."""
+    after a failure, so that long innocent stretches cost few conversions. With several lanes, the deletions that come
+    next if this one fails are asked about at the same time."""
     end, size = len(case.graph.nodes), max(len(case.graph.nodes) // 2, 1)
     while end > 0:
+        *steps, following = itertools.islice(_refused(end, size), ask.lanes + 1)
+        values = ask.values(case)
+        candidates = {step: without(case, range(step[0] - step[1], step[0]), values) for step in steps}
+        asked = {step: candidate for step, candidate in candidates.items() if candidate is not None}
+        answers = dict(zip(asked, ask.ask(list(asked.values())), strict=True))
+        found = next((step for step in steps if answers.get(step) is not None), None)
+        shown = answers[found] if found is not None else None
+        if found is None or shown is None:
+            end, size = following
+            continue
+        end, size = found
+        # Canonical order may move nodes: those behind `end` are still as many, but start over if it did.
+        moved = [node.target for node in shown.graph.nodes[: end - size]] != [
+            node.target for node in case.graph.nodes[: end - size]
+        ]
+        case, end = shown, len(shown.graph.nodes) if moved else end - size
+        size *= 2
+    return case
+
+
+def _refused(end: int, size: int) -> Iterator[tuple[int, int]]:
+    """Ends and sizes of the chunks to delete one after the other as long as none can be, then an end of 0."""
+    while end > 0:
         size = min(size, end)
-        candidate = without(case, range(end - size, end), ask.values(case))
-        shown = ask.ask([candidate])[0] if candidate is not None else None
-        if shown is not None:
-            # Canonical order may move nodes: those behind `end` are still as many, but start over if it did.
-            moved = [node.target for node in shown.graph.nodes[: end - size]] != [
-                node.target for node in case.graph.nodes[: end - size]
-            ]
-            case, end = shown, len(shown.graph.nodes) if moved else end - size
-            size *= 2
-        elif size > 1:
+        yield end, size
+        if size > 1:
             size //= 2
         else:
             end -= 1
-    return case
+    yield 0, size

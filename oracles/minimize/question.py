@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from generators.graph import Array, Case, Constant, Graph, Node, all_constants, node_count
@@ -25,8 +27,9 @@ PACK_BYTES = 256 << 20
 LIGHT_NODES, LIGHT_BYTES = 96, 4 << 20
 #: When one failing candidate takes the conversion down: most cases in a conversion that is expected to pass.
 LARGEST_CHUNK = 64
-#: How often a flaky subject is asked about the same candidate.
-ATTEMPTS = 3
+#: A subject that fails only sometimes is asked about a candidate again until a failure is missed with this probability
+#: at most, but no more often than that.
+MISSED, MOST_ATTEMPTS = 0.05, 16
 
 
 class Exhausted(Exception):
@@ -69,6 +72,13 @@ def _describe(constant: Constant) -> bytes:
     return repr((constant.name, constant.type, constant.trainable)).encode()
 
 
+def shares_conversions(signature: Signature, *, slices: bool) -> bool:
+    """Whether candidates that fail so leave the verdicts of the others in the same conversion alone. ``slices``: the
+    artifact of a union can be cut."""
+    behind = signature.stage in BEHIND and signature.kind in (Kind.INVALID, Kind.EXCEPTION)
+    return signature.kind in PACKABLE or (behind and slices)
+
+
 class Question:
     """Does a candidate still show the signature? The only way in which passes learn anything.
 
@@ -91,6 +101,7 @@ class Question:
         self.conversions_to_nodes = 0
         #: Whether a case that showed the signature did not do so when asked again; then every no is asked again too.
         self.flaky = False
+        self._again = self._shown_again = 0
         self._budget = budget
         self._improved = on_improvement
         self._started = budget.clock()
@@ -104,8 +115,12 @@ class Question:
     @property
     def packs(self) -> bool:
         """Whether candidates that fail leave the verdicts of the others in the same conversion alone."""
-        behind = self.signature.stage in BEHIND and self.signature.kind in (Kind.INVALID, Kind.EXCEPTION)
-        return self.signature.kind in PACKABLE or (behind and self.tester.slices)
+        return shares_conversions(self.signature, slices=self.tester.slices)
+
+    @property
+    def lanes(self) -> int:
+        """How many conversions are made at a time."""
+        return self.tester.lanes
 
     @property
     def conversions(self) -> int:
@@ -117,15 +132,18 @@ class Question:
 
     @contextmanager
     def during(self, name: str) -> Iterator[None]:
-        """Count what is asked inside under the name of a pass."""
+        """Count what is asked inside under the name of a pass, and not under that of a pass around it."""
         outer, self._pass = self._pass, self.passes.setdefault(name, PassStatistics())
         started, conversions = self._budget.clock(), self.conversions
         try:
             yield
         finally:
-            self._pass.seconds += self._budget.clock() - started
-            self._pass.conversions += self.conversions - conversions
+            seconds, made = self._budget.clock() - started, self.conversions - conversions
+            self._pass.seconds += seconds
+            self._pass.conversions += made
             self._pass = outer
+            outer.seconds -= seconds
+            outer.conversions -= made
 
     def ask(self, candidates: Sequence[Case], by: Sequence[str] = ()) -> list[Case | None]:
         """For each candidate its canonical form, types corrected, when it shows the signature, else None.
@@ -135,29 +153,71 @@ class Question:
         """
         cases = [canonical(candidate) for candidate in candidates]
         keys = [digest(case) for case in cases]
-        fresh = {key: case for key, case in zip(keys, cases, strict=True) if key not in self._answers}
-        for _ in range(ATTEMPTS):
-            for pack in _packs(list(fresh.items())):
-                self._judge(pack)
-            fresh = {key: case for key, case in fresh.items() if not self._answers[key] and key not in self._refused}
-            if not self.flaky or not fresh:
+        owners: dict[str, PassStatistics] = {}
+        for key, name in itertools.zip_longest(keys, by[: len(keys)]):
+            owner = self._pass if name is None else self.passes.setdefault(name, PassStatistics())
+            owner.remembered += key in self._answers or key in owners
+            owners.setdefault(key, owner)
+        candidates_by_key = dict(zip(keys, cases, strict=True))
+        fresh = {key: case for key, case in candidates_by_key.items() if key not in self._answers}
+        asked: set[str] = set()
+        attempts = 0
+        while fresh:
+            for pack in _packs(list(fresh.items()), self.lanes):
+                self._judge(pack, owners)
+            asked |= fresh.keys()
+            attempts += 1
+            if attempts >= self.attempts:
                 break
-        for key, name in zip(keys, by, strict=False):
-            statistics = self.passes.setdefault(name, PassStatistics())
-            statistics.tries += 1
-            statistics.successes += self._answers[key] is not None
-        return [answer[0] if (answer := self._answers[key]) else None for key in keys]
+            # Where doubts came up just now, answers from before are gone, too.
+            fresh = {
+                key: case
+                for key, case in candidates_by_key.items()
+                if (key not in self._answers or (key in asked and not self._answers[key])) and key not in self._refused
+            }
+        return [answer[0] if (answer := self._answers.get(key)) else None for key in keys]
 
-    def _judge(self, pack: list[tuple[str, Case]]) -> None:
+    def _judge(self, pack: list[tuple[str, Case]], owners: Mapping[str, PassStatistics]) -> None:
         if self.conversions >= self._budget.conversions or self.seconds >= self._budget.seconds:
             raise Exhausted
         # The best case so far goes along where that costs next to nothing: when it passes, the subject is flaky.
         control = self.best if self.packs and self.best is not None and _light(self.best) else None
         trials = self.tester.test([*(case for _, case in pack), *([control] if control else [])])
-        if control and not trials.pop().shows(self.signature):
-            self.flaky = True
+        if control:
+            self.told_again(trials.pop().shows(self.signature))
         for (key, _), trial in zip(pack, trials, strict=True):
-            self._record(key, trial)
+            self._record(key, trial, owners[key])
+
+    def told_again(self, shown: bool) -> None:
+        """A case that had shown the signature was judged again. When it passed, the subject fails only sometimes, and
+        no earlier no is believed."""
+        self._again += 1
+        self._shown_again += shown
+        if not shown and not self.flaky:
+            self.flaky = True
+            self._answers = {key: answer for key, answer in self._answers.items() if answer}
+
+    @property
+    def attempts(self) -> int:
+        """How often to ask about a candidate before a no is believed, by how often known failures showed again."""
+        if not self.flaky:
+            return 1
+        rate = (self._shown_again + 1) / (self._again + 2)
+        return min(MOST_ATTEMPTS, math.ceil(math.log(MISSED) / math.log(1 - rate)))
+
+    def confirmed(self) -> bool:
+        """Ask about the best case once more, alone, where no control has gone along; whether it still fails. A hang is
+        believed: it takes too long."""
+        if self.packs or self.best is None or self.signature.kind is Kind.HANG:
+            return True
+        if self.conversions >= self._budget.conversions or self.seconds >= self._budget.seconds:
+            raise Exhausted
+        [trial] = self.tester.test([self.best])
+        shown = trial.shows(self.signature)
+        self._pass.tries += 1
+        self._pass.successes += shown
+        self.told_again(shown)
+        return not self.flaky
 
     def values(self, case: Case) -> dict[str, Array]:
         """Every value of the case's graph by name, from eager execution."""
@@ -170,13 +230,14 @@ class Question:
         """The first candidate that shows the signature; put the most wanted ones first.
 
         Where a failing candidate takes its conversion down, candidates are asked about one at a time, and in growing
-        groups while the answer stays no: a group that passes costs one conversion, one that fails is split.
+        groups while the answer stays no: a group that passes costs one conversion, one that fails is split. With
+        several lanes, each has a group of its own.
         """
         if self.packs:
             return next((case for case in self.ask(candidates) if case is not None), None)
         position, size = 0, 1
         while position < len(candidates):
-            group = candidates[position : position + size]
+            group = candidates[position : position + size * self.lanes]
             for case in self.ask(group):
                 if case is not None:
                     return case
@@ -200,8 +261,8 @@ class Question:
         mine = (self.signature, best.graph.operators()) if best else None
         return tuple(pair for key, pair in self._others.items() if key != mine)
 
-    def _record(self, key: str, trial: Trial) -> None:
-        self._pass.tries += 1
+    def _record(self, key: str, trial: Trial, owner: PassStatistics) -> None:
+        owner.tries += 1
         self._answers[key] = None
         case = trial.case
         # A defect that shows on values with elements is not told by one without: few people care about those, and
@@ -221,7 +282,7 @@ class Question:
                 self._keep_other((seen.signature,), case, seen)
                 continue
             if self._answers[key] is None:
-                self._pass.successes += 1
+                owner.successes += 1
                 self._answers[key] = (case, seen)
             if len(case.graph.nodes) == 1:
                 self._keep_other((seen.signature, case.graph.operators()), case, seen)
@@ -249,12 +310,14 @@ def _holds_empty(case: Case) -> bool:
     return not (all(kind.size for kind in case.graph.types().values()) and all(further))
 
 
-def _packs(cases: Sequence[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]]:
+def _packs(cases: Sequence[tuple[str, Case]], lanes: int) -> Iterator[list[tuple[str, Case]]]:
+    """The cases in packs for so many conversions at a time."""
     pack: list[tuple[str, Case]] = []
     nodes = held = 0
     for key, case in cases:
         size, data = node_count(case.graph), _bytes(case)
-        if pack and (nodes + size > PACK_NODES or len(pack) >= PACK_CASES or held + data > PACK_BYTES):
+        full = nodes + size > PACK_NODES * lanes or len(pack) >= PACK_CASES * lanes or held + data > PACK_BYTES * lanes
+        if pack and full:
             yield pack
             pack, nodes, held = [], 0, 0
         pack.append((key, case))

@@ -24,10 +24,13 @@ class Budget:
 
 @dataclass
 class PassStatistics:
-    """What one pass did: candidates asked about, those that still failed, conversions and seconds used."""
+    """What one pass did: candidates judged, those that still failed, candidates whose answer was known already,
+    conversions and seconds used. Where passes share a conversion, it is counted with its seconds under their common
+    name (``simplify``), and their candidates under their own ones."""
 
     tries: int = 0
     successes: int = 0
+    remembered: int = 0
     conversions: int = 0
     seconds: float = 0.0
 
@@ -44,7 +47,8 @@ class Minimized:
     minimization used, ``conversions_to_nodes`` the conversions until the set of nodes was final. ``complete`` is false
     when the budget ended it. ``others`` are cases that showed another bug on the way, the simplest one for each
     signature; nodes that, alone, fail with the same signature but call another operator are among them too.
-    ``needs_special`` says that the failure needs NaN, infinities or extremes of integers in inputs or constants.
+    ``needs_special`` says that the failure needs NaN, infinities or extremes of integers in inputs or constants,
+    ``flaky`` that a case which had failed passed when it was judged again.
     """
 
     case: Case
@@ -56,3 +60,4 @@ class Minimized:
     passes: Mapping[str, PassStatistics] = field(default_factory=dict)
     others: tuple[tuple[Case, Observation], ...] = ()
     needs_special: bool = False
+    flaky: bool = False

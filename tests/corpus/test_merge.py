@@ -8,7 +8,7 @@ import pytest
 
 from corpus import merge as merging
 from corpus.errors import CorpusError
-from corpus.records import Coverage, FindingState, JudgedBatch, Quarantine
+from corpus.records import Coverage, FindingState, JudgedBatch, PassRecord, Quarantine
 from corpus.store import Store
 from corpus.versions import Showing, VersionResult
 from fuzzer import cli
@@ -33,6 +33,7 @@ def filled(directory: Path, *operators: str) -> Store:
     store.record_batch(covering(judged(name, 0, finding(0), finding(1, CRASH)), *operators))
     one = store.list_findings()[0]
     store.finish_finding(one.id, verified("the bucket", converter_settings={"opset": 18}))
+    store.add_passes(one.id, [PassRecord("isolate", 64, 1, 0, 1, 0.5)])
     store.record_version(one.id, VersionResult("onnxscript", "0.6.0", Showing.SHOWS, "x", {"onnx-ir": "1"}, 5.0))
     return store
 
@@ -49,7 +50,7 @@ def content(store: Store, campaign: str) -> object:
         return value
 
     told = [store.summary(campaign), store.batches(campaign), store.coverage(campaign=campaign)]
-    versions = [store.versions(one.id) for one in store.list_findings(campaign=campaign)]
+    versions = [(store.versions(one.id), store.passes(one.id)) for one in store.list_findings(campaign=campaign)]
     return ordered([msgspec.to_builtins(one) for one in told] + [msgspec.to_builtins(versions)])
 
 

@@ -15,6 +15,7 @@ from corpus.records import (
     FindingState,
     Finish,
     FunnelRow,
+    PassRecord,
     Quarantine,
     UnsupportedCount,
 )
@@ -296,6 +297,20 @@ def test_verified_buckets_come_first_those_without_special_values_before_the_oth
     store.finish_finding(c.id, verified("plain"))
     store.finish_finding(d.id, verified("special", needs_special=True))
     assert [bucket.key for bucket in store.summary(name).buckets] == ["plain", "special", "flaky"]
+
+
+def test_what_passes_did_is_added_up_in_the_order_in_which_they_came(store: Store) -> None:
+    name = campaign(store, batches=1)
+    store.record_batch(judged(name, 0, finding(0)))
+    [one] = store.list_findings()
+    assert store.passes(one.id) == []
+    store.add_passes(one.id, [PassRecord("isolate", 64, 1, 0, 1, 0.5), PassRecord("deletion", 3, 0, 1, 2, 0.25)])
+    store.add_passes(one.id, [PassRecord("deletion", 1, 1, 0, 1, 0.25), PassRecord("bypass", 2)])
+    assert store.passes(one.id) == [
+        PassRecord("isolate", 64, 1, 0, 1, 0.5),
+        PassRecord("deletion", 4, 1, 1, 3, 0.5),
+        PassRecord("bypass", 2),
+    ]
 
 
 def test_quarantine_is_replaced_not_doubled(store: Store) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus.records import CampaignStatus, FindingState, Finish
+from corpus.records import CampaignStatus, FindingState, Finish, PassRecord
 from corpus.store import Store
 from fuzzer import cli
 from tests.corpus.builders import CRASH, campaign, finding, judged, verified
@@ -98,6 +98,28 @@ def test_show(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "1 node · 3/3 runs · script of 3 lines" in out
     assert "class Model: ..." in out
     assert str(Path(one) / "reproducer.py") in out
+
+
+def test_show_tells_what_each_pass_of_minimization_did(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    one = ids(corpus)[0]
+    passes = [
+        PassRecord("isolate", 128, 1, 0, 1, 0.5),
+        PassRecord("simplify", 40, 3, 2, 2, 1.0),
+        PassRecord("shapes", 7),
+    ]
+    with Store.open(corpus) as store:
+        store.add_passes(one, passes)
+    assert cli.run(["show", one[:7]]) == 0
+    rows = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert ["candidates", "still", "fail", "known", "conversions", "seconds"] in [row[3:] for row in rows]
+    assert ["isolate", "128", "1", "0", "1", "0.5"] in rows
+    assert ["shapes", "7", "0", "0"] in rows
+    assert ["all", "175", "4", "2", "3", "1.5"] in rows
+    assert cli.run(["show", one, "--json"]) == 0
+    shown = json.loads(capfd.readouterr().out)["passes"]
+    assert [(row["name"], row["tries"], row["conversions"]) for row in shown] == [
+        (row.name, row.tries, row.conversions) for row in passes
+    ]
 
 
 def test_show_as_json(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fuzzer.survival import spread
 from generators.graph import Case, TensorType
 from oracles.minimize import Budget, Unreproducible, minimize
 from oracles.minimize.question import digest
@@ -68,7 +69,9 @@ def test_nothing_is_asked_twice(case: Case) -> None:
             return super().test(cases)
 
     tester = Counting(refused("torch.transpose"))
-    minimize(case, CRASH, tester)
+    result = minimize(case, CRASH, tester)
+    # At the end the result is confirmed.
+    assert asked.pop(digest(result.case)) == 2
     assert max(asked.values()) == 1
 
 
@@ -114,9 +117,74 @@ def test_statistics_add_up(case: Case) -> None:
     assert not result.needs_special
 
 
+def test_statistics_of_passes_that_do_not_share_conversions_add_up(case: Case) -> None:
+    class Counting(PlantedTester):
+        judged = 0
+
+        def test(self, cases):
+            self.judged += len(cases)
+            return super().test(cases)
+
+    ticks = iter(range(10**6))
+    tester = Counting(refused("torch.transpose"))
+    result = minimize(case, CRASH, tester, budget=Budget(10**6, 400, lambda: next(ticks)))
+    assert sum(item.conversions for item in result.passes.values()) == result.conversions == tester.conversions
+    assert sum(item.tries for item in result.passes.values()) == tester.judged
+    assert sum(item.seconds for item in result.passes.values()) <= result.seconds
+    assert all(item.seconds >= 0 for item in result.passes.values())
+    # To see that nothing helps any more, passes ask again what they know.
+    assert sum(item.remembered for item in result.passes.values()) > 0
+
+
 def test_special_values_go_when_they_are_not_needed() -> None:
     feed = np.array([[np.nan, 1.0], [np.inf, 2.0]], np.float32)
     case = plant(link("torch.transpose", 0, 1), seed=24, nodes=8, type=TensorType("float32", (2, 2)), feed=feed)
     result = minimize(case, WRONG, PlantedTester(miscompiled("torch.transpose")))
     assert not result.needs_special
     assert all(np.isfinite(array).all() for array in result.case.feeds.values())
+
+
+class Lanes(PlantedTester):
+    """Spreads cases among lanes as among workers; ``waited`` counts conversions, those made at the same time once."""
+
+    waited = 0
+    least = 1
+
+    def test(self, cases):
+        trials, most = [], 0
+        for part in spread([len(case.graph.nodes) for case in cases], self.lanes, self.least):
+            before = self.conversions
+            trials += super().test([cases[number] for number in part])
+            most = max(most, self.conversions - before)
+        self.waited += most
+        assert len(trials) == len(cases)
+        return trials
+
+
+@pytest.mark.parametrize("defect", [refused("torch.transpose"), refused("torch.transpose", "torch.sort")])
+def test_lanes_give_the_same_in_less_time_where_one_failure_ends_a_conversion(defect: Defect) -> None:
+    case = plant(link("torch.transpose", 0, 1), link("torch.sort", unpack=True), seed=25, nodes=32, spread=True)
+    alone, several = Lanes(defect), Lanes(defect, lanes=3)
+    expected, result = (minimize(case, CRASH, tester) for tester in (alone, several))
+    assert digest(result.case) == digest(expected.case)
+    assert several.waited < 0.75 * alone.waited
+
+
+def test_lanes_give_the_same_where_candidates_share_conversions(case: Case) -> None:
+    defect = miscompiled("torch.transpose")
+    alone, both = Lanes(defect), Lanes(defect, lanes=2)
+    both.least = 16
+    expected, result = (minimize(case, WRONG, tester) for tester in (alone, both))
+    assert digest(result.case) == digest(expected.case)
+    assert both.waited == alone.waited
+    assert alone.conversions < both.conversions <= 2 * alone.conversions
+
+
+def test_cases_are_spread_evenly_and_in_order() -> None:
+    assert spread([], 2, 1) == [range(0)]
+    assert spread([5], 2, 1) == [range(1)]
+    assert spread([1] * 6, 2, 1) == [range(3), range(3, 6)]
+    assert spread([1] * 6, 2, 4) == [range(6)]
+    assert spread([100, 1, 1, 1], 3, 1) == [range(1), range(1, 2), range(2, 4)]
+    assert spread([1, 1, 1, 100], 2, 1) == [range(3), range(3, 4)]
+    assert spread([1, 1], 5, 1) == [range(1), range(1, 2)]

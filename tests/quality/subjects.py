@@ -45,6 +45,7 @@ class PlantedTester:
     seed: int = 0
     conversions: int = 0
     slices: bool = False
+    lanes: int = 1
     packs: list[int] = field(default_factory=list)
     crash: Signature = CRASH
 

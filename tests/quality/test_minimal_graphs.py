@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from generators.graph import Case, TensorType
-from oracles.minimize import Minimized, Unreproducible, minimize
+from oracles.minimize import Budget, Minimized, Unreproducible, minimize
 from tests.quality.subjects import (
     CRASH,
     INVALID,
@@ -144,12 +144,38 @@ def test_a_subject_that_fails_half_of_the_time() -> None:
     assert reached.count(("torch.transpose",)) >= 2
 
 
+@pytest.mark.parametrize(
+    ("luck", "least", "defect", "signature"),
+    [
+        (0.6, 5, miscompiled("torch.transpose"), WRONG),
+        (0.2, 4, miscompiled("torch.transpose"), WRONG),
+        (0.6, 5, refused("torch.transpose"), CRASH),
+    ],
+)
+def test_subjects_that_fail_sometimes_are_reduced_all_the_same(
+    luck: float, least: int, defect: Defect, signature
+) -> None:
+    """Of six subjects each, all but a few; one that fails in a fifth of all runs is given up now and then."""
+    case = plant(link("torch.transpose", 0, 1), seed=5, nodes=16)
+    reduced = flaky = 0
+    for seed in range(6):
+        try:
+            result = minimize(case, signature, PlantedTester(defect, luck=luck, seed=seed), budget=Budget(600, 400))
+        except Unreproducible:
+            continue
+        assert "torch.transpose" in result.case.graph.operators()
+        reduced += result.case.graph.operators() == ("torch.transpose",)
+        flaky += result.flaky
+    assert reduced >= least
+    assert flaky >= least
+
+
 def test_a_case_that_does_not_fail_is_refused() -> None:
     case = plant(link("torch.transpose", 0, 1), seed=6, nodes=12)
     tester = PlantedTester(Defect())
     with pytest.raises(Unreproducible, match="does not show"):
         minimize(case, WRONG, tester)
-    assert tester.conversions <= 3
+    assert tester.conversions <= 10
 
 
 def test_needed_values_stay_and_the_rest_becomes_simple() -> None:

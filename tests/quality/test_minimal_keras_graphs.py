@@ -26,6 +26,7 @@ class Refusing:
     in which the printed model is not what the interpreter computes."""
 
     slices = False
+    lanes = 1
 
     def __init__(self, target: str) -> None:
         self.target = target
