@@ -141,6 +141,10 @@ class Attempt:
         """What is wrong with the outputs at one size; of a quantized model, within the bounds on its errors."""
         return self._verdicts.judged(size, outputs, bounds)
 
+    def seek(self, sought: Signature | None) -> None:
+        """From now on, judge with few samples of noise once a case has shown this; None to judge all with many."""
+        self._verdicts.seek(sought)
+
     def too_narrow(self, size: Sized, runtime: str) -> bool:
         """Whether a runtime computes with fewer bits than values of the graph need."""
         return self._verdicts.too_narrow(size, runtime)

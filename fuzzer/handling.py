@@ -42,6 +42,8 @@ from oracles.taxonomy import classify
 TOGETHER = 64
 #: How often the reproducer of what fails only sometimes is run.
 FLAKY_RUNS = 15
+#: How often a minimized case is asked about before it is believed that it does not fail.
+_ATTEMPTS = 3
 #: What CPU time outside workers is spent on: what reproducers do, and what they import to do it.
 IN_REPRODUCERS, IMPORTS = "subjects, in reproducers", "imports of reproducers"
 
@@ -90,7 +92,8 @@ class Handler:
         if finding.state is FindingState.VERIFIED:
             return self._blame(Handled(finding, ()), worker, say)
         subject = narrow(subject_of(batch.issued), finding)
-        tester = RemoteTester(worker, subject, converters()[subject.converter])
+        sought = finding.signature if finding.signature.kind in (Kind.VALUE, Kind.NONFINITE) else None
+        tester = RemoteTester(worker, subject, converters()[subject.converter], sought)
         least = TOGETHER if shares_conversions(finding.signature, slices=tester.slices) else 1
         tester.spread(helpers, least)
         handled = self._handle(finding, subject, tester, worker, say)
@@ -132,6 +135,10 @@ class Handler:
         budget = Budget(self._config.minimize_seconds, self._config.minimize_conversions, self._clock())
         try:
             result = minimize(start, finding.signature, tester, budget=budget, on_improvement=save)
+            if result.complete and not tester.holds(result.case, _ATTEMPTS):
+                # Suspicions led to what rounding explains: again, with certainty only.
+                tester.sought = None
+                result = minimize(start, finding.signature, tester, budget=budget, on_improvement=save)
         except Unreproducible as error:
             if self._stopping():
                 return Handled(finding, ())

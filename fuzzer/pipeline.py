@@ -149,6 +149,7 @@ class Pipeline:
     def judge(self, task: JudgeTask) -> BatchResult:
         """Judge serialised cases; each result carries its case with corrected types."""
         self.attempt.gauge.limits = KEPT
+        self.attempt.seek(task.sought)
         with self.spent.during("serialising"):
             cases = [(number, loads(data), None) for number, data in task.cases]
         return self._finish(self._judge(cases, keep_cases=True))

@@ -22,6 +22,7 @@ from generators.graph import Array, Case, node_count
 from generators.patterns import node_keys, suspects
 from generators.serial import dumps, loads
 from generators.sizes import Recorded, at_size
+from oracles.minimize.simplicity import simplicity
 from oracles.outcome import Kind, Observation, Signature, Stage, Trial, Verdict
 
 _STAGES = {
@@ -231,12 +232,17 @@ def spread(sizes: Sequence[int], lanes: int, least: int) -> list[range]:
 
 
 class RemoteTester:
-    """The :class:`oracles.outcome.Tester` that asks a worker."""
+    """The :class:`oracles.outcome.Tester` that asks a worker.
 
-    def __init__(self, worker: Worker, subject: Subject, converter: Converter) -> None:
+    Of the cases of one question that show what is ``sought``, only the simplest is judged for certain, since noise is
+    dear: :meth:`holds` tells whether a case is one for certain.
+    """
+
+    def __init__(self, worker: Worker, subject: Subject, converter: Converter, sought: Signature | None = None) -> None:
         self._worker = worker
         self._subject = subject
         self._converter = converter
+        self.sought = sought
         self._helpers: Callable[[], Sequence[Worker]] = tuple
         self._least = 1
         self.conversions = 0
@@ -258,15 +264,18 @@ class RemoteTester:
     def test(self, cases: Sequence[Case]) -> list[Trial]:
         """One trial per case; see the protocol."""
         blobs = {number: dumps(case) for number, case in enumerate(cases)}
+        order = list(blobs)
+        if self.sought:
+            order.sort(key=lambda number: simplicity(cases[number]))
 
         def task(numbers: tuple[int, ...]) -> JudgeTask:
-            return JudgeTask(self._subject, tuple((number, blobs[number]) for number in numbers))
+            return JudgeTask(self._subject, tuple((number, blobs[number]) for number in numbers), self.sought)
 
-        def judged(worker: Worker, numbers: range) -> BatchResult:
-            return judge_numbers(worker, numbers, task, self._converter)
+        def judged(worker: Worker, places: range) -> BatchResult:
+            return judge_numbers(worker, [order[place] for place in places], task, self._converter)
 
         workers = [self._worker, *self._helpers()]
-        parts = spread([node_count(case.graph) for case in cases], len(workers), self._least)
+        parts = spread([node_count(cases[number].graph) for number in order], len(workers), self._least)
         if len(parts) == 1:
             result = judged(self._worker, parts[0])
         else:
@@ -281,6 +290,14 @@ class RemoteTester:
             case = loads(item.case) if item.case else cases[item.number]
             trials[item.number] = Trial(case, tuple(seen.observation() for seen in item.seen))
         return trials
+
+    def holds(self, case: Case, attempts: int) -> bool:
+        """Whether the case shows what is sought for certain, in one of so many attempts."""
+        sought, self.sought = self.sought, None
+        try:
+            return sought is None or any(self.test([case])[0].shows(sought) for _ in range(attempts))
+        finally:
+            self.sought = sought
 
     def values(self, case: Case) -> dict[str, Array]:
         """Every value by name, at further sizes too. ValueError when eager mode refuses the case (or dies of it)."""

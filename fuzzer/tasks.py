@@ -54,10 +54,12 @@ class BatchTask(msgspec.Struct, frozen=True, tag=True):
 
 
 class JudgeTask(msgspec.Struct, frozen=True, tag=True):
-    """Judge serialised cases (``generators.serial``), each under its number."""
+    """Judge serialised cases (``generators.serial``), each under its number. Of those behind the first that shows what
+    is ``sought``, fewer samples of noise are taken: what is seen of them is a suspicion."""
 
     subject: Subject
     cases: tuple[tuple[int, bytes], ...]
+    sought: Signature | None = None
 
 
 class ValuesTask(msgspec.Struct, frozen=True, tag=True):

@@ -13,7 +13,7 @@ from generators.frontends.base import EvaluationError, Frontend
 from generators.graph import Array, dtype_name
 from generators.sizes import size_text
 from oracles.compare import finite
-from oracles.judge import Judged, judge
+from oracles.judge import CERTAINTY, SUSPICION, Judged, judge
 from oracles.noise import FEW
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import ErrorBounds, judge_quantized
@@ -34,17 +34,29 @@ class Verdicts:
         self._frontend = frontend
         self._converter = converter
         self._hands_on = hands_on
+        self._sought: Signature | None = None
+        self._found = False
+
+    def seek(self, sought: Signature | None) -> None:
+        """From now on, judge with few samples of noise once a case has shown this; None to judge all with many."""
+        self._sought, self._found = sought, False
 
     def judged(self, size: Sized, actual: list[Array], bounds: ErrorBounds | None = None) -> list[Judged]:
         """What is wrong with the outputs at one size; of a quantized model, within the bounds on its errors."""
         given = (self._frontend, size.case, size.expected, actual)
         return (
-            judge(*given, analyst=size.analyst)
+            judge(*given, analyst=size.analyst, samples=SUSPICION if self._found else CERTAINTY)
             if bounds is None
             else judge_quantized(*given, bounds, analyst=size.analyst)
         )
 
     def of(self, item: Prepared, outputs: list[Results], bounds: ErrorBounds | None) -> list[Observation]:
+        """One observation per component that is at fault; see :meth:`seek`."""
+        seen = self._of(item, outputs, bounds)
+        self._found = self._found or any(one.signature == self._sought and one.verdict is Verdict.BUG for one in seen)
+        return seen
+
+    def _of(self, item: Prepared, outputs: list[Results], bounds: ErrorBounds | None) -> list[Observation]:
         """One observation per component that is at fault.
 
         When every variant of every runtime is wrong, in whatever way, the converter is; else the runtime that differs.

@@ -30,6 +30,8 @@ from oracles.noise import FEW, MANY, MOST, Analyst
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
 
+#: Samples of noise, one number after the other, that a bug must survive, and that a suspicion must.
+CERTAINTY, SUSPICION = (FEW, MANY, MOST), (FEW,)
 _STRUCTURE = frozenset({Kind.COUNT, Kind.DTYPE, Kind.SHAPE})
 
 
@@ -57,11 +59,13 @@ def judge(
     actual: Sequence[Array],
     *,
     analyst: Analyst | None = None,
+    samples: Sequence[int] = CERTAINTY,
 ) -> list[Judged]:
     """Judge the outputs of one case against those of eager mode; nothing for outputs that pass.
 
     ``expected`` and ``actual`` hold an array for each graph output, in order. ``analyst`` is
-    the case's; pass the same one for all runtimes, since it keeps what it has found out.
+    the case's; pass the same one for all runtimes, since it keeps what it has found out. With SUSPICION for
+    ``samples``, what is called a bug is none for certain.
     """
     analyst = analyst or Analyst(frontend, case)
     mismatches = compare(expected, actual)
@@ -70,14 +74,14 @@ def judge(
         item.output: item for item in mismatches if item.kind not in _STRUCTURE or _resized(item, expected, actual)
     }
     analysis = NoiseAnalysis()
-    for samples in (FEW, MANY, MOST):
-        if samples == MOST:
+    for number in samples:
+        if number == MOST:
             # Where results jump from one number to another, as many samples as it takes to see most of the jumps.
             suspects = {output: item for output, item in suspects.items() if analysis.bounds[output].jumps}
         if not suspects:
             break
         try:
-            analysis = analyst.bounds(suspects, samples)
+            analysis = analyst.bounds(suspects, number)
         except EvaluationError as error:
             for output, item in suspects.items():
                 note = f"eager mode refuses the graph on a second run: {error}"

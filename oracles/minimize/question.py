@@ -32,6 +32,10 @@ LARGEST_CHUNK = 64
 MISSED, MOST_ATTEMPTS = 0.05, 16
 
 
+#: The part of the time left that one pack of cases may take.
+_AT_ONCE = 0.25
+
+
 class Exhausted(Exception):
     """The budget is used up; what was found so far stands."""
 
@@ -103,6 +107,8 @@ class Question:
         self.flaky = False
         self._again = self._shown_again = 0
         self._budget = budget
+        #: Seconds that each case took of the last that were asked about.
+        self._per_case = 0.0
         self._improved = on_improvement
         self._started = budget.clock()
         self._first = tester.conversions
@@ -163,7 +169,7 @@ class Question:
         asked: set[str] = set()
         attempts = 0
         while fresh:
-            for pack in _packs(list(fresh.items()), self.lanes):
+            for pack in _packs(list(fresh.items()), self.lanes, self._affordable):
                 self._judge(pack, owners)
             asked |= fresh.keys()
             attempts += 1
@@ -182,11 +188,20 @@ class Question:
             raise Exhausted
         # The best case so far goes along where that costs next to nothing: when it passes, the subject is flaky.
         control = self.best if self.packs and self.best is not None and _light(self.best) else None
+        started = self._budget.clock()
         trials = self.tester.test([*(case for _, case in pack), *([control] if control else [])])
+        self._per_case = (self._budget.clock() - started) / len(trials)
         if control:
             self.told_again(trials.pop().shows(self.signature))
         for (key, _), trial in zip(pack, trials, strict=True):
             self._record(key, trial, owners[key])
+
+    def _affordable(self) -> int:
+        """Most cases at a time: as many as take a part of the time that is left, if they take as long as the last."""
+        most, left = PACK_CASES * self.lanes, self._budget.seconds - self.seconds
+        if not (self._per_case > 0 and math.isfinite(self._per_case) and math.isfinite(left)):
+            return most
+        return int(min(most, max(self.lanes, _AT_ONCE * left / self._per_case)))
 
     def told_again(self, shown: bool) -> None:
         """A case that had shown the signature was judged again. When it passed, the subject fails only sometimes, and
@@ -310,13 +325,15 @@ def _holds_empty(case: Case) -> bool:
     return not (all(kind.size for kind in case.graph.types().values()) and all(further))
 
 
-def _packs(cases: Sequence[tuple[str, Case]], lanes: int) -> Iterator[list[tuple[str, Case]]]:
-    """The cases in packs for so many conversions at a time."""
+def _packs(
+    cases: Sequence[tuple[str, Case]], lanes: int, affordable: Callable[[], int]
+) -> Iterator[list[tuple[str, Case]]]:
+    """The cases in packs for so many conversions at a time, none of more cases than is affordable by then."""
     pack: list[tuple[str, Case]] = []
     nodes = held = 0
     for key, case in cases:
         size, data = node_count(case.graph), _bytes(case)
-        full = nodes + size > PACK_NODES * lanes or len(pack) >= PACK_CASES * lanes or held + data > PACK_BYTES * lanes
+        full = nodes + size > PACK_NODES * lanes or len(pack) >= affordable() or held + data > PACK_BYTES * lanes
         if pack and full:
             yield pack
             pack, nodes, held = [], 0, 0
