@@ -44,10 +44,11 @@ class Verdicts:
     def judged(self, size: Sized, actual: list[Array], bounds: ErrorBounds | None = None) -> list[Judged]:
         """What is wrong with the outputs at one size; of a quantized model, within the bounds on its errors."""
         given = (self._frontend, size.case, size.expected, actual)
+        samples = SUSPICION if self._found else CERTAINTY
         return (
-            judge(*given, analyst=size.analyst, samples=SUSPICION if self._found else CERTAINTY)
+            judge(*given, analyst=size.analyst, samples=samples)
             if bounds is None
-            else judge_quantized(*given, bounds, analyst=size.analyst)
+            else judge_quantized(*given, bounds, analyst=size.analyst, samples=samples)
         )
 
     def of(self, item: Prepared, outputs: list[Results], bounds: ErrorBounds | None) -> list[Observation]:

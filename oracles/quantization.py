@@ -40,7 +40,7 @@ from oracles.bounds import Bound
 from oracles.compare import Mismatch, at_element, classes, compare, compare_one, differences, wide
 from oracles.compare import finite as finite_array
 from oracles.error_rules import Operation, Tensor, error_of
-from oracles.judge import Judged, judge
+from oracles.judge import CERTAINTY, Judged, judge
 from oracles.noise import FEW, Analyst
 from oracles.outcome import Kind, Verdict
 from oracles.tolerances import ROUNDED, TOLERANCES
@@ -204,6 +204,7 @@ def judge_quantized(
     error_bounds: ErrorBounds,
     *,
     analyst: Analyst | None = None,
+    samples: Sequence[int] = CERTAINTY,
 ) -> list[Judged]:
     """Judge the outputs of a quantized model against those of eager mode; nothing for outputs that pass.
 
@@ -225,7 +226,7 @@ def judge_quantized(
         left = [
             want if place in excused else got for place, (want, got) in enumerate(zip(expected, actual, strict=False))
         ]
-        found = judge(frontend, case, expected, [*left, *actual[len(left) :]], analyst=analyst)
+        found = judge(frontend, case, expected, [*left, *actual[len(left) :]], analyst=analyst, samples=samples)
     reasons = f"no bound on the error of quantization holds: {'; '.join(error_bounds.reasons) or 'not finite'}"
     beyond: dict[int, tuple[Mismatch, Array]] = {}
     for item in suspects:

@@ -269,11 +269,17 @@ def _reasons(finding: Finding, case: Case | None) -> list[str]:
         )
     if numbers.get("tolerance") == 0.0 and finding.signature.kind is Kind.VALUE:
         found.append("Whole numbers and booleans are compared exactly, and rounding noise does not change this one.")
-    elif "bound" in numbers and "error" in numbers and finding.signature.kind is Kind.VALUE:
+    elif {"bound", "error", "tolerance"} <= numbers.keys() and finding.signature.kind is Kind.VALUE:
         found.append(
             f"Rounding cannot explain the difference of {numbers['error']:.6g}: with random rounding noise injected at "
             f"every operator, results vary by at most {numbers['bound']:.3g}; the customary tolerance is "
             f"{numbers['tolerance']:.3g}."
+        )
+    elif {"bound", "error"} <= numbers.keys() and finding.signature.kind is Kind.VALUE:
+        # Of a quantized model, which is held to no customary tolerance.
+        found.append(
+            f"Quantization and rounding together explain a difference of at most {numbers['bound']:.3g}, by the scales "
+            f"of the model; this one is {numbers['error']:.6g}."
         )
     if finding.signature.kind in (Kind.DTYPE, Kind.SHAPE, Kind.COUNT):
         found.append("Element type, shape and number of the outputs do not depend on rounding.")

@@ -258,6 +258,17 @@ def test_an_error_within_the_default_tolerance_is_no_issue_of_a_fuzzer(tmp_path:
     assert any("Not met: default tolerances" in note for note in made.notes)
 
 
+def test_the_error_of_a_quantized_model_is_held_against_its_scales(tmp_path: Path) -> None:
+    numbers = {"error": 0.75, "bound": 0.125, "max_absolute": 0.75}
+    with corpus_with(tmp_path / "corpus", component="keras.tflite", numbers=numbers) as store:
+        found = known_facts(store)
+    for project in projects().values():
+        assert (
+            "a difference of at most 0.125, by the scales of the model; this one is 0.75"
+            in compose(found, project, HERE).body
+        )
+
+
 def test_the_severity_follows_from_its_rule(tmp_path: Path) -> None:
     with corpus_with(tmp_path / "corpus") as store:
         [found] = store.list_findings()
