@@ -26,6 +26,15 @@ Runs = Annotated[
 Deadline = Annotated[float, typer.Option(min=1.0, help="Seconds that one run may take.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the toolchains that are made, for the next time.")]
 Pre = Annotated[bool, typer.Option("--pre", help="Also pre-releases.")]
+Beside = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="REQUIREMENT",
+        help="Also installed with each version, for versions that do not run with what is here (numpy==1.26.4); repeat "
+        "for more.",
+    ),
+]
 Again = Annotated[bool, typer.Option("--again", help="Ask again what is known from earlier.")]
 
 
@@ -121,6 +130,7 @@ def bisect(
     deadline: Deadline = 360.0,
     keep: Keep = False,
     again: Again = False,
+    beside: Beside = None,
     corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
@@ -131,7 +141,14 @@ def bisect(
     from fuzzer import cli_versions
 
     cli_versions.bisect(
-        corpus, database, as_json, finding, package, good, bad, cli_versions.How(pre, runs, deadline, keep, again)
+        corpus,
+        database,
+        as_json,
+        finding,
+        package,
+        good,
+        bad,
+        cli_versions.How(pre, runs, deadline, keep, again, tuple(beside or ())),
     )
 
 
@@ -149,6 +166,7 @@ def versions(
     deadline: Deadline = 360.0,
     keep: Keep = False,
     again: Again = False,
+    beside: Beside = None,
     corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
     as_json: Json = False,
@@ -158,7 +176,13 @@ def versions(
     from fuzzer import cli_versions
 
     cli_versions.versions(
-        corpus, database, as_json, finding, package or [], last, cli_versions.How(pre, runs, deadline, keep, again)
+        corpus,
+        database,
+        as_json,
+        finding,
+        package or [],
+        last,
+        cli_versions.How(pre, runs, deadline, keep, again, tuple(beside or ())),
     )
 
 

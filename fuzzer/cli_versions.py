@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from corpus.records import Finding
 from corpus.store import Store
-from corpus.versions import Showing, VersionResult
+from corpus.versions import TELLING, Showing, VersionResult
 from fuzzer.bisection import Change, halve, search
 from fuzzer.cli_commands import terminal
 from fuzzer.cli_text import SHORT, headline, versions_table
@@ -22,7 +22,7 @@ from fuzzer.converters.base import converters
 from fuzzer.dossier import redraft
 from fuzzer.errors import UsageError
 from fuzzer.laboratory import Laboratory, versions_between
-from fuzzer.packages import installed, releases
+from fuzzer.packages import installed, parse, releases
 from fuzzer.runtimes.base import runtimes
 from fuzzer.screen import to_json
 from fuzzer.toolchain_building import packages_here
@@ -35,13 +35,14 @@ _RUNS_OF_FLAKY = 5
 @dataclass(frozen=True)
 class How:
     """How reproducers are run: with pre-releases, how often with each version, for how many seconds at most; whether to
-    keep toolchains, and to ask again what is known."""
+    keep toolchains, and to ask again what is known; what to install ``beside`` each version, as requirements."""
 
     pre: bool = False
     runs: int | None = None
     deadline: float = 360.0
     keep: bool = False
     again: bool = False
+    beside: tuple[str, ...] = ()
 
 
 def bisect(
@@ -172,9 +173,12 @@ def _laboratory(corpus: Path, database: str, prefix: str, how: How) -> Iterator[
             )
         script = store.objects.get(finding.reproducer_object).decode()
         runs = how.runs or (1 if finding.failures == finding.runs else _RUNS_OF_FLAKY)
-        known = (
-            {} if how.again else {(one.package, one.version): one for one in store.versions(finding.id) if one.settled}
-        )
+        # With other packages beside it, a version of which nothing could be said may be one of which something can.
+        known = {
+            (one.package, one.version): one
+            for one in store.versions(finding.id)
+            if not how.again and one.settled and (not how.beside or one.showing in TELLING)
+        }
         yield (
             store,
             finding,
@@ -186,5 +190,6 @@ def _laboratory(corpus: Path, database: str, prefix: str, how: How) -> Iterator[
                 lambda line: print(line, file=sys.stderr, flush=True),
                 lambda result: store.record_version(finding.id, result),
                 known,
+                tuple(map(str, parse(how.beside))),
             ),
         )

@@ -83,7 +83,8 @@ class Laboratory:
     Nothing but the package is changed, whatever it says it needs, since that is what the question is about. Only where
     nothing can be said then, the script is run again with the dependencies that pip resolves for that version.
     A toolchain that is there with just this requirement is used; others are made, and removed afterwards unless
-    ``keep``. ``known`` are results of earlier days, by package and version, which are not asked for again.
+    ``keep``. ``beside`` are requirements that are installed along with each version, for those that cannot run with
+    what is here. ``known`` are results of earlier days, by package and version, which are not asked for again.
     """
 
     script: str
@@ -93,6 +94,7 @@ class Laboratory:
     say: Say = lambda line: None
     record: Callable[[VersionResult], None] = lambda result: None
     known: dict[tuple[str, str], VersionResult] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
     #: What this interpreter has, by canonical name.
     here: dict[str, str] = field(default_factory=lambda: installed(packages_here()))
 
@@ -108,7 +110,7 @@ class Laboratory:
         return self.known[package, version]
 
     def _experiment(self, package: str, version: str) -> VersionResult:
-        if self.here.get(package) == version:
+        if self.here.get(package) == version and not self.beside:
             done = run(self.script, sys.executable, runs=self.runs, deadline=self.deadline)
             return VersionResult(package, version, done.showing, done.detail, {}, time.time())
         first: VersionResult | None = None
@@ -136,11 +138,11 @@ class Laboratory:
 
     @contextmanager
     def _toolchain(self, package: str, version: str, dependencies: bool) -> Iterator[Toolchain]:
-        requirement = str(Requirement(f"{package}=={version}"))
+        requirements = [str(Requirement(f"{package}=={version}")), *self.beside]
         base = packages_here()
         for one in listed():
             made = (one.record.requirements, one.record.base, one.record.dependencies)
-            if made == ((requirement,), base, dependencies) and not one.lacks():
+            if made == (tuple(requirements), base, dependencies) and not one.lacks():
                 with using(one.name) as toolchain:
                     yield toolchain
                 return
@@ -149,7 +151,7 @@ class Laboratory:
             stale = place.is_dir()
         if stale:
             remove(name)
-        make(name, [requirement], dependencies=dependencies, say=self.say)
+        make(name, requirements, dependencies=dependencies, say=self.say)
         try:
             with using(name) as toolchain:
                 yield toolchain

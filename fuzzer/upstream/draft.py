@@ -164,7 +164,7 @@ def _notes(found: Facts, project: Project, here: Environment) -> list[str]:
     """What the person who files is to know and to do."""
     notes = []
     if found.known:
-        notes.append(f"This looks like a known issue: {found.known}")
+        notes.append(f"Known already, or related: {found.known}")
     if found.failures < found.runs:
         notes.append(f"It shows in {found.failures} of {found.runs} runs only: say so, or find out what it depends on.")
     if found.history.mended:

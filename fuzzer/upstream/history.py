@@ -10,6 +10,9 @@ import msgspec
 from corpus.versions import TELLING, Showing, VersionResult
 from fuzzer.bisection import changes_in
 
+#: What a script about an exception begins with when it meets another one: beside "fails otherwise" it says nothing.
+_NO_EXCEPTION = "expected no exception, got "
+
 
 class Tried(msgspec.Struct, frozen=True):
     """A row of the table: versions of a package, one after another, with which the reproducer did the same, for the
@@ -57,7 +60,8 @@ def _rows(results: Sequence[VersionResult]) -> list[Tried]:
 
 def _remarks(one: VersionResult) -> str:
     others = ", ".join(f"{name} {version}" for name, version in sorted(one.others.items()))
-    return "; ".join(filter(None, (" ".join(one.detail.split()), others and f"with {others}")))
+    said = " ".join(one.detail.removeprefix(_NO_EXCEPTION).split())
+    return "; ".join(filter(None, (said, others and f"with {others}")))
 
 
 def _sentences(package: str, results: Sequence[VersionResult]) -> list[str]:

@@ -322,7 +322,7 @@ def test_known_issues_are_tagged_and_suppressed(tmp_path: Path, capsys: pytest.C
     assert cli.run(listing) == 0
     assert "known: https://github.com/onnx/tensorflow-onnx/issues/1" in capsys.readouterr().out
     assert cli.run(["draft", found.id, "--corpus", str(directory)]) == 0
-    assert "This looks like a known issue: https://github.com/onnx" in capsys.readouterr().out
+    assert "- Known already, or related: https://github.com/onnx" in capsys.readouterr().out
     other = tmp_path / "other.toml"
     other.write_text(KNOWN.replace("ACTION", "suppress"))
     assert cli.run([*listing, "--known", str(other)]) == 0

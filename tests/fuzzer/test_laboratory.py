@@ -166,6 +166,24 @@ def test_a_matrix_of_versions(corpus: Path, capfd: pytest.CaptureFixture[str]) -
     assert [one.name for one in toolchains.listed()] == ["convfuzz-tiny==2.0-alone", "convfuzz-tiny==3.0rc1-alone"]
 
 
+def test_other_packages_are_installed_beside_each_version(
+    corpus: Path, index: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    beside = "convfuzz-beside"
+    wheel(index, "2.0", name=beside)
+    with Store.open(corpus) as store:
+        one = store.list_findings()[0].id
+        store.record_version(one, VersionResult(PACKAGE, "1.4", Showing.UNUSABLE, "not without the other"))
+    asked = ["bisect", one, "--package", PACKAGE, "--good", "1.0", "--bad", "1.4", "--with", f"{beside}==2.0"]
+    assert cli.run(asked) == 0
+    assert "first shows with convfuzz-tiny 1.2" in capfd.readouterr().out
+    with Store.open(corpus, write=False) as store:
+        found = {result.version: result for result in store.versions(one)}
+    assert found["1.4"].showing is Showing.SHOWS
+    assert found["1.4"].others == {beside: "2.0"}
+    assert cli.run([*asked[:-1], "no requirement"]) == 2
+
+
 def test_dependencies_come_along_only_where_nothing_could_be_said(index: Path) -> None:
     wheel(index, "1.0", requires="numpy>=1")
     wheel(index, "1.1", body="import convfuzz_no_such_module", requires="numpy>=1")

@@ -18,20 +18,23 @@ sys.exit(version in ("1.2", "1.3", "1.4"))
 """
 
 
-def wheel(directory: Path, version: str, body: str = "", requires: str = "", python: str = ">=3.11") -> None:
+def wheel(
+    directory: Path, version: str, body: str = "", requires: str = "", python: str = ">=3.11", name: str = PACKAGE
+) -> None:
     """Write a wheel of that version; ``body`` is run when it is imported."""
-    info = f"convfuzz_tiny-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\nRequires-Python: {python}\n"
+    module = name.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}\n"
     metadata += f"Requires-Dist: {requires}\n" if requires else ""
     files = {
-        "convfuzz_tiny.py": f"VERSION = {version!r}\n{body}",
+        f"{module}.py": f"VERSION = {version!r}\n{body}",
         f"{info}/METADATA": metadata,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": "",
     }
-    with zipfile.ZipFile(directory / f"convfuzz_tiny-{version}-py3-none-any.whl", "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
+    with zipfile.ZipFile(directory / f"{module}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
 
 
 @pytest.fixture
