@@ -13,6 +13,7 @@ import onnx
 
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
+from fuzzer.onnx_slices import uses
 from fuzzer.runtimes.base import Runtime
 from generators.graph import DTYPES, Array
 
@@ -93,11 +94,10 @@ class OpenVino(Runtime):
         graph = onnx.ModelProto.FromString(artifact.data).graph
         held = {tensor.name for tensor in graph.initializer}
         # By place: a port that another is a mere copy of may have lost its name to it.
-        return Session(
-            compiled,
-            tuple(value.name for value in graph.input if value.name not in held),
-            tuple(value.name for value in graph.output),
-        )
+        inputs = tuple(value.name for value in graph.input if value.name not in held)
+        if len(compiled.inputs) != len(inputs):
+            inputs = _used(graph, inputs)
+        return Session(compiled, inputs, tuple(value.name for value in graph.output))
 
     def run(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         request = session.compiled.create_infer_request()
@@ -110,6 +110,15 @@ class OpenVino(Runtime):
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         hint = ", 'INFERENCE_PRECISION_HINT': 'f32'" if settings.get("precision", "f32") == "f32" else ""
         return _SCRIPT.replace("HINT", hint).replace("COUNT", str(settings.get("threads", 1)))
+
+
+def _used(graph: onnx.GraphProto, inputs: Sequence[str]) -> tuple[str, ...]:
+    """The inputs that outputs depend on: OpenVINO's model has no others."""
+    needed = {value.name for value in graph.output}
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(uses(node))
+    return tuple(name for name in inputs if name in needed)
 
 
 @functools.cache
@@ -160,6 +169,9 @@ compiled = core.compile_model(model, 'CPU', {'INFERENCE_NUM_THREADS': COUNTHINT}
 graph = (onnx.load(artifact) if isinstance(artifact, str) else onnx.load_from_string(artifact)).graph
 held = {tensor.name for tensor in graph.initializer}
 names = [value.name for value in graph.input if value.name not in held]
+if len(names) != len(compiled.inputs):
+    # OpenVINO leaves out inputs that are not used.
+    names = [name for name in names if any(name in node.input for node in graph.node)]
 named = {place: feeds[int(name.removeprefix('input_'))] for place, name in enumerate(names)}
 results = compiled(named)
 actual = [results[port] for port in compiled.outputs]
