@@ -95,9 +95,8 @@ class OpenVino(Runtime):
         held = {tensor.name for tensor in graph.initializer}
         # By place: a port that another is a mere copy of may have lost its name to it.
         inputs = tuple(value.name for value in graph.input if value.name not in held)
-        if len(compiled.inputs) != len(inputs):
-            inputs = _used(graph, inputs)
-        return Session(compiled, inputs, tuple(value.name for value in graph.output))
+        fed = _fed(graph, inputs, len(compiled.inputs))
+        return Session(compiled, fed, tuple(value.name for value in graph.output))
 
     def run(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         request = session.compiled.create_infer_request()
@@ -112,13 +111,14 @@ class OpenVino(Runtime):
         return _SCRIPT.replace("HINT", hint).replace("COUNT", str(settings.get("threads", 1)))
 
 
-def _used(graph: onnx.GraphProto, inputs: Sequence[str]) -> tuple[str, ...]:
-    """The inputs that outputs depend on: OpenVINO's model has no others."""
-    needed = {value.name for value in graph.output}
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(uses(node))
-    return tuple(name for name in inputs if name in needed)
+def _fed(graph: onnx.GraphProto, inputs: Sequence[str], count: int) -> tuple[str, ...]:
+    """The ``count`` inputs that OpenVINO's model has, in order: it leaves out those that no node uses. ValueError when
+    it has left out others, too."""
+    used = {value.name for value in graph.output}.union(*map(uses, graph.node))
+    fed = tuple(inputs) if len(inputs) == count else tuple(name for name in inputs if name in used)
+    if len(fed) != count:
+        raise ValueError(f"of {len(inputs)} inputs, {len(fed)} of them used, OpenVINO's model has {count}")
+    return fed
 
 
 @functools.cache
