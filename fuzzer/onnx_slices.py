@@ -54,7 +54,7 @@ def _part(
         if index is None or index in nodes:
             continue
         nodes.add(index)
-        waiting.extend(_uses(graph.node[index]))
+        waiting.extend(uses(graph.node[index]))
     made = {name for index in nodes for name in graph.node[index].output}
     kept = needed | made
     part = onnx.ModelProto()
@@ -74,11 +74,11 @@ def _part(
     return part
 
 
-def _uses(node: onnx.NodeProto) -> Iterator[str]:
+def uses(node: onnx.NodeProto) -> Iterator[str]:
     """Names that a node uses, those that its bodies capture or define included: names are unique in a model."""
     yield from (name for name in node.input if name)
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):
             for inner in body.node:
-                yield from _uses(inner)
+                yield from uses(inner)
             yield from (value.name for value in body.output)

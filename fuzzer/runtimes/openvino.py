@@ -13,6 +13,7 @@ import onnx
 
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Artifact, Format, Option, Settings, Unsupported
+from fuzzer.onnx_slices import uses
 from fuzzer.runtimes.base import Runtime
 from generators.graph import DTYPES, Array
 
@@ -93,11 +94,9 @@ class OpenVino(Runtime):
         graph = onnx.ModelProto.FromString(artifact.data).graph
         held = {tensor.name for tensor in graph.initializer}
         # By place: a port that another is a mere copy of may have lost its name to it.
-        return Session(
-            compiled,
-            tuple(value.name for value in graph.input if value.name not in held),
-            tuple(value.name for value in graph.output),
-        )
+        inputs = tuple(value.name for value in graph.input if value.name not in held)
+        fed = _fed(graph, inputs, len(compiled.inputs))
+        return Session(compiled, fed, tuple(value.name for value in graph.output))
 
     def run(self, session: Session, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
         request = session.compiled.create_infer_request()
@@ -110,6 +109,16 @@ class OpenVino(Runtime):
     def script(self, settings: Settings, dtypes: Collection[str] = (), *, quantized: bool = False) -> str:
         hint = ", 'INFERENCE_PRECISION_HINT': 'f32'" if settings.get("precision", "f32") == "f32" else ""
         return _SCRIPT.replace("HINT", hint).replace("COUNT", str(settings.get("threads", 1)))
+
+
+def _fed(graph: onnx.GraphProto, inputs: Sequence[str], count: int) -> tuple[str, ...]:
+    """The ``count`` inputs that OpenVINO's model has, in order: it leaves out those that no node uses. ValueError when
+    it has left out others, too."""
+    used = {value.name for value in graph.output}.union(*map(uses, graph.node))
+    fed = tuple(inputs) if len(inputs) == count else tuple(name for name in inputs if name in used)
+    if len(fed) != count:
+        raise ValueError(f"of {len(inputs)} inputs, {len(fed)} of them used, OpenVINO's model has {count}")
+    return fed
 
 
 @functools.cache
@@ -160,6 +169,9 @@ compiled = core.compile_model(model, 'CPU', {'INFERENCE_NUM_THREADS': COUNTHINT}
 graph = (onnx.load(artifact) if isinstance(artifact, str) else onnx.load_from_string(artifact)).graph
 held = {tensor.name for tensor in graph.initializer}
 names = [value.name for value in graph.input if value.name not in held]
+if len(names) != len(compiled.inputs):
+    # OpenVINO leaves out inputs that are not used.
+    names = [name for name in names if any(name in node.input for node in graph.node)]
 named = {place: feeds[int(name.removeprefix('input_'))] for place, name in enumerate(names)}
 results = compiled(named)
 actual = [results[port] for port in compiled.outputs]

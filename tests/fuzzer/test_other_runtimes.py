@@ -224,6 +224,23 @@ def test_copies_of_inputs_and_outputs_keep_their_places(name: str) -> None:
         assert not compare([a, -b, -b], found)
 
 
+@pytest.mark.parametrize("name", ["iree", "mnn", "openvino", "tvm"])
+@pytest.mark.parametrize("beside", [[], [helper.make_node("Abs", ["x0"], ["nothing"])]], ids=["unused", "used in vain"])
+def test_inputs_that_no_output_depends_on_keep_their_places(name: str, beside: list[Any], tmp_path: Path) -> None:
+    """OpenVINO leaves them out of its model."""
+    runtime = present(name)
+    inputs = {f"input_{index}": (F32, (2,)) for index in range(3)}
+    nodes = [helper.make_node("Neg", ["input_1"], ["y"])]
+    for node in beside:
+        nodes.append(helper.make_node(node.op_type, ["input_0"], node.output))
+    artifact = onnx_artifact(nodes, inputs, {"y": (F32, (2,))})
+    feeds: list[Array] = [np.array([index, index], np.float32) for index in range(3)]
+    for (found,) in tried(runtime, artifact, feeds, dtype="float32"):
+        np.testing.assert_array_equal(found, -feeds[1])
+    if name == "openvino" and not beside:
+        assert executed(runtime, artifact, feeds, tmp_path) == (-feeds[1]).tolist()
+
+
 def test_openvino_says_that_it_has_no_float64() -> None:
     openvino = present("openvino")
     kind = (TensorProto.DOUBLE, (2,))

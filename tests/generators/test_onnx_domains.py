@@ -64,3 +64,12 @@ def test_products_that_a_processor_saturates_have_no_reference(
     large = [np.full(shape, np.iinfo(dtype).max, dtype) for dtype in (left, right)]
     assert bool(undefined(node, large)) == (undefined_here and products_saturate())
     assert undefined(node, [array // 2 for array in large]) == ""
+
+
+@pytest.mark.parametrize("name", ["QuantizeLinear", "DequantizeLinear"])
+def test_a_scalar_has_no_axis_for_scales(name: str) -> None:
+    node = Node(f"onnx.{name}", (Ref("x"), Ref("scale")), (), ())
+    x = np.ones((), np.float32 if name == "QuantizeLinear" else np.int8)
+    assert undefined(node, [x, np.ones((), np.float32)]) == ""
+    assert undefined(node, [x.reshape(1), np.ones(1, np.float32)]) == ""
+    assert undefined(node, [x, np.ones(1, np.float32)]) == "a scale for an axis that is not there"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from generators.graph import DTYPES, Array, DType, Node, dtype_name
-from generators.operators.onnx.integer_domains import Arrays, Rule, products, reduction, scales_at
+from generators.operators.onnx.integer_domains import Arrays, Rule, dequantized, products, reduction
 
 #: Coordinates beyond this are converted to integers that do not hold them.
 _FAR = 1e6
@@ -262,6 +262,8 @@ def _quantized(given: Mapping[str, Any], arrays: Arrays) -> str:
         return "an infinity or NaN is quantized"
     if scale is None:
         return ""
+    if scale.ndim > x.ndim:
+        return "a scale for an axis that is not there"
     steps = _float(scale)
     if not bool((np.isfinite(steps) & (steps > 0)).all()):
         return "a scale that is not positive"
@@ -325,7 +327,7 @@ _RULES: Mapping[str, Rule] = {
     "ConvInteger": products(1),
     "DFT": _transformed,
     "DeformConv": _coordinates(2),
-    "DequantizeLinear": scales_at(1),
+    "DequantizeLinear": dequantized,
     "Div": _quotient,
     "Dropout": _dropped,
     "DynamicQuantizeLinear": _dynamic,

@@ -62,7 +62,18 @@ def products(second: int, *scales: int) -> Rule:
     return rule
 
 
+def dequantized(given: Mapping[str, Any], arrays: Arrays) -> str:
+    """Scales by an axis need one, which a scalar has not: runtimes give a vector of one element, or refuse it."""
+    x, scale = arrays[0], arrays[1]
+    assert x is not None
+    if scale is not None and scale.ndim > x.ndim:
+        return "a scale for an axis that is not there"
+    return scales_at(1)(given, arrays)
+
+
 def scales_at(*positions: int) -> Rule:
+    """Scales at these places among the inputs, which are to be positive."""
+
     def rule(given: Mapping[str, Any], arrays: Arrays) -> str:
         for position in positions:
             array = arrays[position] if position < len(arrays) else None
