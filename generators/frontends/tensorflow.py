@@ -27,6 +27,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe
 
 from generators.control.registry import ControlFlow
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
@@ -130,6 +131,7 @@ class TensorFlowFrontend(Frontend):
         return LoadedModel(case.graph, text, model, arguments)
 
     def call(self, node: Node, values: Mapping[str, Any], running: Running = PLAIN) -> tuple[list[Any], bool]:
+        _forget_numbers()
         if node.target in ROLES:
             return self._controlled(node, values, running)
         if node.target in AS_FUNCTIONS or node.target not in self.registry():
@@ -157,6 +159,7 @@ class TensorFlowFrontend(Frontend):
         return outputs, several
 
     def execute(self, model: LoadedModel) -> list[Array]:
+        _forget_numbers()
         registry = self.registry()
         called = tf.autograph.experimental.do_not_convert(model.native.__call__)
         if all(target in registry or target in ROLES for target in model.graph.operators()):
@@ -171,6 +174,13 @@ class TensorFlowFrontend(Frontend):
         else:
             outputs = called(*model.called_with)
         return [np.array(self.to_array(output), copy=True) for output in collected(model.graph, outputs)]
+
+
+def _forget_numbers() -> None:
+    """Drop the tensors that eager TensorFlow has made of Python numbers. It looks them up by the number, to which 0.0
+    and -0.0 are the same: without that the sign of a zero is that of the first one which the process has ever used, be
+    it in another graph."""
+    pywrap_tfe.TFE_ClearScalarCache()
 
 
 def _kinds(tensors: Any) -> list[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
+
 from generators.frontends.printing import LITERAL_ELEMENTS, Identifiers, argument, elements, subscript
 from generators.frontends.tensorflow_control import MAP, ROLES, WHILE
 from generators.graph import Argument, Constant, Graph, Node, all_constants
@@ -101,6 +103,9 @@ def tensor_text(constant: Constant) -> str:
         return f"CONSTANTS[{constant.name!r}]"
     if name in _CASTABLE:
         return f"tf.cast(tf.constant({elements(data)}, shape={data.shape!r}, dtype=tf.float32), {dtype_text(name)})"
+    if data.ndim == 0 and data.dtype.kind == "f" and data == 0 and np.signbit(data):
+        # Of a number by itself eager TensorFlow keeps the tensor, and gives that of 0.0 for -0.0, or the other way.
+        return f"tf.constant([{elements(data)}], shape=(), dtype={dtype_text(name)})"
     if data.size == 0:
         return f"tf.zeros({data.shape!r}, dtype={dtype_text(name)})"
     return f"tf.constant({elements(data)}, dtype={dtype_text(name)})"

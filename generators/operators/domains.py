@@ -41,3 +41,17 @@ def _ascending(boundaries: Array | Argument) -> str:
     array = np.asarray(boundaries)
     ascends = array.ndim == 0 or bool((array[..., 1:] >= array[..., :-1]).all())
     return "" if ascends else "the sequence to search does not ascend"
+
+
+def normal_numbers(given: Given) -> str:
+    """tf.math.atan2: kernels take a number below the normal range of float32 and float64 for 0 where they work on
+    several elements at once, and compute with it in those that are left over, to NaN or the other sign."""
+    for value in given[:2]:
+        if isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64) and has_subnormals(value):
+            return f"an operand has numbers below {np.finfo(value.dtype).tiny:.3g}"
+    return ""
+
+
+def has_subnormals(array: Array) -> bool:
+    """Whether an array of a floating type that NumPy has holds numbers below its normal range, but for zeros."""
+    return bool(((array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)).any())

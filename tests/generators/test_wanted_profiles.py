@@ -102,7 +102,7 @@ def test_what_is_asked_for_comes_up(name: str) -> None:
     for structure in askable(name):
         if structure in ("deep chain", "wide graph", "large constant"):
             continue
-        tries = (grow(ours, SeededChoices(3, seed), nodes=6, asked=(structure,)) for seed in range(120))
+        tries = (grow(ours, SeededChoices(3, seed), nodes=6, asked=(structure,)) for seed in range(500))
         assert any(structure in (*structures_of(grown.case.graph), *grown.motifs) for grown in tries), structure
 
 

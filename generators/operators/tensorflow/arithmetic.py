@@ -10,6 +10,7 @@ import numpy as np
 
 from generators.draw import Call, Draw, Handle, spread
 from generators.graph import DTYPES, FLOATING, INTEGRAL, Array
+from generators.operators.domains import has_subnormals, normal_numbers
 from generators.operators.registry import Rounding
 from generators.operators.tensorflow import REGISTRY
 from generators.operators.tensorflow.common import (
@@ -177,11 +178,19 @@ def power(draw: Draw) -> Call:
     return draw.call(x, other(draw, x, where=lambda y: False, otherwise=integers(0, 3)))
 
 
-@operator("tf.math.atan2", family="arithmetic", weight=0.8)
+@operator("tf.math.atan2", family="arithmetic", weight=0.8, domain=normal_numbers)
 def atan2(draw: Draw) -> Call:
     """All quadrants, and zeros of both signs, where the result is defined by IEEE 754."""
-    y = draw.value(dtypes=FLOATING)
-    return draw.call(y, draw.broadcastable(y))
+    y = draw.value(dtypes=FLOATING, where=_normal)
+    x = draw.broadcastable(y)
+    if not _normal(x):
+        draw.reject("numbers below the normal range")
+    draw.require(x, _normal)
+    return draw.call(y, x)
+
+
+def _normal(x: Handle) -> bool:
+    return x.dtype not in WIDE_FLOATING or not has_subnormals(x.array)
 
 
 @operator("tf.math.nextafter", family="arithmetic", rounding=Rounding.EXACT, weight=0.2)
