@@ -99,13 +99,10 @@ class TfliteFrontend(Frontend):
         return name
 
     def resolve(self, target: str) -> Any:
-        """A function of arrays and of the node's keyword arguments."""
+        """EvaluationError always: what an operator gives depends on the types that its node has for the results, and
+        there is no function of arguments alone (:meth:`call` runs nodes)."""
         kind_of(target)
-
-        def function(*args: Array | None, **kwargs: Any) -> list[Array]:
-            raise EvaluationError(f"{target}: only nodes of a graph, which tell the types of their results, are run")
-
-        return function
+        raise EvaluationError(f"{target} is run as a node of a graph only, which tells the types of its results")
 
     def symbol(self, path: str) -> Any:
         raise EvaluationError(f"TFLite has no objects to be named, such as {path!r}")
