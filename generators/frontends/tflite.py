@@ -133,6 +133,7 @@ class TfliteFrontend(Frontend):
         parts = parts_of(node)
         held = {name for name in parts.operands if isinstance(values.get(name or ""), Held)}
         arrays = {name: np.asarray(values[name]) for name in parts.operands if name is not None}
+        _check_quantized(node, parts, arrays)
         return _kernels().run(node, parts, arrays, held), len(node.outputs) > 1
 
     def evaluate(self, node: Node, inputs: Mapping[str, Array], *, double: bool = False) -> list[Array]:
@@ -183,6 +184,19 @@ class TfliteFrontend(Frontend):
 
     def execute(self, model: LoadedModel) -> list[Array]:
         return [np.array(output, copy=True) for output in model.native(*model.arguments)]
+
+
+def _check_quantized(node: Node, parts: Parts, arrays: Mapping[str, Array]) -> None:
+    """EvaluationError where some of a node's integers are quantized and others are not: kernels that divide by a scale
+    which is not there end the process."""
+    if not any(parts.given) and not any(parts.made):
+        return
+    for place, (name, quantization) in enumerate(zip(parts.operands, parts.given, strict=True)):
+        if name is not None and quantization is None and arrays[name].dtype.name in ("int8", "uint8"):
+            raise EvaluationError(f"{node.target}: operand {place} has no scale, and others have one")
+    for place, (dtype, quantization) in enumerate(zip(parts.dtypes, parts.made, strict=True)):
+        if any(parts.given) and quantization is None and dtype in ("int8", "uint8", "int16"):
+            raise EvaluationError(f"{node.target}: result {place} has no scale, and operands have one")
 
 
 class Kernels:

@@ -185,7 +185,7 @@ def test_a_quantized_model_is_reduced_to_the_guilty_operator(tmp_path: Path) -> 
     def convfuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "fuzzer.cli", *arguments]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800, check=False
         )
 
     done = convfuzz("minimize", "mine.tflite", "--route", "tflite.tf2onnx", "--json")
