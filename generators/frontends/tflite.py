@@ -27,6 +27,7 @@ import numpy as np
 from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
 from generators.frontends.bodies import PLAIN, Running
 from generators.frontends.signatures import Optional
+from generators.frontends.tflite_double import MOVES, halves, in_double
 from generators.frontends.tflite_eager import EAGER
 from generators.frontends.tflite_nodes import Parts, kind_of, list_fields, parts_of, quantizations, weights_of, words
 from generators.frontends.tflite_source import print_module
@@ -99,13 +100,10 @@ class TfliteFrontend(Frontend):
         return name
 
     def resolve(self, target: str) -> Any:
-        """A function of arrays and of the node's keyword arguments."""
+        """EvaluationError always: what an operator gives depends on the types that its node has for the results, and
+        there is no function of arguments alone (:meth:`call` runs nodes)."""
         kind_of(target)
-
-        def function(*args: Array | None, **kwargs: Any) -> list[Array]:
-            raise EvaluationError(f"{target}: only nodes of a graph, which tell the types of their results, are run")
-
-        return function
+        raise EvaluationError(f"{target} is run as a node of a graph only, which tells the types of its results")
 
     def symbol(self, path: str) -> Any:
         raise EvaluationError(f"TFLite has no objects to be named, such as {path!r}")
@@ -135,17 +133,40 @@ class TfliteFrontend(Frontend):
         parts = parts_of(node)
         held = {name for name in parts.operands if isinstance(values.get(name or ""), Held)}
         arrays = {name: np.asarray(values[name]) for name in parts.operands if name is not None}
+        _check_quantized(node, parts, arrays)
         return _kernels().run(node, parts, arrays, held), len(node.outputs) > 1
 
     def evaluate(self, node: Node, inputs: Mapping[str, Array], *, double: bool = False) -> list[Array]:
-        """As for other frontends, weights taken as the constants that they always are. LiteRT has next to no kernels
-        for double precision: EvaluationError."""
+        """As for other frontends, weights taken as the constants that they always are. In double precision by
+        :mod:`generators.frontends.tflite_double`: EvaluationError for what has no formula there."""
         if double:
-            raise EvaluationError(f"{node.target}: LiteRT does not compute in double precision")
+            return self._in_double(node, inputs)
         weights = set(self.held(node))
-        return self.call(
-            node, {name: array.view(Held) if name in weights else array for name, array in inputs.items()}
-        )[0]
+        given = {name: array.view(Held) if name in weights else array for name, array in inputs.items()}
+        return self.call(node, given)[0]
+
+    def _in_double(self, node: Node, inputs: Mapping[str, Array]) -> list[Array]:
+        parts = parts_of(node)
+        if (
+            parts.kind in MOVES
+            and not any(parts.given)
+            and parts.values.get("fusedActivationFunction", "NONE") == "NONE"
+        ):
+            split = {name: halves(array) for name, array in inputs.items() if array.dtype == np.float64}
+            high, low = (
+                self.evaluate(node, {**inputs, **{name: pair[side] for name, pair in split.items()}}) for side in (0, 1)
+            )
+            return [
+                first.astype(np.float64) + second if first.dtype == np.float32 else first
+                for first, second in zip(high, low, strict=True)
+            ]
+        try:
+            found = in_double(parts, [None if name is None else inputs[name] for name in parts.operands])
+        except (ValueError, IndexError) as error:
+            raise EvaluationError(f"{node.target}: {error}") from error
+        if found is None:
+            raise EvaluationError(f"{node.target}: not in double precision")
+        return [found]
 
     def source(self, graph: Graph, name: str = "Model") -> str:
         return print_module(graph, name)
@@ -163,6 +184,19 @@ class TfliteFrontend(Frontend):
 
     def execute(self, model: LoadedModel) -> list[Array]:
         return [np.array(output, copy=True) for output in model.native(*model.arguments)]
+
+
+def _check_quantized(node: Node, parts: Parts, arrays: Mapping[str, Array]) -> None:
+    """EvaluationError where some of a node's integers are quantized and others are not: kernels that divide by a scale
+    which is not there end the process."""
+    if not any(parts.given) and not any(parts.made):
+        return
+    for place, (name, quantization) in enumerate(zip(parts.operands, parts.given, strict=True)):
+        if name is not None and quantization is None and arrays[name].dtype.name in ("int8", "uint8"):
+            raise EvaluationError(f"{node.target}: operand {place} has no scale, and others have one")
+    for place, (dtype, quantization) in enumerate(zip(parts.dtypes, parts.made, strict=True)):
+        if any(parts.given) and quantization is None and dtype in ("int8", "uint8", "int16"):
+            raise EvaluationError(f"{node.target}: result {place} has no scale, and operands have one")
 
 
 class Kernels:

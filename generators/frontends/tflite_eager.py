@@ -100,9 +100,14 @@ def build(tensors, operators, inputs, outputs):
 
 
 def prepared(artifact):
-    """An interpreter of reference kernels that is ready to run."""
-    kernels = litert.OpResolverType.BUILTIN_REF
-    made = litert.Interpreter(model_content=artifact, num_threads=1, experimental_op_resolver_type=kernels)
+    """An interpreter that is ready to run, of reference kernels, or the built-in ones where there are none (ELU)."""
+    for kernels in (litert.OpResolverType.BUILTIN_REF, litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+        try:
+            made = litert.Interpreter(model_content=artifact, num_threads=1, experimental_op_resolver_type=kernels)
+            break
+        except ValueError as error:
+            if "Didn't find op" not in str(error) or kernels != litert.OpResolverType.BUILTIN_REF:
+                raise
     made.allocate_tensors()
     return made
 

@@ -153,8 +153,8 @@ def parts_of(node: Node) -> Parts:
         raise EvaluationError(f"{node.target}: results tells of other than {len(node.outputs)} outputs")
     kinds = [_typed(node, item) for item in results]
     listed = given.get("operands", ())
-    if not isinstance(listed, tuple) or len(listed) > len(operands):
-        raise EvaluationError(f"{node.target}: operands tells of more than there are")
+    if not isinstance(listed, tuple) or (listed and len(listed) != len(operands)):
+        raise EvaluationError(f"{node.target}: operands tells of other than {len(operands)} operands")
     quantized = [_quantization(node, item) for item in listed]
     values = {key: value for key, value in given.items() if key not in OWN}
     return Parts(

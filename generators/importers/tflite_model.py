@@ -266,25 +266,38 @@ def _text(quantization: Quantization | None) -> str | None:
 
 
 def _original(path: Path, places: tuple[Sequence[int], Sequence[int]]) -> Callable[[Mapping[str, Array]], list[Array]]:
-    """What LiteRT's reference kernels make of the file itself. ImportRefused when they refuse it."""
+    """What LiteRT's reference kernels make of the file itself, or its built-in ones where an operator has no others.
+    ImportRefused when both refuse it."""
 
     def run(feeds: Mapping[str, Array]) -> list[Array]:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        from ai_edge_litert.interpreter import OpResolverType
 
-        try:
-            interpreter = Interpreter(
-                str(path), num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
-            )
-            inputs = {detail["index"]: detail for detail in interpreter.get_input_details()}
-            for index, array in zip(places[0], feeds.values(), strict=True):
-                if tuple(inputs[index]["shape"]) != array.shape:
-                    interpreter.resize_tensor_input(index, array.shape)
-            interpreter.allocate_tensors()
-            for index, array in zip(places[0], feeds.values(), strict=True):
-                interpreter.set_tensor(index, array)
-            interpreter.invoke()
-            return [np.array(interpreter.get_tensor(index), copy=True) for index in places[1]]
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise ImportRefused(f"LiteRT does not run {path.name}: {error}", "does it run where you use it?") from error
+        kernels = (OpResolverType.BUILTIN_REF, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        for one in kernels:
+            try:
+                return _computed(path, places, list(feeds.values()), one)
+            except (RuntimeError, ValueError, KeyError) as error:
+                if one is kernels[-1]:
+                    raise ImportRefused(
+                        f"LiteRT does not run {path.name}: {error}", "does it run where you use it?"
+                    ) from error
+        raise AssertionError("one of both has ended it")
 
     return run
+
+
+def _computed(
+    path: Path, places: tuple[Sequence[int], Sequence[int]], feeds: Sequence[Array], kernels: Any
+) -> list[Array]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=kernels)
+    inputs = {detail["index"]: detail for detail in interpreter.get_input_details()}
+    for index, array in zip(places[0], feeds, strict=True):
+        if tuple(inputs[index]["shape"]) != array.shape:
+            interpreter.resize_tensor_input(index, array.shape)
+    interpreter.allocate_tensors()
+    for index, array in zip(places[0], feeds, strict=True):
+        interpreter.set_tensor(index, array)
+    interpreter.invoke()
+    return [np.array(interpreter.get_tensor(index), copy=True) for index in places[1]]

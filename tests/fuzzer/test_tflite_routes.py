@@ -51,7 +51,9 @@ def judged(converter: str, *cases: Case) -> list[CaseResult]:
 
 
 def parts_of(case: Case) -> list[Case]:
-    return isolate(case, frontend("tflite").run(case.graph, case.feeds))
+    """The operators by themselves, but for those of constants alone: XNNPACK of ai-edge-litert 2.3 refuses a model of
+    one DEQUANTIZE of a float16 constant."""
+    return [part for part in isolate(case, frontend("tflite").run(case.graph, case.feeds)) if part.graph.inputs]
 
 
 @pytest.mark.parametrize("converter", ROUTES)
@@ -83,8 +85,8 @@ def bad_additions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_planted_defect_of_an_importer_is_found_in_its_operator(tmp_path: Path, kind: str) -> None:
     case = read_case(tmp_path, kind)
     guilty = [
-        case.graph.nodes[result.number].target
-        for result in judged("tflite.tf2onnx", *parts_of(case))
+        part.graph.nodes[0].target
+        for part, result in zip(parts_of(case), judged("tflite.tf2onnx", *parts_of(case)), strict=True)
         if any(seen.verdict == Verdict.BUG.value for seen in result.seen)
     ]
     assert guilty == ["tflite.ADD"]
@@ -183,7 +185,7 @@ def test_a_quantized_model_is_reduced_to_the_guilty_operator(tmp_path: Path) -> 
     def convfuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "fuzzer.cli", *arguments]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800, check=False
         )
 
     done = convfuzz("minimize", "mine.tflite", "--route", "tflite.tf2onnx", "--json")

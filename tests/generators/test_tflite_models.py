@@ -132,6 +132,24 @@ def test_nodes_that_no_model_can_have_are_refused(tmp_path: Path, key: str, valu
         parts_of(lacking)
 
 
+def test_a_node_of_which_a_part_is_not_quantized_is_refused(tmp_path: Path) -> None:
+    """A kernel ends the process that asks it to divide by no scale."""
+    from dataclasses import replace
+
+    case = read_case(written(tmp_path, "int8"))
+    ours = frontend("tflite")
+    values = ours.run(case.graph, case.feeds)
+    [node] = [node for node in case.graph.nodes if node.target == "tflite.ADD"]
+    given = dict(node.kwargs)
+    first, _ = given["operands"]
+    [(dtype, _)] = given["results"]
+    inputs = {name: values[name] for name in node.references()}
+    for key, value in (("operands", (first, None)), ("operands", (first,)), ("results", ((dtype, None),))):
+        changed = replace(node, kwargs=tuple({**given, key: value}.items()))
+        with pytest.raises(EvaluationError, match=r"scale|operands"):
+            ours.evaluate(changed, inputs)
+
+
 def test_a_cycle_is_refused(tmp_path: Path) -> None:
     changed = taken_apart("float")
     operators = changed.subgraphs[0].operators
