@@ -226,6 +226,24 @@ def test_bfloat16_crosses_into_numpy() -> None:
     assert status(script_for(Kind.VALUE, "actual = [feeds[0]]", case=case_of(array)))[0] == 1
 
 
+def test_scalars_of_tensorflow_are_fed_as_arrays() -> None:
+    array = np.array(2.5, np.float32)
+    node = Node("tf.negative", (Ref("x0"),), (), (Value("v0", type_of(array)),))
+    case = Case(Graph("tensorflow", (Input("x0", type_of(array)),), (), (node,), ("v0",)), {"x0": array})
+    text = render(
+        case,
+        Observation(Signature(Stage.INFERENCE, "planted", Kind.VALUE), Verdict.BUG, "", (0,)),
+        frontend_source=frontend("tensorflow").source(case.graph),
+        frontend="tensorflow",
+        converter_name="planted",
+        convert_script=CONVERT,
+        runtime_script="assert all(isinstance(feed, np.ndarray) for feed in feeds)\nactual = [-feeds[0]]\n",
+        title="negative(x0) float32",
+    )
+    found, output = fresh(text)
+    assert found == 0, output
+
+
 def tensors() -> list[Array]:
     rng = np.random.default_rng(1)
     found: list[Array] = []
