@@ -7,7 +7,8 @@ schema that the fields are of), ``operands`` (how each is quantized), ``results`
 each), ``state`` and ``intermediates``; see :mod:`generators.frontends.tflite_nodes`. Values are what tensors store: a
 quantized one is its integers.
 
-A graph is run one operator at a time, each a model of its own on LiteRT's reference kernels. That is no independent
+A graph is run one operator at a time, each a model of its own on LiteRT's reference kernels, the built-in ones where an
+operator has no others. That is no independent
 truth: what differs from it are the defects of other kernels and delegates, of fusions and memory planning, and of
 importers of such files. There are no samplers: graphs of this frontend are users' models and what is left of them.
 """
