@@ -175,7 +175,7 @@ def test_graphs_have_all_of_them(name: str) -> None:
     ours = frontend(name)
     found: set[str] = set()
     everything = {*GROUPINGS, *RESULTS} - WITHOUT.get(name, frozenset())
-    for seed in range(400):
+    for seed in range(1500):
         case = grow(ours, SeededChoices(77, seed), nodes=3).case
         if not is_grouped(case.graph) and not returns_grouped(case.graph):
             continue
