@@ -226,6 +226,27 @@ def test_bfloat16_crosses_into_numpy() -> None:
     assert status(script_for(Kind.VALUE, "actual = [feeds[0]]", case=case_of(array)))[0] == 1
 
 
+def test_a_scalar_of_tensorflow_is_given_to_runtimes_as_an_array() -> None:
+    """``numpy()`` of one is a number, which ONNX Runtime refuses."""
+    tensorflow = frontend("tensorflow")
+    array = np.array(7, np.int64)
+    value = Value("v0", type_of(array))
+    node = Node("tf.negative", (Ref("x0"),), (), (value,))
+    case = Case(Graph("tensorflow", (Input("x0", type_of(array)),), (), (node,), ("v0",)), {"x0": array})
+    text = render(
+        case,
+        Observation(Signature(Stage.INFERENCE, "planted", Kind.VALUE, ""), Verdict.BUG, "", (0,)),
+        frontend_source=tensorflow.source(case.graph),
+        frontend="tensorflow",
+        converter_name="planted",
+        convert_script=CONVERT,
+        runtime_script="assert all(type(x) is np.ndarray for x in feeds)\nactual = [feeds[0]]",
+        versions=("tensorflow>=2.0",),
+        title="negative(x0) int64[]",
+    )
+    assert status(text)[0] == 1
+
+
 def tensors() -> list[Array]:
     rng = np.random.default_rng(1)
     found: list[Array] = []
