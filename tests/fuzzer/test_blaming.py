@@ -13,11 +13,12 @@ from fuzzer.blaming import Blamer
 from fuzzer.inquiry import BLAME, EXPERIMENTS
 from fuzzer.runtimes.onnxruntime import OnnxRuntime
 from fuzzer.supervisor import Limits, Worker, WorkerDied
-from fuzzer.tasks import ExperimentResult, ExperimentTask, Result, Step, Subject, Task
+from fuzzer.tasks import ExperimentResult, ExperimentTask, Ran, Result, Seen, Step, Subject, Task
+from fuzzer.verdicts import NARROW_WORDS
 from generators.graph import Case, Graph, Node, Ref, TensorType, Value
 from generators.serial import dumps
 from oracles.blame import Blame, Confidence, Evidence, Outcome, Role, Rule
-from oracles.outcome import Kind, Signature, Stage, symptom_of
+from oracles.outcome import Kind, Observation, Signature, Stage, Verdict, symptom_of
 from tests.fuzzer.graphs import given, unary
 from tests.fuzzer.test_witness import CONVERTER, negative_any
 
@@ -109,6 +110,37 @@ def test_a_juror_that_dies_loses_its_vote_and_not_the_finding() -> None:
     assert (juror.outcome, juror.words) == (Outcome.ABSTAINS, "dies: signal (SIGSEGV) in step run onnx.reference")
     assert verdict.component == CONVERTER
     assert all(item.outcome is not Outcome.ABSTAINS for item in verdict.evidence if item.role is Role.VARIANT)
+
+
+class TellingJuror(Worker):
+    """A worker in which a juror is heard to say this."""
+
+    said: Observation
+
+    def call(self, task: Task, deadline: float | None = None, **options: object) -> Result:
+        if isinstance(task, ExperimentTask) and task.runtime == "onnx.reference":
+            return ExperimentResult(sizes=(Ran((Seen.of(self.said),)),))
+        return super().call(task, deadline)
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "words"),
+    [
+        (Kind.EXCEPTION, "no kernel", "fails: exception at inference by onnx.reference: no kernel"),
+        (Kind.UNSUPPORTED, f"it {NARROW_WORDS}", f"onnx.reference does not support it: it {NARROW_WORDS}"),
+    ],
+)
+def test_who_gives_no_result_has_no_vote_on_values(kind: Kind, detail: str, words: str) -> None:
+    worker = TellingJuror(Limits(deadline=60))
+    verdict = Verdict.BUG if kind is Kind.EXCEPTION else Verdict.INCONCLUSIVE
+    worker.said = Observation(Signature(Stage.INFERENCE, "onnx.reference", kind, detail), verdict, detail)
+    try:
+        blamed = Blamer(worker, 120).blame(finding(WRONG, EVERYWHERE), dumps(negative_any()))
+    finally:
+        worker.close()
+    [juror] = [item for item in blamed.evidence if item.role is Role.JUROR and item.component == "onnx.reference"]
+    assert (juror.outcome, juror.words) == (Outcome.ABSTAINS, words)
+    assert blamed.component == CONVERTER
 
 
 def test_subjects_that_are_not_installed_leave_it_as_observed(worker: Worker) -> None:
