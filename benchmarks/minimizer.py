@@ -35,6 +35,7 @@ from benchmarks.alternatives.minimizers import Reduced, ddmin, fx_minifier  # no
 from fuzzer.config import CampaignConfig  # noqa: E402
 from fuzzer.converters.base import converters  # noqa: E402
 from fuzzer.planning import default_settings  # noqa: E402
+from fuzzer.reduction import reduce  # noqa: E402
 from fuzzer.runtimes.base import runtimes  # noqa: E402
 from fuzzer.supervisor import Limits, Worker  # noqa: E402
 from fuzzer.survival import RemoteTester  # noqa: E402
@@ -43,7 +44,7 @@ from generators.choices import SeededChoices  # noqa: E402
 from generators.frontends.base import frontend  # noqa: E402
 from generators.graph import Case, Graph, node_count  # noqa: E402
 from generators.random_graphs import Weights, grow  # noqa: E402
-from oracles.minimize import Budget, minimize  # noqa: E402
+from oracles.minimize import Budget  # noqa: E402
 from oracles.outcome import Kind, Signature, Verdict  # noqa: E402
 
 SEED, NODES = 64, 64
@@ -184,7 +185,7 @@ def measure(one: Planted, row: Row, *, compared: bool) -> None:
     # The conversions of a campaign; its seconds would depend on what else the machine does.
     budget = Budget(math.inf, CampaignConfig(SEED).minimize_conversions)
     started = cpu()
-    result = minimize(one.case, signature, tester, budget=budget)
+    result = reduce(one.case, signature, tester, budget=budget)
     row.seconds.append(cpu() - started)
     row.nodes.append(node_count(result.case.graph))
     row.conversions.append(result.conversions)

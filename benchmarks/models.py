@@ -27,12 +27,13 @@ import psutil  # noqa: E402
 from fuzzer.converters.base import converters  # noqa: E402
 from fuzzer.importing import read_model  # noqa: E402
 from fuzzer.planning import default_settings  # noqa: E402
+from fuzzer.reduction import reduce  # noqa: E402
 from fuzzer.supervisor import Limits, Worker  # noqa: E402
 from fuzzer.survival import RemoteTester  # noqa: E402
 from fuzzer.tasks import Subject  # noqa: E402
 from generators.graph import Case, node_count  # noqa: E402
 from generators.serial import dumps  # noqa: E402
-from oracles.minimize import Budget, minimize  # noqa: E402
+from oracles.minimize import Budget  # noqa: E402
 from oracles.outcome import Verdict  # noqa: E402
 
 TORCH, TENSORFLOW = "faulty.torch.onnx-dynamo", "faulty.tf2onnx"
@@ -97,7 +98,7 @@ def measured(name: str, converter: str, fault: str, case: Case) -> str:
         if not bugs:
             return f"| {name} | {fault} | {node_count(case.graph)} | not seen | | | | |"
         seen = time.perf_counter() - started
-        result = minimize(case, bugs[0].signature, tester, budget=Budget(1800, 400))
+        result = reduce(case, bugs[0].signature, tester, budget=Budget(1800, 400))
     finally:
         worker.close()
         peak.done = True

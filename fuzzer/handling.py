@@ -20,6 +20,7 @@ from fuzzer.dossier import compile_dossier
 from fuzzer.formats import Setting, Settings
 from fuzzer.grouped_scripts import grouped_script
 from fuzzer.planning import default_settings, subject_of
+from fuzzer.reduction import reduce
 from fuzzer.runtimes.base import Runtime, runtimes
 from fuzzer.spare import Helpers, nobody
 from fuzzer.supervisor import Worker
@@ -31,7 +32,7 @@ from generators.serial import dumps, loads
 from generators.sizes import is_dynamic
 from oracles.bucket import bucket_key, title
 from oracles.forking import Zygote
-from oracles.minimize import Budget, Minimized, Unreproducible, minimize, reset_options, shares_conversions
+from oracles.minimize import Budget, Minimized, Unreproducible, reset_options, shares_conversions
 from oracles.outcome import BEFORE_RUNTIME, Kind, Observation, Stage, Verdict, symptom_of
 from oracles.quantization import against
 from oracles.reproducer import Verification, render, starts_itself, verify
@@ -42,8 +43,6 @@ from oracles.taxonomy import classify
 TOGETHER = 64
 #: How often the reproducer of what fails only sometimes is run.
 FLAKY_RUNS = 15
-#: How often a minimized case is asked about before it is believed that it does not fail.
-_ATTEMPTS = 3
 #: What CPU time outside workers is spent on: what reproducers do, and what they import to do it.
 IN_REPRODUCERS, IMPORTS = "subjects, in reproducers", "imports of reproducers"
 
@@ -92,8 +91,7 @@ class Handler:
         if finding.state is FindingState.VERIFIED:
             return self._blame(Handled(finding, ()), worker, say)
         subject = narrow(subject_of(batch.issued), finding)
-        sought = finding.signature if finding.signature.kind in (Kind.VALUE, Kind.NONFINITE) else None
-        tester = RemoteTester(worker, subject, converters()[subject.converter], sought)
+        tester = RemoteTester(worker, subject, converters()[subject.converter])
         least = TOGETHER if shares_conversions(finding.signature, slices=tester.slices) else 1
         tester.spread(helpers, least)
         handled = self._handle(finding, subject, tester, worker, say)
@@ -134,11 +132,7 @@ class Handler:
         say(f"minimizing {finding.id}")
         budget = Budget(self._config.minimize_seconds, self._config.minimize_conversions, self._clock())
         try:
-            result = minimize(start, finding.signature, tester, budget=budget, on_improvement=save)
-            if result.complete and not tester.holds(result.case, _ATTEMPTS):
-                # Suspicions led to what rounding explains: again, with certainty only.
-                tester.sought = None
-                result = minimize(start, finding.signature, tester, budget=budget, on_improvement=save)
+            result = reduce(start, finding.signature, tester, budget=budget, on_improvement=save)
         except Unreproducible as error:
             if self._stopping():
                 return Handled(finding, ())

@@ -235,14 +235,15 @@ class RemoteTester:
     """The :class:`oracles.outcome.Tester` that asks a worker.
 
     Of the cases of one question that show what is ``sought``, only the simplest is judged for certain, since noise is
-    dear: :meth:`holds` tells whether a case is one for certain.
+    dear; what is seen of the others is marked as SUSPECTED.
     """
 
-    def __init__(self, worker: Worker, subject: Subject, converter: Converter, sought: Signature | None = None) -> None:
+    def __init__(self, worker: Worker, subject: Subject, converter: Converter) -> None:
         self._worker = worker
         self._subject = subject
         self._converter = converter
-        self.sought = sought
+        #: None where every case is to be judged for certain.
+        self.sought: Signature | None = None
         self._helpers: Callable[[], Sequence[Worker]] = tuple
         self._least = 1
         self.conversions = 0
@@ -290,14 +291,6 @@ class RemoteTester:
             case = loads(item.case) if item.case else cases[item.number]
             trials[item.number] = Trial(case, tuple(seen.observation() for seen in item.seen))
         return trials
-
-    def holds(self, case: Case, attempts: int) -> bool:
-        """Whether the case shows what is sought for certain, in one of so many attempts."""
-        sought, self.sought = self.sought, None
-        try:
-            return sought is None or any(self.test([case])[0].shows(sought) for _ in range(attempts))
-        finally:
-            self.sought = sought
 
     def values(self, case: Case) -> dict[str, Array]:
         """Every value by name, at further sizes too. ValueError when eager mode refuses the case (or dies of it)."""

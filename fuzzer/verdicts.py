@@ -22,6 +22,8 @@ _INT32 = np.iinfo(np.int32)
 #: Among the numbers of an observation: the runtime computed with fewer bits than the graph's values need.
 NARROWED = "narrowed"
 NARROW_WORDS = "computes with 32 bits, which some values of the graph do not fit in"
+#: Among the numbers of an observation: it takes more samples of noise to be certain of it.
+SUSPECTED = "suspected"
 #: Kinds of mismatch in the order in which they hide each other.
 _SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
 
@@ -52,8 +54,12 @@ class Verdicts:
         )
 
     def of(self, item: Prepared, outputs: list[Results], bounds: ErrorBounds | None) -> list[Observation]:
-        """One observation per component that is at fault; see :meth:`seek`."""
+        """One observation per component that is at fault; see :meth:`seek`. Numbers of one that was judged with few
+        samples have SUSPECTED."""
+        suspected = self._found
         seen = self._of(item, outputs, bounds)
+        if suspected:
+            return [replace(one, numbers={**one.numbers, SUSPECTED: 1.0}) for one in seen]
         self._found = self._found or any(one.signature == self._sought and one.verdict is Verdict.BUG for one in seen)
         return seen
 

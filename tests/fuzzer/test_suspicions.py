@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from fuzzer.prepared import Prepared, Sized
+from fuzzer.reduction import reduce
 from fuzzer.survival import RemoteTester
-from fuzzer.verdicts import Verdicts
+from fuzzer.verdicts import SUSPECTED, Verdicts
 from generators.frontends.base import frontend
-from generators.graph import Case
+from generators.graph import Array, Case
 from oracles.judge import CERTAINTY, SUSPICION
+from oracles.minimize import Unreproducible
 from oracles.noise import Analyst
 from oracles.outcome import Kind, Observation, Signature, Stage, Trial, Verdict
 from tests.fuzzer.graphs import unary
@@ -61,24 +63,44 @@ def test_cases_behind_the_first_that_shows_it_are_suspected(
     ]
     assert asked == expected
     assert [[one.signature for one in found] for found in seen] == [[], [WRONG], [WRONG]]
+    assert [SUSPECTED in one.numbers for found in seen for one in found] == [False, sought is not None]
 
 
-class Told(RemoteTester):
-    """A tester whose answers are given in advance; the cases it is asked about are kept."""
+class Told:
+    """Stands for a tester; answers of single cases are given in advance, all others are suspicions while something is
+    sought."""
+
+    conversions = 0
+    slices = False
+    lanes = 1
+    sought: Signature | None = None
 
     def __init__(self, answers: Sequence[bool]) -> None:
-        self.sought = WRONG
         self.answers = list(answers)
 
     def test(self, cases: Sequence[Case]) -> list[Trial]:
-        assert self.sought is None, "a case alone is judged for certain"
-        shown = (Observation(WRONG, Verdict.BUG, "wrong"),) if self.answers.pop(0) else ()
-        return [Trial(case, shown) for case in cases]
+        self.conversions += 1
+        shows = self.sought is not None or self.answers.pop(0)
+        numbers = {SUSPECTED: 1.0} if self.sought else {"error": 2.0}
+        seen = (Observation(WRONG, Verdict.BUG, "wrong", numbers=numbers),) if shows else ()
+        return [Trial(case, seen) for case in cases]
+
+    def values(self, case: Case) -> Mapping[str, Array]:
+        return frontend("torch").run(case.graph, case.feeds)
 
 
-@pytest.mark.parametrize(("answers", "holds"), [([True], True), ([False, True], True), ([False, False], False)])
-def test_a_case_holds_that_shows_it_in_one_of_some_attempts(answers: list[bool], holds: bool) -> None:
+@pytest.mark.parametrize("answers", [[True], [False, False, True]])
+def test_a_result_that_was_only_suspected_is_asked_about_for_certain(answers: list[bool]) -> None:
     tester = Told(answers)
-    assert tester.holds(unary("torch", "exp", "float32", 3), 2) is holds
+    result = reduce(unary("torch", "exp", "float32", 3), WRONG, cast(RemoteTester, tester))
     assert tester.answers == []
-    assert tester.sought == WRONG
+    assert result.observation.numbers == {"error": 2.0}
+    assert result.conversions == tester.conversions
+
+
+def test_where_suspicions_mislead_all_is_asked_for_certain() -> None:
+    tester = Told([False] * 30)
+    with pytest.raises(Unreproducible):
+        reduce(unary("torch", "exp", "float32", 3), WRONG, cast(RemoteTester, tester))
+    assert tester.sought is None
+    assert len(tester.answers) < 27
