@@ -147,7 +147,9 @@ def test_a_defect_at_another_size_is_found_minimized_and_verified(tmp_path: Path
     assert first == "s0"
     assert not any(rest)
     [small, large] = [case.feeds["x0"].shape, *(feeds["x0"].shape for feeds in case.further)]
-    assert (small, large) == ((1,) * len(small), (2, *small[1:]))
+    assert large == (small[0] + 1, *small[1:])
+    assert small[0] <= 2
+    assert max(small[1:], default=0) <= 1
     path = tmp_path / "reproducer.py"
     path.write_text(script)
     done = subprocess.run([sys.executable, path], env=environment(), capture_output=True, text=True)
