@@ -23,7 +23,8 @@ import numpy as np
 import onnx
 
 from generators.control.registry import ControlFlow
-from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of, widen_node
+from generators.frontends.arrays import ArrayFrontend
+from generators.frontends.base import EvaluationError, LoadedModel, feeds_of, widen_node
 from generators.frontends.bodies import PLAIN, Running
 from generators.frontends.onnx_control import controlled
 from generators.frontends.onnx_eager import EAGER, RUN_CONTROL
@@ -39,7 +40,7 @@ from generators.frontends.onnx_nodes import (
 from generators.frontends.onnx_schema import NEWEST, element_type, has_kernel, lowest_opset, opsets, runs, schema
 from generators.frontends.onnx_source import print_module
 from generators.frontends.signatures import Optional
-from generators.graph import Array, Case, Graph, Node, Ref, TensorType, all_constants, dtype_name, map_node, type_of
+from generators.graph import Array, Case, Graph, Node, Ref, TensorType, all_constants, map_node, type_of
 from generators.operators.registry import Registry
 
 #: Operators whose kernels in ONNX Runtime give 0 for what is below 1e-16 or so, in double precision, too (1.31: Sigmoid
@@ -47,7 +48,7 @@ from generators.operators.registry import Registry
 _SATURATING = frozenset(("onnx.Sigmoid", "onnx.Swish"))
 
 
-class OnnxFrontend(Frontend):
+class OnnxFrontend(ArrayFrontend):
     """The frontend ``onnx``. Native tensors are NumPy arrays; one thread."""
 
     name = "onnx"
@@ -59,19 +60,6 @@ class OnnxFrontend(Frontend):
 
     def version(self) -> str:
         return str(onnx.__version__)
-
-    def to_native(self, array: Array, layout: tuple[int, ...] = ()) -> Array:
-        """A dense copy: ONNX knows no strides, so ``layout`` has no effect."""
-        # ascontiguousarray makes a vector of a scalar.
-        return np.array(array, copy=True, order="C")
-
-    def to_array(self, native: Any) -> Array:
-        array = np.asarray(native)
-        dtype_name(array.dtype)
-        return array
-
-    def is_tensor(self, value: Any) -> bool:
-        return isinstance(value, np.ndarray)
 
     def dtype(self, name: str) -> int:
         return element_type(name)

@@ -25,7 +25,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from generators.frontends.base import EvaluationError, Frontend, LoadedModel, feeds_of
+from generators.frontends.arrays import ArrayFrontend
+from generators.frontends.base import EvaluationError, LoadedModel, feeds_of
 from generators.frontends.bodies import PLAIN, Running
 from generators.frontends.signatures import Optional
 from generators.frontends.tflite_double import MOVES, halves, in_double
@@ -70,7 +71,7 @@ class TfliteRegistry(Registry):
         return target.rpartition(".")[2] in _SUMS
 
 
-class TfliteFrontend(Frontend):
+class TfliteFrontend(ArrayFrontend):
     """The frontend ``tflite``. Native tensors are NumPy arrays; one thread."""
 
     name = "tflite"
@@ -84,18 +85,6 @@ class TfliteFrontend(Frontend):
 
     def version(self) -> str:
         return version("ai-edge-litert")
-
-    def to_native(self, array: Array, layout: tuple[int, ...] = ()) -> Array:
-        """A dense copy: TFLite knows no strides, so ``layout`` has no effect."""
-        return np.array(array, copy=True, order="C")
-
-    def to_array(self, native: Any) -> Array:
-        array = np.asarray(native)
-        dtype_name(array.dtype)
-        return array
-
-    def is_tensor(self, value: Any) -> bool:
-        return isinstance(value, np.ndarray)
 
     def dtype(self, name: str) -> str:
         return name
