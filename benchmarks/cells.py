@@ -34,10 +34,10 @@ from fuzzer.routes import select
 from fuzzer.tasks import CaseResult
 from generators.asking import askable
 from generators.choices import SeededChoices
-from generators.draw import Draw, Rejected, argument_of
 from generators.frontends.base import frontend
-from generators.graph import DTYPES, Array, Case, references
+from generators.graph import DTYPES, Array, Case
 from generators.random_graphs import Weights, begin
+from generators.seeking import draws
 from generators.structures import possible_names
 
 DATA = Path(fuzzer.__file__).parent / "data" / "cells.json"
@@ -100,15 +100,7 @@ class Search:
         self._seed += 1
         growth = begin(self.frontend, SeededChoices(SEED, self._seed), weights=self.weights)
         growth.profiles.nonfinite = profile == "special"
-        targets = self.weights.families[family]
-        for _ in range(tries):
-            target = growth.choices.pick(targets)
-            draw = Draw(self.frontend, growth.choices, target, (), growth.profiles, growth.names, (profile, dtype))
-            try:
-                call = growth.registry[target].sampler(draw)
-            except Rejected:
-                continue
-            used = set(references(tuple(argument_of(value, {}) for value in (*call.args, *call.kwargs.values()))))
+        for call, draw, used in draws(growth, (profile, dtype, family), tries):
             outcome = _OWN
             if execute and draw.found(used):
                 outcome = growth.execute(call, draw, wanted=True)

@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from fuzzer.packing import CostModel, best_pack
-from fuzzer.profile_cells import Cell, never_from
+from fuzzer.profile_cells import never_from
 from fuzzer.quarantine import Quarantine
 from fuzzer.recording import refusals
 from fuzzer.tasks import BatchResult
 from generators.asking import askable
 from generators.choices import Choices
 from generators.patterns import target_of
+from generators.seeking import Cell
 from oracles.minimize.question import BEHIND
 
 #: How often a target is probed before nothing more is expected of probing it.

@@ -5,14 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.resources
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import msgspec
 
 from generators import selectors, values
-
-#: Profile, element type (empty for what selects, where it does not matter) and family of operators.
-Cell: TypeAlias = tuple[str, str, str]
+from generators.seeking import Cell
 
 #: Profiles of what selects, each with the families of operators in which such operands select. The same tensors are
 #: also operands of others, as any value at hand may be.

@@ -6,9 +6,10 @@ are asked for, and most graphs of a batch that asks start with a node or two tha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from generators.draw import Draw, argument_of
+from generators.draw import Call, Draw, argument_of
 from generators.graph import references
 from generators.handles import Rejected
 
@@ -37,6 +38,16 @@ def sought(growth: Growth, nodes: int) -> list[Cell]:
 def seek(growth: Growth, cell: Cell, tries: int = TRIES) -> bool:
     """Add an operator of the family with a fresh operand of the profile and element type. False, and counted among
     what was dropped, when none of the draws gives one."""
+    for call, draw, used in draws(growth, cell, tries):
+        if draw.found(used) and not growth.execute(call, draw, wanted=True):
+            return True
+    growth.dropped["sought in vain"] += 1
+    return False
+
+
+def draws(growth: Growth, cell: Cell, tries: int) -> Iterator[tuple[Call, Draw, set[str]]]:
+    """Calls of the family's operators drawn for the sake of the combination, those that samplers do not reject among so
+    many tries, with their draws and the names of the values that they use. None of an unknown family."""
     profile, dtype, family = cell
     targets = growth.weights.families.get(family, ())
     for _ in range(tries if targets else 0):
@@ -46,8 +57,8 @@ def seek(growth: Growth, cell: Cell, tries: int = TRIES) -> bool:
             call = growth.registry[target].sampler(draw)
         except Rejected:
             continue
-        used = set(references(tuple(argument_of(value, {}) for value in (*call.args, *call.kwargs.values()))))
-        if draw.found(used) and not growth.execute(call, draw, wanted=True):
-            return True
-    growth.dropped["sought in vain"] += 1
-    return False
+        yield (
+            call,
+            draw,
+            set(references(tuple(argument_of(value, {}) for value in (*call.args, *call.kwargs.values())))),
+        )
