@@ -12,6 +12,7 @@ from corpus.records import BatchState, Campaign, Finding, IssuedBatch, Outcome
 from corpus.store import Store
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
+from fuzzer.coverage import outcomes_of
 from fuzzer.errors import UsageError
 from fuzzer.importing import Imported
 from fuzzer.planning import default_settings, subject_of
@@ -25,17 +26,7 @@ from generators.graph import Case, node_count
 from generators.serial import dumps
 from generators.transforms import isolate
 from oracles.minimize.question import PACK_BYTES, PACK_CASES
-from oracles.outcome import MISMATCH, Kind, Stage, Verdict
-
-#: What a failure in a stage is in the words of the funnel.
-_FAILED = {
-    Stage.LOAD: Outcome.CONVERTER_FAILED,
-    Stage.CONVERT: Outcome.CONVERTER_FAILED,
-    Stage.OPTIMIZE: Outcome.CONVERTER_FAILED,
-    Stage.EXPORT: Outcome.CONVERTER_FAILED,
-    Stage.VALIDATE: Outcome.INVALID,
-    Stage.RUNTIME_LOAD: Outcome.LOAD_FAILED,
-}
+from oracles.outcome import Verdict
 
 
 @dataclass(frozen=True)
@@ -89,7 +80,8 @@ def record(
             result = judge_numbers(worker, (0,), lambda numbers: JudgeTask(subject, ((0, blob),)), converter)  # noqa: B023
             result = merge([_with_case(result, blob)])
             alone = BatchResult(())
-            if converter.blurs(imported.case.graph) and not any(map(_bugs, result.results)):
+            settled = any(one.refused or _bugs(one) for one in result.results)
+            if converter.blurs(imported.case.graph) and not settled:
                 alone = _alone(worker, subject, converter, imported.case)
             store.issue(campaign.id, [issued])
             whole = merge([result, alone])
@@ -141,12 +133,8 @@ def _rows_alone(converter: str, case: Case, result: BatchResult, found: Sequence
             of = next((finding.id for finding in own if _same(finding, seen)), "")
             kind = nodes[one.number - 1].target.rpartition(".")[2]
             message = f"{kind}, operator {one.number} of {len(nodes)}, by itself: {seen.message}"
-            variant = seen.settings.split(", ")[0]
-            variant = variant if " " in variant or not variant else f"{seen.component} {variant}"
-            outcome = (
-                Outcome.MISMATCH if Kind(seen.kind) in MISMATCH else _FAILED.get(Stage(seen.stage), Outcome.RUN_FAILED)
-            )
-            rows.append(Row(converter, variant, outcome.value, message, of))
+            for variant, outcome in outcomes_of([seen.observation()], ()).items():
+                rows.append(Row(converter, variant, outcome.value, message, of))
     return rows
 
 
