@@ -112,12 +112,12 @@ class OpenVino(Runtime):
 
 
 def _fed(graph: onnx.GraphProto, inputs: Sequence[str], count: int) -> tuple[str, ...]:
-    """The ``count`` inputs that OpenVINO's model has, in order: it leaves out those that no node uses. ValueError when
-    it has left out others, too."""
+    """The ``count`` inputs that OpenVINO's model has, in order: it leaves out those that no node uses. Unsupported when
+    it has left out others, too: which is fed with what is not known then."""
     used = {value.name for value in graph.output}.union(*map(uses, graph.node))
     fed = tuple(inputs) if len(inputs) == count else tuple(name for name in inputs if name in used)
     if len(fed) != count:
-        raise ValueError(f"of {len(inputs)} inputs, {len(fed)} of them used, OpenVINO's model has {count}")
+        raise Unsupported("inputs", f"of {len(inputs)}, {len(fed)} of them used, OpenVINO's model has {count}")
     return fed
 
 
@@ -171,7 +171,8 @@ held = {tensor.name for tensor in graph.initializer}
 names = [value.name for value in graph.input if value.name not in held]
 if len(names) != len(compiled.inputs):
     # OpenVINO leaves out inputs that are not used.
-    names = [name for name in names if any(name in node.input for node in graph.node)]
+    used = {value.name for value in graph.output}.union(*(node.input for node in graph.node))
+    names = [name for name in names if name in used]
 named = {place: feeds[int(name.removeprefix('input_'))] for place, name in enumerate(names)}
 results = compiled(named)
 actual = [results[port] for port in compiled.outputs]

@@ -30,8 +30,6 @@ LARGEST_CHUNK = 64
 #: A subject that fails only sometimes is asked about a candidate again until a failure is missed with this probability
 #: at most, but no more often than that.
 MISSED, MOST_ATTEMPTS = 0.05, 16
-
-
 #: The part of the time left that one pack of cases may take.
 _AT_ONCE = 0.25
 
