@@ -1,8 +1,9 @@
 """Memory and rate of a long campaign over time, as a table and a plot.
 
-Usage: ``python -m benchmarks.soak [MINUTES] [PLOT.svg] [WORKERS]``; the plot needs matplotlib
-(``pip install '.[bench]'``). Beside the plot, samples go to a file of JSON lines as they are taken. On a machine that
-has other work the rate a CPU minute says more than the rate a minute.
+Usage: ``python -m benchmarks.soak [MINUTES] [PLOT.svg] [WORKERS] [CORPUS]``; the plot needs matplotlib
+(``pip install '.[bench]'``). Beside the plot, samples go to a file of JSON lines as they are taken. A new corpus that is
+named is kept, to look at what was found. On a machine that has other work the rate a CPU minute says more than the
+rate a minute.
 """
 
 from __future__ import annotations
@@ -85,14 +86,14 @@ class Watcher(threading.Thread):
                 self._log.flush()
 
 
-def soak(minutes: float, workers: int, log: TextIO | None) -> list[Sample]:
-    """Run a campaign of so many minutes in a fresh corpus, watched."""
+def soak(minutes: float, workers: int, log: TextIO | None, corpus: Path | None = None) -> list[Sample]:
+    """Run a campaign of so many minutes, watched, in a fresh corpus: ``corpus``, or one that is removed afterwards."""
     config = CampaignConfig(SEED, minutes, workers=workers)
     listener = Quiet()
     watcher = Watcher(listener, log)
     with (
         tempfile.TemporaryDirectory(prefix="convfuzz-") as directory,
-        Store.open(f"{directory}/corpus", create=True) as store,
+        Store.open(corpus or f"{directory}/corpus", create=True) as store,
     ):
         identifier = store.create_campaign(config.seed, config.to_builtins(), {}).id
         watcher.start()
@@ -156,9 +157,10 @@ def main(arguments: list[str]) -> None:
     minutes = float(arguments[0]) if arguments else 120.0
     picture = Path(arguments[1]) if len(arguments) > 1 else None
     workers = int(arguments[2]) if len(arguments) > 2 else 2
+    corpus = Path(arguments[3]) if len(arguments) > 3 else None
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(open(picture.with_suffix(".jsonl"), "w")) if picture else None
-        samples = soak(minutes, workers, log)
+        samples = soak(minutes, workers, log, corpus)
     print(f"A campaign of {minutes:g} minutes with {workers} worker(s).\n\n{table(samples)}")
     if picture:
         plot(samples, picture)
