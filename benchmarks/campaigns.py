@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,6 +30,11 @@ from fuzzer.listener import Snapshot
 SEED = 2026
 
 
+def in_subjects(parts: Mapping[str, float]) -> float:
+    """CPU seconds spent inside subjects' own calls, in workers, in reproducers and in experiments about blame."""
+    return sum(parts.get(part, 0.0) for part in ("subjects", IN_REPRODUCERS, EXPERIMENTS))
+
+
 @dataclass
 class Outcome:
     """What a campaign came to."""
@@ -40,8 +45,8 @@ class Outcome:
 
     @property
     def subjects(self) -> float:
-        """CPU seconds spent inside subjects' own calls, in workers, in reproducers and in experiments about blame."""
-        return sum(self.parts.get(part, 0.0) for part in ("subjects", IN_REPRODUCERS, EXPERIMENTS))
+        """CPU seconds spent inside subjects' own calls."""
+        return in_subjects(self.parts)
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Memory and rate of a long campaign over time, as a table and a plot.
 
 Usage: ``python -m benchmarks.soak [MINUTES] [PLOT.svg] [WORKERS] [CORPUS]``; the plot needs matplotlib
-(``pip install '.[bench]'``). Beside the plot, samples go to a file of JSON lines as they are taken. A new corpus that is
-named is kept, to look at what was found. On a machine that has other work the rate a CPU minute says more than the
-rate a minute.
+(``pip install '.[bench]'``). Beside the plot, samples go to a file of JSON lines as they are taken. A new corpus that
+is named is kept, to look at what was found. On a machine that has other work the rate a CPU minute says more than the
+rate a minute. What workers take to start is known when they end only, and not in the shares.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import psutil
 
-from benchmarks.campaigns import SEED, Quiet
+from benchmarks.campaigns import SEED, Quiet, in_subjects
 from corpus.store import Store
 from fuzzer.campaign import run
 from fuzzer.config import CampaignConfig
@@ -37,7 +37,8 @@ INTERVAL = 15.0
 @dataclass(frozen=True)
 class Sample:
     """Minutes since the start, MiB resident of the campaign's process and of all its children, graphs judged so far,
-    findings that wait for minimization, CPU minutes spent so far, MiB of the largest child, and what slots are at."""
+    findings that wait for minimization, CPU minutes spent so far, MiB of the largest child, what slots are at, and CPU
+    minutes spent inside subjects' own calls."""
 
     minutes: float
     campaign: float
@@ -47,6 +48,7 @@ class Sample:
     cpu: float
     largest: float = 0.0
     doing: str = ""
+    subjects: float = 0.0
 
 
 class Watcher(threading.Thread):
@@ -79,6 +81,7 @@ class Watcher(threading.Thread):
                     sum(shot.parts.values()) / 60,
                     max(children),
                     "; ".join(f"{worker.step} {worker.component}" for worker in shot.workers),
+                    in_subjects(shot.parts) / 60,
                 )
             )
             if self._log is not None:
@@ -104,22 +107,25 @@ def soak(minutes: float, workers: int, log: TextIO | None, corpus: Path | None =
 
 
 def table(samples: list[Sample], parts: int = 8) -> str:
-    """Medians over equal parts of the time: MiB, graphs a minute and a CPU minute."""
+    """Medians over equal parts of the time: MiB, graphs a minute and a CPU minute; share of CPU time in subjects."""
     lines = [
-        "| minutes | campaign MiB | workers MiB | largest one | graphs a minute | a CPU minute | findings waiting |",
-        "|---|---|---|---|---|---|---|",
+        "| minutes | campaign MiB | workers MiB | largest one | graphs a minute | a CPU minute | in subjects "
+        "| findings waiting |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     size = max(1, len(samples) // parts)
     for start in range(0, len(samples) - size + 1, size):
         part = samples[start : start + size]
         before = samples[start - 1] if start else Sample(0, 0, 0, 0, 0, 0)
+        cpu = max(part[-1].cpu - before.cpu, 1e-9)
         rate = (part[-1].graphs - before.graphs) / max(part[-1].minutes - before.minutes, 1e-9)
-        per_cpu = (part[-1].graphs - before.graphs) / max(part[-1].cpu - before.cpu, 1e-9)
+        per_cpu = (part[-1].graphs - before.graphs) / cpu
+        share = (part[-1].subjects - before.subjects) / cpu
         memory = [statistics.median(values) for values in zip(*((s.campaign, s.workers) for s in part), strict=True)]
         lines.append(
             f"| {before.minutes:.0f} to {part[-1].minutes:.0f} | {memory[0]:.0f} | {memory[1]:.0f} "
             f"| {max(sample.largest for sample in part):.0f} | {rate:.0f} "
-            f"| {per_cpu:.0f} | {part[-1].pending} |"
+            f"| {per_cpu:.0f} | {100 * share:.0f}% | {part[-1].pending} |"
         )
     return "\n".join(lines)
 
