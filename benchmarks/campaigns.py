@@ -6,13 +6,15 @@ should run on the machine. Usage: ``python -m benchmarks.campaigns share|workers
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,6 +30,7 @@ from fuzzer.inquiry import EXPERIMENTS
 from fuzzer.listener import Snapshot
 
 SEED = 2026
+T = TypeVar("T")
 
 
 def in_subjects(parts: Mapping[str, float]) -> float:
@@ -120,39 +123,49 @@ def share(minutes: float) -> None:
 
 
 def workers(minutes: float) -> None:
-    """Two workers against one."""
-    one, two = (campaign(minutes, workers=count) for count in (1, 2))
-    print(f"Campaigns of {minutes:g} minutes with one worker and with two.\n")
+    """Two workers against one, and two campaigns of one worker at the same time: what the cores give at most."""
+    print(f"Campaigns of {minutes:g} minutes with one worker, with two, and two at once with one each.\n")
     print("| workers | graphs judged | conversions | CPU seconds in subjects | findings minimized |")
     print("|---|---|---|---|---|")
-    rows = []
-    for count, done in ((1, one), (2, two)):
-        finished = sum(done.summary.states.get(state, 0) for state in ("verified", "duplicate", "flaky"))
-        rows.append((done.summary.cases, done.summary.conversions, round(done.subjects), finished))
-        print(f"| {count} | {' | '.join(map(str, rows[-1]))} |")
-    print(f"| ratio | {' | '.join(f'{right / max(left, 1):.2f}' for left, right in zip(*rows, strict=True))} |")
+    one, two = (_counted(campaign(minutes, workers=count)) for count in (1, 2))
+    both = [sum(pair) for pair in zip(*_at_once("worker", minutes, ("1", "1"), json.loads), strict=True)]
+    for name, row in (("1", one), ("2", two), ("1 + 1", both)):
+        print(f"| {name} | {' | '.join(map(str, row))} |")
+    for name, row in (("2", two), ("1 + 1", both)):
+        ratios = (f"{right / max(left, 1):.2f}" for left, right in zip(one, row, strict=True))
+        print(f"| {name} against 1 | {' | '.join(ratios)} |")
+
+
+def _counted(done: Outcome) -> list[int]:
+    finished = sum(done.summary.states.get(state, 0) for state in ("verified", "duplicate", "flaky"))
+    return [done.summary.cases, done.summary.conversions, round(done.subjects), finished]
+
+
+def _at_once(step: str, minutes: float, choices: Sequence[str], read: Callable[[str], T]) -> list[T]:
+    """What campaigns in processes of their own print, run at the same time, so that whatever else the machine does
+    slows all of them."""
+    command = [sys.executable, "-m", "benchmarks.campaigns", "--step", step, str(minutes)]
+    arms = [subprocess.Popen([*command, choice], stdout=subprocess.PIPE, text=True) for choice in choices]
+    return [read(process.communicate()[0]) for process in arms]
 
 
 def guidance(minutes: float) -> None:
-    """With and without guidance and quarantine, in equal time: both at the same time, with one worker each, so that
-    whatever else the machine does slows both."""
+    """With and without guidance and quarantine, in equal time, with one worker each."""
     print(f"Campaigns of {minutes:g} minutes of the same seed, at the same time, one worker each.\n")
     heads = ("quarantine, guidance", "graphs", "source n-grams 2 / 3 / 4 / 5", "artifact n-grams", "cells", "buckets")
     print(f"| {' | '.join(heads)} |")
     print("|---|---|---|---|---|---|")
-    command = [sys.executable, "-m", "benchmarks.campaigns"]
-    arms = [
-        subprocess.Popen([*command, "arm", str(minutes), arm], stdout=subprocess.PIPE, text=True)
-        for arm in ("off", "on")
-    ]
-    for process in arms:
-        print(process.communicate()[0], end="", flush=True)
+    print("".join(_at_once("arm", minutes, ("off", "on"), str)), end="", flush=True)
 
 
-def arm(minutes: float, switch: str) -> None:
-    """One row of the table: guidance and quarantine both ``on`` or both ``off``."""
-    done = campaign(minutes, workers=1, quarantine=switch == "on", guidance=switch == "on")
-    print(f"| {switch}, {switch} | {done.summary.cases} | {_row(done)} | {len(done.summary.verified)} |")
+def step(name: str, minutes: float, choice: str) -> None:
+    """One of the campaigns that run at the same time: an ``arm`` with guidance and quarantine both ``on`` or both
+    ``off``, as a row of the table, or one of so many workers, ``worker``, as its counts in JSON."""
+    if name == "worker":
+        print(json.dumps(_counted(campaign(minutes, workers=int(choice)))))
+        return
+    done = campaign(minutes, workers=1, quarantine=choice == "on", guidance=choice == "on")
+    print(f"| {choice}, {choice} | {done.summary.cases} | {_row(done)} | {len(done.summary.verified)} |")
 
 
 def _row(done: Outcome) -> str:
@@ -170,8 +183,8 @@ def _row(done: Outcome) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Run the measurement that is named, or all of them."""
     chosen = {"share": (share, 10.0), "workers": (workers, 5.0), "guidance": (guidance, 20.0)}
-    if arguments[:1] == ["arm"]:
-        arm(float(arguments[1]), arguments[2])
+    if arguments[:1] == ["--step"]:
+        step(arguments[1], float(arguments[2]), arguments[3])
         return
     names = arguments[:1] or list(chosen)
     for name in names:
