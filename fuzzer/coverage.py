@@ -60,7 +60,7 @@ class Tally:
         seen: Iterable[Observation] = (),
     ) -> None:
         """Count a case that was put to the subject. ``keys`` are those of its nodes, each once, ``motifs`` the names of
-        the motifs and mutations that were grown in it (:attr:`generators.random_graphs.Grown.motifs`), ``profiles``
+        the motifs and mutations that were grown in it (:attr:`generators.growth.Grown.motifs`), ``profiles``
         those that its inputs and constants were drawn from (:attr:`generators.graph.Case.profiles`), and its inputs in
         further feeds, ``seen`` what was observed of it."""
         motifs = set(motifs)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from generators.choices import Choices
-from generators.graph import Array, Constant, Input, Ref, TensorType
+from generators.graph import Argument, Array, Constant, DType, Input, Ref, Slice, TensorType
 from generators.values import WEIGHTS
 
 #: How elements are drawn: a value profile, or a function of generator, shape and dtype.
@@ -114,3 +114,26 @@ class Profiles:
 
     def pick(self, choices: Choices) -> str:
         return self.names[bisect.bisect(self.cumulative, choices.fraction() * self.cumulative[-1])]
+
+
+_LITERALS = frozenset((int, float, bool, str, type(None), DType, Slice))
+
+
+def argument_of(value: Any, used: dict[str, Handle]) -> Argument:
+    """A sampler's argument as a graph argument: handles become references, lists become tuples, NumPy numbers
+    Python numbers. The handles met are put into ``used`` by name."""
+    kind = type(value)
+    if kind is Handle:
+        used[value.name] = value
+        reference: Ref = value.ref
+        return reference
+    if kind in _LITERALS:
+        literal: Argument = value
+        return literal
+    if isinstance(value, (tuple, list)):
+        return tuple([argument_of(item, used) for item in value])
+    if isinstance(value, np.generic):
+        item: Argument = value.item()
+        return item
+    result: Argument = value
+    return result

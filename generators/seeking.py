@@ -14,7 +14,7 @@ from generators.graph import references
 from generators.handles import Rejected
 
 if TYPE_CHECKING:
-    from generators.random_graphs import Growth
+    from generators.growth import Growth
 
 #: A value profile, an element type (empty for what selects, where it does not matter) and a family of operators.
 Cell: TypeAlias = tuple[str, str, str]

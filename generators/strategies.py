@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 from generators.frontends.base import frontend as find_frontend
 from generators.graph import Case
-from generators.random_graphs import CONTROL_TRIES, PATIENCE, Growth, Weights, begin
+from generators.growth import Growth
+from generators.random_graphs import CONTROL_TRIES, PATIENCE, begin
+from generators.weights import Weights
 
 T = TypeVar("T")
 
@@ -70,7 +72,7 @@ def graphs(
     """Cases of a frontend with that number of nodes, or from the first to the second number of them.
 
     With ``control_flow``, an operator that takes bodies is added to them, and what computes its predicate. ``factors``
-    multiply the weights of operators (0 excludes one), as in :meth:`generators.random_graphs.Weights.of`; with
+    multiply the weights of operators (0 excludes one), as in :meth:`generators.weights.Weights.of`; with
     ``operators``, graphs are made of those whose target matches one of these patterns (``tf.nn.*``) alone.
     With ``dynamic``, cases have dynamic dimensions and feeds at several sizes, as far as a marking is found that their
     graph takes (:mod:`generators.marking`); with ``fed``, further feeds of other values (:mod:`generators.feeding`).

@@ -20,7 +20,7 @@ from generators.handles import Call, Fresh, Handle, Rejected
 from generators.transforms import all_names, drop_dead
 
 if TYPE_CHECKING:
-    from generators.random_graphs import Growth
+    from generators.growth import Growth
 
 #: Share of the bodies that are to hold control flow, of those that are in none themselves, and how deep it may be.
 NESTED, DEEPEST = 0.12, 2
@@ -108,7 +108,7 @@ class Bodies:
     def inside(self, target: str, given: Sequence[Any], *, nodes: int, like: Sequence[Handle] = ()) -> Growth:
         """A body whose inputs are these native tensors, with up to so many nodes. ``like`` are values from outside that
         it should use, for those that have no inputs."""
-        from generators.random_graphs import Growth
+        from generators.growth import Growth
 
         outer = self.growth
         settings = outer.settings if outer.heeds_settings else None
