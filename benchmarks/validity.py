@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from fuzzer.data_flow import flow_of
 from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, Frontend, frontend
-from generators.graph import GraphError, check_case
+from generators.graph import GraphError
 from generators.random_graphs import Grown, Weights, grow
 from generators.structures import NAMES, structures_of
+from generators.wellformed import check_case
 from oracles.compare import same
 
 FRONTENDS = ("torch", "tensorflow", "onnx", "keras")

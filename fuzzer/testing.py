@@ -38,10 +38,11 @@ from fuzzer.runtimes.base import runtimes
 from fuzzer.supervisor import Limits, Worker
 from fuzzer.survival import RemoteTester, judge_numbers
 from fuzzer.tasks import JudgeTask, RenderResult, RenderTask, Subject
-from generators.graph import Case, Graph, check_case, digest_of
+from generators.graph import Case, Graph, digest_of
 from generators.serial import dumps, loads
 from generators.strategies import graphs
 from generators.values import draw_array
+from generators.wellformed import check_case
 from oracles.bucket import title
 from oracles.minimize import Budget, Unreproducible, minimize
 from oracles.outcome import Kind, Observation, Symptom, Verdict, symptom_of

@@ -26,7 +26,7 @@ from generators.graph import (
     map_node,
     type_of,
 )
-from generators.serial import graph_to_json
+from generators.graph_json import graph_to_json
 
 T = TypeVar("T")
 

@@ -32,11 +32,11 @@ from generators.graph import (
     Ref,
     TensorType,
     Value,
-    check,
     dtype_name,
 )
 from generators.importers.archives import beside
 from generators.importers.errors import ImportRefused
+from generators.wellformed import check
 
 _LOG = logging.getLogger(__name__)
 #: What a value's type is until the graph has run.

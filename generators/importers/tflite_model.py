@@ -28,21 +28,11 @@ from generators.frontends.tflite_nodes import (
     quantization_text,
     quantizations,
 )
-from generators.graph import (
-    DTYPES,
-    Argument,
-    Array,
-    DType,
-    Graph,
-    GraphError,
-    Node,
-    Ref,
-    Value,
-    check,
-)
+from generators.graph import DTYPES, Argument, Array, DType, Graph, GraphError, Node, Ref, Value
 from generators.importers.errors import ImportRefused
 from generators.importers.feeds import random_feeds
 from generators.importers.tflite_tensors import IN_FILE, Tensors
+from generators.wellformed import check
 
 #: A graph, and what computes from feeds by name what the model itself does.
 Read: TypeAlias = "tuple[Graph, Callable[[Mapping[str, Array]], list[Array]]]"

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from generators.choices import SeededChoices
 from generators.control.registry import nested
 from generators.frontends.base import EvaluationError, frontend
-from generators.graph import Case, Constant, Graph, Input, Node, Ref, TensorType, Value, all_nodes, check_case, type_of
+from generators.graph import Case, Constant, Graph, Input, Node, Ref, TensorType, Value, all_nodes, type_of
 from generators.patterns import Avoided
 from generators.random_graphs import Weights, begin, grow
 from generators.serial import dumps, loads
 from generators.strategies import graphs
 from generators.transforms import canonical, case_digest, in_double, isolate, retype, trim, union
+from generators.wellformed import check_case
 from oracles.compare import same
 
 FRONTENDS = ("torch", "tensorflow", "onnx")

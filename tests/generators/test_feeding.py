@@ -13,7 +13,7 @@ from generators import selectors
 from generators.choices import SeededChoices
 from generators.feeding import GAIN, KINDS, SENSITIVE, Feeder, score, spread
 from generators.frontends.base import frontend
-from generators.graph import Array, Case, Graph, Input, Node, Ref, Value, check_case, type_of
+from generators.graph import Array, Case, Graph, Input, Node, Ref, Value, type_of
 from generators.handles import Handle
 from generators.random_graphs import Grown, Weights, grow
 from generators.rerun import Rerun
@@ -22,6 +22,7 @@ from generators.sizes import Recorded, at_size, is_dynamic, remarked, static
 from generators.strategies import graphs
 from generators.transforms import case_digest, extract, retype, trim, union, with_outputs
 from generators.values import profiles_of
+from generators.wellformed import check_case
 from oracles.compare import same
 from tests.generators.test_marking import runs_at_every_size
 

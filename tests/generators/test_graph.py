@@ -16,13 +16,12 @@ from generators.graph import (
     Slice,
     TensorType,
     captured,
-    check,
-    check_case,
     dtype_name,
     map_node,
     references,
     type_of,
 )
+from generators.wellformed import check, check_case
 from tests.generators.samples import F32, branching, every_argument, node, with_bodies
 
 

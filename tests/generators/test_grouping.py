@@ -9,7 +9,7 @@ import pytest
 
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
-from generators.graph import Case, Graph, GraphError, Input, Node, Ref, TensorType, Value, check
+from generators.graph import Case, Graph, GraphError, Input, Node, Ref, TensorType, Value
 from generators.grouping import (
     GROUPINGS,
     RESULTS,
@@ -31,6 +31,7 @@ from generators.random_graphs import grow
 from generators.serial import dumps, loads
 from generators.structures import WITHOUT, structures_of
 from generators.transforms import canonical, drop_dead, extract, structural_digest, union
+from generators.wellformed import check
 
 KIND = TensorType("float32", (2,))
 

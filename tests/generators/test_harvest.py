@@ -14,7 +14,7 @@ import torch
 
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
-from generators.graph import Node, Ref, check_case
+from generators.graph import Node, Ref
 from generators.harvest import building, exclusions
 from generators.harvest.conversion import Unusable, to_case
 from generators.harvest.domains import hermitian
@@ -24,6 +24,7 @@ from generators.harvest.trials import Trials, execute, reliable
 from generators.operators.torch import REGISTRY
 from generators.random_graphs import Weights, grow
 from generators.serial import dumps, loads
+from generators.wellformed import check_case
 from tests.generators.harvested import small
 
 TORCH = frontend("torch")

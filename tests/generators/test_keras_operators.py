@@ -11,9 +11,10 @@ import pytest
 from generators.choices import SeededChoices
 from generators.frontends.base import Frontend, frontend
 from generators.frontends.keras_source import WEIGHTS
-from generators.graph import check_case, references
+from generators.graph import references
 from generators.random_graphs import Grown, Weights, grow
 from generators.serial import dumps, loads
+from generators.wellformed import check_case
 from oracles.compare import same
 
 ATTEMPTS = 40

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from generators.choices import SeededChoices
 from generators.frontends.base import Frontend, frontend
-from generators.graph import Array, Case, Graph, Input, Node, Ref, Value, check_case, type_of
+from generators.graph import Array, Case, Graph, Input, Node, Ref, Value, type_of
 from generators.marking import SHARE, Marker
 from generators.random_graphs import Weights, grow
 from generators.rerun import Rerun
@@ -19,6 +19,7 @@ from generators.sizes import at_size, extents_at, is_dynamic, size_text, symbols
 from generators.strategies import graphs
 from generators.structures import SIZES, sizes_of
 from generators.transforms import retype
+from generators.wellformed import check_case
 from oracles.compare import same
 
 FRONTENDS = ("torch", "tensorflow", "onnx", "keras")

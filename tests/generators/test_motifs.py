@@ -11,13 +11,13 @@ import pytest
 
 from generators.choices import RecordedChoices, RecordingChoices, SeededChoices
 from generators.frontends.base import frontend
-from generators.graph import check_case
 from generators.motifs import CUT, KINDS, grow_motif, names
 from generators.motifs.registry import MOTIFS, Motif, motif
 from generators.motifs.vocabularies import VOCABULARIES
 from generators.motifs.vocabulary import ALONG, BINARY, REDUCTIONS, UNARY
 from generators.random_graphs import Grown, Growth, Weights, begin, grow
 from generators.transforms import retype
+from generators.wellformed import check_case
 from oracles.compare import same
 
 FRONTENDS = ("torch", "tensorflow", "onnx", "keras")

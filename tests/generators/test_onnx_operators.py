@@ -12,9 +12,10 @@ import pytest
 from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, Frontend, frontend
 from generators.frontends.onnx_schema import NEWEST, operators
-from generators.graph import Case, DType, Graph, Input, Node, Ref, TensorType, Value, check_case
+from generators.graph import Case, DType, Graph, Input, Node, Ref, TensorType, Value
 from generators.operators.registry import Rounding
 from generators.random_graphs import Grown, Weights, grow
+from generators.wellformed import check_case
 from oracles.compare import same
 
 ATTEMPTS = 60

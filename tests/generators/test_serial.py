@@ -13,8 +13,9 @@ import safetensors.numpy
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
 from generators.graph import Case, Graph, GraphError, Node, Value, type_of
+from generators.graph_json import MAX_DEPTH, graph_from_json, graph_to_json
 from generators.random_graphs import grow
-from generators.serial import MAX_DEPTH, VERSION, dumps, graph_from_json, graph_to_json, loads
+from generators.serial import VERSION, dumps, loads
 from tests.generators.samples import F32, branching, every_argument, with_bodies
 
 

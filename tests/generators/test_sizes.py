@@ -9,7 +9,7 @@ import pytest
 
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
-from generators.graph import Array, Case, Graph, GraphError, Input, Node, Ref, Value, check_case, type_of
+from generators.graph import Array, Case, Graph, GraphError, Input, Node, Ref, Value, type_of
 from generators.random_graphs import Weights, grow
 from generators.serial import dumps, loads
 from generators.sizes import (
@@ -25,6 +25,7 @@ from generators.sizes import (
     symbols_of,
 )
 from generators.transforms import canonical, case_digest, extract, in_double, rename_case, retype, union
+from generators.wellformed import check_case
 from oracles.compare import same
 
 TORCH = frontend("torch")

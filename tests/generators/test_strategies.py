@@ -5,8 +5,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 
 from generators.frontends.base import frontend
-from generators.graph import Case, check_case
+from generators.graph import Case
 from generators.strategies import graphs
+from generators.wellformed import check_case
 
 TORCH = frontend("torch")
 QUICK = settings(

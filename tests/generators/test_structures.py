@@ -9,13 +9,14 @@ import pytest
 
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
-from generators.graph import Case, check_case
+from generators.graph import Case
 from generators.motifs.shapes import grow_shape
 from generators.patterns import Avoided
 from generators.random_graphs import Weights, begin, grow
 from generators.serial import dumps, loads
 from generators.structures import LARGE, NAMES, RARE, SHARE, UNUSUAL, WITHOUT, rare_shape, structures_of
 from generators.transforms import retype
+from generators.wellformed import check_case
 from oracles.compare import same
 
 FRONTENDS = ("torch", "tensorflow", "onnx", "keras")

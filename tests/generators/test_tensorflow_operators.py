@@ -8,9 +8,10 @@ import pytest
 
 from generators.choices import SeededChoices
 from generators.frontends.base import Frontend, frontend
-from generators.graph import Graph, Node, check_case
+from generators.graph import Graph, Node
 from generators.operators.registry import Rounding
 from generators.random_graphs import Grown, Weights, grow
+from generators.wellformed import check_case
 
 #: Several draws that all give constant tensors (``tf.zeros``) are dropped for it nine times out of ten.
 ATTEMPTS = 60

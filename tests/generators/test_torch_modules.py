@@ -11,9 +11,10 @@ import torch
 
 from generators.frontends.base import EvaluationError, frontend
 from generators.frontends.torch_modules import flattened, is_module, state_of
-from generators.graph import Array, Case, Constant, Graph, GraphError, Input, Node, Ref, Value, check_case, type_of
+from generators.graph import Array, Case, Constant, Graph, GraphError, Input, Node, Ref, Value, type_of
 from generators.serial import dumps, loads
 from generators.transforms import isolate, replace_by_input, union
+from generators.wellformed import check_case
 from oracles.minimize.edits import applied
 from oracles.minimize.simplicity import simplicity
 from oracles.minimize.simplify import proposals

@@ -14,9 +14,10 @@ import torch
 
 from generators.choices import SeededChoices
 from generators.frontends.base import Frontend, frontend
-from generators.graph import Array, DType, Node, Ref, Slice, TensorType, check_case
+from generators.graph import Array, DType, Node, Ref, Slice, TensorType
 from generators.operators.registry import Rounding
 from generators.random_graphs import Grown, Weights, grow
+from generators.wellformed import check_case
 
 GRAPHS = 300
 F = "torch.nn.functional."

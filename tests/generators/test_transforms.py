@@ -7,19 +7,7 @@ import pytest
 
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
-from generators.graph import (
-    Case,
-    Constant,
-    DType,
-    Graph,
-    GraphError,
-    Input,
-    Ref,
-    TensorType,
-    check,
-    check_case,
-    type_of,
-)
+from generators.graph import Case, Constant, DType, Graph, GraphError, Input, Ref, TensorType, type_of
 from generators.random_graphs import grow
 from generators.serial import dumps
 from generators.transforms import (
@@ -42,6 +30,7 @@ from generators.transforms import (
     union,
     with_outputs,
 )
+from generators.wellformed import check, check_case
 from tests.generators.samples import branching, node, recorded, with_bodies
 
 TORCH = frontend("torch")

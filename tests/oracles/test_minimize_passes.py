@@ -9,9 +9,10 @@ import pytest
 
 from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, frontend
-from generators.graph import DTYPES, Case, Constant, DType, Graph, Input, Node, Ref, Value, check_case, type_of
+from generators.graph import DTYPES, Case, Constant, DType, Graph, Input, Node, Ref, Value, type_of
 from generators.random_graphs import grow
 from generators.transforms import canonical
+from generators.wellformed import check_case
 from oracles.minimize.bypass_nodes import bypassed
 from oracles.minimize.delete_nodes import without
 from oracles.minimize.edits import applied, compose, tensors
