@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
-from corpus import classes, coverage, findings, merge, versions
+from corpus import batches, classes, coverage, findings, merge, versions
 from corpus.database import Database, open_database, sqlite_url
 from corpus.directory import claim_directory, probe
 from corpus.errors import CorpusError, from_os_error
@@ -37,16 +35,14 @@ from corpus.records import (
     Finding,
     FindingState,
     Finish,
-    FunnelRow,
     IssuedBatch,
     JudgedBatch,
     NewFinding,
     PassRecord,
     Quarantine,
     Summary,
-    UnsupportedCount,
 )
-from corpus.tables import BatchRow, CampaignRow, OutcomeRow, QuarantineRow, UnsupportedRow
+from corpus.tables import CampaignRow, QuarantineRow
 from corpus.versions import VersionResult
 from oracles.blame import Blame, as_markdown
 from oracles.taxonomy import Classification
@@ -118,24 +114,18 @@ class Store:
         """Record a new campaign, running from now."""
         campaign = Campaign(secrets.token_hex(4), seed, dict(config), dict(versions), time.time())
         with self._database.write() as session:
-            session.add(CampaignRow(**_columns(campaign)))
+            batches.add_campaign(session, campaign)
         return campaign
 
     def load_campaign(self, prefix: str) -> Campaign:
         """The campaign whose id begins with ``prefix``. CorpusError when there is none or more than one."""
         with self._database.read() as session:
-            rows = session.scalars(
-                select(CampaignRow)
-                .where(CampaignRow.id.startswith(prefix, autoescape=True))
-                .order_by(CampaignRow.started)
-                .limit(6)
-            ).all()
-            return _campaign(findings.only(rows, prefix, "campaign", str(self.directory)))
+            return batches.load_campaign(session, prefix, str(self.directory))
 
     def campaigns(self) -> list[Campaign]:
         """All campaigns, the oldest first."""
         with self._database.read() as session:
-            return [_campaign(row) for row in session.scalars(select(CampaignRow).order_by(CampaignRow.started))]
+            return batches.campaigns(session)
 
     def resume_campaign(self, campaign: str) -> None:
         """Record that a campaign is running again."""
@@ -178,34 +168,16 @@ class Store:
 
     # -- batches -----------------------------------------------------------------------------------------------
 
-    def issue(self, campaign: str, batches: Iterable[IssuedBatch]) -> int:
+    def issue(self, campaign: str, issued: Iterable[IssuedBatch]) -> int:
         """Record batches before they run, in one transaction; those with an index already issued are left as they
         are. Returns how many were new."""
-        new = 0
         with self._database.write() as session:
-            for batch in batches:
-                if session.get(BatchRow, (campaign, batch.index)) is None:
-                    session.add(
-                        BatchRow(
-                            campaign_id=campaign,
-                            number=batch.index,
-                            frontend=batch.frontend,
-                            converter=batch.converter,
-                            issued=msgspec.to_builtins(batch),
-                            state=BatchState.ISSUED,
-                            verdicts={},
-                            funnel={},
-                        )
-                    )
-                    session.flush()
-                    new += 1
-        return new
+            return batches.issue(session, campaign, issued)
 
     def next_index(self, campaign: str) -> int:
         """The lowest batch index above all issued ones."""
         with self._database.read() as session:
-            highest = session.scalar(select(func.max(BatchRow.number)).where(BatchRow.campaign_id == campaign))
-        return 0 if highest is None else highest + 1
+            return batches.next_index(session, campaign)
 
     def unjudged(self, campaign: str) -> list[Batch]:
         """Batches issued and not judged, by index: what a resumed campaign does first."""
@@ -213,16 +185,13 @@ class Store:
 
     def batches(self, campaign: str, state: BatchState | None = None) -> list[Batch]:
         """Batches of a campaign by index, all or those in one state."""
-        query = select(BatchRow).where(BatchRow.campaign_id == campaign).order_by(BatchRow.number)
-        if state is not None:
-            query = query.where(BatchRow.state == state)
         with self._database.read() as session:
-            return [_batch(row) for row in session.scalars(query)]
+            return batches.batches(session, campaign, state)
 
     def batch(self, campaign: str, index: int) -> Batch:
         """One batch. CorpusError when it was never issued."""
         with self._database.read() as session:
-            return _batch(_issued_row(session, campaign, index))
+            return batches.batch(session, campaign, index)
 
     def record_batch(self, result: JudgedBatch) -> bool:
         """Record everything that a batch gave, its findings included, in one transaction.
@@ -231,51 +200,16 @@ class Store:
         """
         digests = [self.objects.put(finding.data) for finding in result.findings]
         with self._database.write() as session:
-            row = _issued_row(session, result.campaign, result.index)
+            row = batches.issued_row(session, result.campaign, result.index)
             if row.state == BatchState.JUDGED:
                 return False
-            row.state = BatchState.JUDGED
-            row.cases, row.seconds, row.conversions = result.cases, result.seconds, result.conversions
-            row.verdicts, row.funnel = result.verdicts, result.funnel
+            batches.judged(row, result)
             for finding, digest in zip(result.findings, digests, strict=True):
                 findings.insert(session, row, finding, digest)
-            self._count(session, row, result)
+            batches.count(session, row, result, self.dialect)
             if result.coverage is not None:
                 coverage.add(session, row, result.coverage)
         return True
-
-    def _count(self, session: Session, row: BatchRow, result: JudgedBatch) -> None:
-        insert = sqlite.insert if self._database.dialect == "sqlite" else postgresql.insert
-        for variant, counts in result.funnel.items():
-            for outcome, count in counts.items():
-                statement = insert(OutcomeRow).values(
-                    campaign_id=row.campaign_id,
-                    frontend=row.frontend,
-                    converter=row.converter,
-                    variant=variant,
-                    outcome=outcome,
-                    count=count,
-                )
-                session.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=list(OutcomeRow.__table__.primary_key),
-                        set_={"count": OutcomeRow.count + statement.excluded.count},
-                    )
-                )
-        for item in result.unsupported:
-            statement = insert(UnsupportedRow).values(
-                campaign_id=row.campaign_id,
-                component=item.component,
-                what=item.what,
-                message=item.message,
-                count=item.count,
-            )
-            session.execute(
-                statement.on_conflict_do_update(
-                    index_elements=list(UnsupportedRow.__table__.primary_key),
-                    set_={"count": UnsupportedRow.count + statement.excluded.count},
-                )
-            )
 
     # -- coverage ----------------------------------------------------------------------------------------------
 
@@ -300,7 +234,7 @@ class Store:
         has one of that case number and signature already. CorpusError when the batch was never issued."""
         digest = self.objects.put(finding.data)
         with self._database.write() as session:
-            return findings.insert(session, _issued_row(session, campaign, batch), finding, digest)
+            return findings.insert(session, batches.issued_row(session, campaign, batch), finding, digest)
 
     def list_findings(
         self,
@@ -469,74 +403,4 @@ class Store:
     def summary(self, campaign: str) -> Summary:
         """Everything that is to be told about a campaign, from one consistent state of the database."""
         with self._database.read() as session:
-            record = _campaign(session.get_one(CampaignRow, campaign))
-            batches = session.scalars(select(BatchRow).where(BatchRow.campaign_id == campaign)).all()
-            verdicts: dict[str, int] = {}
-            for row in batches:
-                for verdict, count in row.verdicts.items():
-                    verdicts[verdict] = verdicts.get(verdict, 0) + count
-            return Summary(
-                campaign=record,
-                batches=len(batches),
-                judged=sum(row.state == BatchState.JUDGED for row in batches),
-                cases=sum(row.cases for row in batches),
-                conversions=sum(row.conversions for row in batches),
-                seconds=sum(row.seconds for row in batches),
-                verdicts=verdicts,
-                states=findings.states(session, campaign),
-                funnel=tuple(_funnel(session, campaign)),
-                unsupported=tuple(_unsupported(session, campaign)),
-                buckets=tuple(findings.buckets(session, campaign)),
-            )
-
-
-def _issued_row(session: Session, campaign: str, index: int) -> BatchRow:
-    row = session.get(BatchRow, (campaign, index))
-    if row is None:
-        raise CorpusError(f"campaign {campaign} has no batch {index}", "`convfuzz findings` names batches that exist")
-    return row
-
-
-def _columns(campaign: Campaign) -> dict[str, Any]:
-    return {name: getattr(campaign, name) for name in campaign.__struct_fields__}
-
-
-def _campaign(row: CampaignRow) -> Campaign:
-    status = CampaignStatus(row.status)
-    return Campaign(row.id, row.seed, row.config, row.versions, row.started, row.ended, row.elapsed, status)
-
-
-def _batch(row: BatchRow) -> Batch:
-    return Batch(
-        campaign=row.campaign_id,
-        issued=msgspec.convert(row.issued, IssuedBatch),
-        state=BatchState(row.state),
-        cases=row.cases,
-        seconds=row.seconds,
-        conversions=row.conversions,
-        verdicts=row.verdicts,
-        funnel=row.funnel,
-    )
-
-
-def _funnel(session: Session, campaign: str) -> Iterator[FunnelRow]:
-    query = (
-        select(OutcomeRow)
-        .where(OutcomeRow.campaign_id == campaign)
-        .order_by(OutcomeRow.frontend, OutcomeRow.converter, OutcomeRow.variant)
-    )
-    grouped: dict[tuple[str, str, str], dict[str, int]] = {}
-    for row in session.scalars(query):
-        grouped.setdefault((row.frontend, row.converter, row.variant), {})[row.outcome] = row.count
-    for (frontend, converter, variant), counts in grouped.items():
-        yield FunnelRow(frontend, converter, variant, counts)
-
-
-def _unsupported(session: Session, campaign: str) -> Iterator[UnsupportedCount]:
-    query = (
-        select(UnsupportedRow)
-        .where(UnsupportedRow.campaign_id == campaign)
-        .order_by(UnsupportedRow.component, UnsupportedRow.count.desc(), UnsupportedRow.what)
-    )
-    for row in session.scalars(query):
-        yield UnsupportedCount(row.component, row.what, row.message, row.count)
+            return batches.summary(session, campaign)
