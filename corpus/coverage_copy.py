@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Table, delete, select
 from sqlalchemy.orm import Session
 
-from corpus import coverage
-from corpus.coverage import BITS, LONGEST, OTHERS
+from corpus.coverage import numbers
+from corpus.sequences import BITS, LONGEST, OTHERS, compress, sequences_of
 from corpus.tables import Base, NameRow, ScopeRow
 
 #: Rows that are written in one statement.
@@ -43,8 +43,8 @@ def copy_scope(source: Session, target: Session, scope: ScopeRow, tables: set[st
             if "sequence" in values:
                 values["sequence"] = int(renumbered(np.array([values["sequence"]]), sides[values["side"]])[0])
             if "data" in values:
-                found = coverage.sequences_of(values["batch_number"], values["data"])
-                values["data"] = coverage.compress(renumbered(found, sides[values["side"]]).tolist())
+                found = sequences_of(values["batch_number"], values["data"])
+                values["data"] = compress(renumbered(found, sides[values["side"]]).tolist())
             if "operator" in values:
                 values["operator"] = int(operators[values["operator"]])
             if "key" in values:
@@ -67,7 +67,7 @@ def _renumbering(source: Session, target: Session, vocabulary: str, others: int 
     number of its own keeps the one that all those share."""
     query = select(NameRow.number, NameRow.name).where(NameRow.vocabulary == vocabulary)
     theirs = {number: name for number, name in source.execute(query)}
-    ours = coverage.numbers(target, vocabulary, theirs.values(), others)
+    ours = numbers(target, vocabulary, theirs.values(), others)
     found = np.zeros(max([*theirs, OTHERS]) + 1, np.int64)
     if others is not None:
         found[others] = others

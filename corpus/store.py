@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from corpus import batches, classes, coverage, findings, merge, versions
+from corpus import batches, classes, coverage, coverage_report, findings, merge, versions
 from corpus.database import Database, open_database, sqlite_url
 from corpus.directory import claim_directory, probe
 from corpus.errors import CorpusError, from_os_error
@@ -217,7 +217,7 @@ class Store:
         """What the judged batches exercised, those of a campaign and of a converter where asked for. Empty for a corpus
         of a version that did not count."""
         with self._database.read() as session:
-            return coverage.report(session, campaign, converter)
+            return coverage_report.report(session, campaign, converter)
 
     def drawn(
         self, converter: str, *, campaign: str | None = None
@@ -225,7 +225,7 @@ class Store:
         """For one converter, how many cases had a node of each key, and how often each pair of operators of the source
         graphs occurred, the second consuming a result of the first. What guides the choice of operators asks for."""
         with self._database.read() as session:
-            return coverage.drawn(session, converter, campaign)
+            return coverage_report.drawn(session, converter, campaign)
 
     # -- findings ----------------------------------------------------------------------------------------------
 

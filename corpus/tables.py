@@ -283,7 +283,7 @@ class ScopeRow(Base):
 
 
 class SequenceRow(Base):
-    """Occurrences of a short sequence of operators; see ``corpus.coverage.pack`` for how it is a number. ``side`` is 0
+    """Occurrences of a short sequence of operators; see ``corpus.sequences.pack`` for how it is a number. ``side`` is 0
     for sources, 1 for artifacts."""
 
     __tablename__ = "coverage_sequence"

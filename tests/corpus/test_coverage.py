@@ -16,9 +16,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from corpus import coverage as tables
-from corpus.coverage import ABSENT, OTHERS, bounds, compress, decompress, pack, unpack
+from corpus.coverage_report import ABSENT
 from corpus.errors import CorpusError
 from corpus.records import Coverage, IssuedBatch, ProfileCount, SequenceCount
+from corpus.sequences import OTHERS, bounds, compress, decompress, pack, unpack
 from corpus.store import Store
 from corpus.tables import Base, LongSequencesRow
 from tests.corpus.builders import campaign, issued, judged, reopened
@@ -225,7 +226,7 @@ def test_what_is_damaged_is_named(store: Store, data: bytes) -> None:
 
 
 def test_a_few_bytes_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_MOST_BYTES", 1 << 16)
+    monkeypatch.setattr("corpus.sequences._MOST_BYTES", 1 << 16)
     assert len(decompress(zlib.compress(bytes(1 << 16)))) == 1 << 13
     with pytest.raises(ValueError, match="too long"):
         decompress(zlib.compress(bytes(1 << 20)))
