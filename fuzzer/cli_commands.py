@@ -239,7 +239,7 @@ def reproduce(corpus: Path, database: str, prefix: str, runs: int, deadline: flo
                 f"`convfuzz resume {finding.campaign}` goes on with it",
             )
         script = store.objects.get(finding.reproducer_object)
-    from oracles.reproducer import verify
+    from oracles.verification import verify
 
     shown = 0
     with interpreter(toolchain) as python:

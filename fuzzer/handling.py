@@ -35,8 +35,9 @@ from oracles.forking import Zygote
 from oracles.minimize import Budget, Minimized, Unreproducible, reset_options, shares_conversions
 from oracles.outcome import BEFORE_RUNTIME, Kind, Observation, Stage, Verdict, symptom_of
 from oracles.quantization import against
-from oracles.reproducer import Verification, render, starts_itself, verify
+from oracles.reproducer import render, starts_itself
 from oracles.taxonomy import classify
+from oracles.verification import Verification, verify
 
 #: Where candidates share conversions, each of those made at the same time has at least so many nodes: the cost of one
 #: is that of as many or more, whatever it holds.

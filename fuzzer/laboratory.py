@@ -17,7 +17,7 @@ from fuzzer.errors import UsageError
 from fuzzer.packages import InstallError, Say, installed
 from fuzzer.toolchain_building import make, packages_here
 from fuzzer.toolchains import Toolchain, changing, listed, remove, using
-from oracles.reproducer import verify
+from oracles.verification import verify
 
 #: How a script about an exception tells of another one.
 _FAILED = "expected no exception, got "

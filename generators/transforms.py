@@ -11,19 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from generators.frontends.base import WIDER
 from generators.graph import (
-    DTYPES,
-    Argument,
     Array,
     Case,
     Constant,
-    DType,
     Graph,
     GraphError,
     Input,
     Node,
-    TensorType,
     Value,
     type_of,
 )
@@ -41,6 +36,7 @@ from generators.naming import (
     replace_references,
     structural_digest,
 )
+from generators.retyping import in_double, retype, retype_node, valid_layout, widen
 from generators.sizes import Recorded, is_dynamic, remarked, static
 
 __all__ = [
@@ -144,7 +140,7 @@ def extract(case: Case, node_indices: Sequence[int], values: Mapping[str, Array]
     if chosen and not 0 <= chosen[0] <= chosen[-1] < len(graph.nodes):
         raise GraphError(f"node indices {chosen} are not all in a graph of {len(graph.nodes)} nodes")
     inside = set(chosen)
-    nodes = tuple(_retype_node(_retype_bodies(graph.nodes[index], values), values) for index in chosen)
+    nodes = tuple(retype_node(graph.nodes[index], values) for index in chosen)
     made = {value.name for node in nodes for value in node.outputs}
     used_inside = {name for node in nodes for name in node.references()}
     wanted = set(graph.outputs) | (made - used_inside)
@@ -301,7 +297,7 @@ def replace_by_input(case: Case, name: str, array: Array) -> Case:
     graph = _undefine(case.graph, name)
     layout = case.graph.inputs[position].layout if position is not None else ()
     path = case.graph.inputs[position].path if position is not None else ()
-    new = Input(name, type_of(array), _valid_layout(layout, array.ndim), path=path)
+    new = Input(name, type_of(array), valid_layout(layout, array.ndim), path=path)
     at = len(graph.inputs) if position is None else position
     graph = replace(graph, inputs=(*graph.inputs[:at], new, *graph.inputs[at:]))
     further = tuple({**feeds, name: array} for feeds in case.further)
@@ -339,90 +335,3 @@ def _undefine(graph: Graph, name: str) -> Graph:
         node, outputs=tuple(Value(spare, value.type) if value.name == name else value for value in node.outputs)
     )
     return replace(graph, nodes=(*graph.nodes[:index], node, *graph.nodes[index + 1 :]), outputs=outputs)
-
-
-# -- types ---------------------------------------------------------------------------------------------------------
-
-
-def retype(graph: Graph, values: Mapping[str, Array]) -> Graph:
-    """The graph with the types of inputs and of nodes' outputs taken from executed values.
-
-    So are those of bodies, from what was recorded when they ran first. Values that were not recorded keep their types.
-    A layout that does not fit the new rank is dropped.
-    """
-    inputs = tuple([_retype_input(value, values) for value in graph.inputs])
-    nodes = tuple([_retype_node(_retype_bodies(node, values), values) for node in graph.nodes])
-    return Graph(graph.frontend, inputs, graph.constants, nodes, graph.outputs, graph.places)
-
-
-def in_double(case: Case) -> Case:
-    """The case in double precision: feeds, constants, types and element-type arguments of float16, bfloat16 and
-    float32 become float64, those of complex64 complex128 (:data:`generators.frontends.base.WIDER`).
-
-    Types of results are widened likewise, which is a guess until executed values correct them (:func:`retype`).
-    """
-    feeds, *further = ({name: widen(array) for name, array in given.items()} for given in (case.feeds, *case.further))
-    return Case(_double(case.graph), feeds, dict(case.profiles), tuple(further))
-
-
-def widen(array: Array) -> Array:
-    """The array in double precision, exactly; itself when its element type is not widened."""
-    name = type_of(array).dtype
-    return array.astype(DTYPES[WIDER[name]]) if name in WIDER else array
-
-
-def _double(graph: Graph) -> Graph:
-    def wider(kind: TensorType) -> TensorType:
-        return TensorType(WIDER.get(kind.dtype, kind.dtype), kind.shape)
-
-    def argument(item: Argument) -> Argument:
-        if isinstance(item, DType):
-            return DType(WIDER.get(item.name, item.name))
-        if isinstance(item, Graph):
-            return _double(item)
-        return item
-
-    return Graph(
-        graph.frontend,
-        tuple(replace(value, type=wider(value.type)) for value in graph.inputs),
-        tuple(replace(constant, data=widen(constant.data)) for constant in graph.constants),
-        tuple(
-            replace(
-                map_arguments(node, argument),
-                outputs=tuple(Value(value.name, wider(value.type)) for value in node.outputs),
-            )
-            for node in graph.nodes
-        ),
-        graph.outputs,
-        graph.places,
-    )
-
-
-def _retype_input(value: Input, values: Mapping[str, Array]) -> Input:
-    array = values.get(value.name)
-    if array is None:
-        return value
-    dynamic = value.dynamic if len(value.dynamic) == array.ndim else ()
-    return Input(value.name, type_of(array), _valid_layout(value.layout, array.ndim), dynamic, value.path)
-
-
-def _retype_node(node: Node, values: Mapping[str, Array]) -> Node:
-    for value in node.outputs:
-        if value.name in values and type_of(values[value.name]) != value.type:
-            break
-    else:
-        return node
-    outputs = tuple(
-        Value(value.name, type_of(values[value.name])) if value.name in values else value for value in node.outputs
-    )
-    return replace(node, outputs=outputs)
-
-
-def _retype_bodies(node: Node, values: Mapping[str, Array]) -> Node:
-    if next(node.bodies(), None) is None:
-        return node
-    return map_bodies(node, lambda body: retype(body, values))
-
-
-def _valid_layout(layout: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    return layout if sorted(layout) == list(range(rank)) else ()

@@ -1,4 +1,4 @@
-"""The stand-alone script that shows a defect: written from a case, and run in fresh processes.
+"""The stand-alone script that shows a defect, written from a case; :mod:`oracles.verification` runs it.
 
 A script imports nothing of ours. It exits 1 when the defect shows, 0 when it does not and 2 when something else
 happens, such as another exception than the recorded one.
@@ -7,19 +7,11 @@ happens, such as another exception than the recorded one.
 from __future__ import annotations
 
 import functools
-import logging
 import math
-import os
 import re
 import signal
-import subprocess
-import sys
-import tempfile
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from collections.abc import Mapping, Sequence
 
 import jinja2
 from packaging.requirements import Requirement
@@ -30,10 +22,8 @@ from generators.frontends.tflite_eager import EAGER as TFLITE
 from generators.graph import Case, Graph, all_constants
 from generators.grouping import accessing_text, arranging_text, is_grouped, returns_grouped
 from generators.sizes import is_dynamic, marking_of
-from oracles.forking import Zygote, ZygoteError
 from oracles.outcome import DEADLY, MISMATCH, Kind, Observation, Stage, symptom_of
 from oracles.performance import KEPT, NODE_BYTES
-from oracles.processes import Process, kill_session, reap
 from oracles.tensor_source import UNPACK, tensor_source
 from oracles.tolerances import ROUNDED, TOLERANCES, Tolerance
 
@@ -53,51 +43,6 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
 _ARRAYS = ("onnx", "tflite")
 #: What a subject prints or how it exits is seen from outside, as is its death.
 _CHILD = DEADLY | {Kind.STDOUT}
-_LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Outcome of running a script.
-
-    ``failures`` counts the runs that exited 1. ``statuses`` holds the exit status of each run (negative for a signal,
-    None when it was over the deadline), ``outputs`` what it wrote, to standard error too. ``cpu_seconds`` is the CPU
-    time of each run, and ``forked`` tells which had everything imported already.
-    """
-
-    runs: int
-    failures: int
-    outputs: tuple[str, ...] = ()
-    statuses: tuple[int | None, ...] = ()
-    cpu_seconds: tuple[float, ...] = ()
-    forked: tuple[bool, ...] = ()
-
-    def with_more(self, other: Verification) -> Verification:
-        """The outcome of these runs and the other ones together."""
-        return Verification(
-            self.runs + other.runs,
-            self.failures + other.failures,
-            self.outputs + other.outputs,
-            self.statuses + other.statuses,
-            self.cpu_seconds + other.cpu_seconds,
-            self.forked + other.forked,
-        )
-
-    @property
-    def calls_seconds(self) -> float:
-        """CPU time of all runs without their imports. What a run took that was not forked is told by those that were:
-        they execute the same script; nothing is left out without one."""
-        known = [seconds for seconds, forked in zip(self.cpu_seconds, self.forked, strict=True) if forked]
-        if not known:
-            return sum(self.cpu_seconds)
-        usual = sum(known) / len(known)
-        plain = [seconds for seconds, forked in zip(self.cpu_seconds, self.forked, strict=True) if not forked]
-        return sum(known) + sum(min(seconds, usual) for seconds in plain)
-
-    @property
-    def rate(self) -> float:
-        """Share of the runs in which the defect showed."""
-        return self.failures / self.runs if self.runs else 0.0
 
 
 def render(
@@ -232,78 +177,9 @@ def _eager(case: Case) -> str:
     return f"{EAGER}\n\n{RUN_CONTROL}" if controlled else EAGER
 
 
-def verify(
-    script: str,
-    runs: int = 3,
-    *,
-    deadline: float = 300.0,
-    python: str = sys.executable,
-    env: Mapping[str, str] | None = None,
-    zygote: Callable[[], Zygote | None] | None = None,
-) -> Verification:
-    """Run the script ``runs`` times, each in a process of its own and an empty temporary directory.
-
-    ``deadline`` is in seconds for one run; a process over it is killed with all its children. ``env`` replaces the
-    environment of the process. The first run is always a fresh ``python reproducer.py``, and when it does not show the
-    defect, so are all others. Otherwise they are forked from what ``zygote`` returns, if it returns one that fits; it
-    must be one for scripts, and None for scripts that start themselves again (see :func:`starts_itself`).
-    """
-    results: list[tuple[int | None, str, float, bool]] = []
-    for _ in range(runs):
-        parent = zygote() if zygote and results and results[0][0] == 1 else None
-        if parent is not None and not parent.fits(python, os.environ if env is None else env):
-            parent = None
-        results.append(_run(script, deadline, python, env, parent))
-    statuses, outputs, seconds, forked = zip(*results, strict=True) if results else ((), (), (), ())
-    return Verification(runs, statuses.count(1), outputs, statuses, seconds, forked)
-
-
 def starts_itself(kind: Kind) -> bool:
     """Whether the script of such a failure runs itself again in a child, which it watches."""
     return kind in _CHILD
-
-
-def _run(
-    script: str, deadline: float, python: str, env: Mapping[str, str] | None, zygote: Zygote | None
-) -> tuple[int | None, str, float, bool]:
-    """Status, output, seconds of CPU time and whether the process was forked."""
-    with tempfile.TemporaryDirectory(prefix="convfuzz-") as directory:
-        path = Path(directory) / "reproducer.py"
-        path.write_text(script, encoding="utf-8")
-        with open(Path(directory) / "output", "w+b") as output:
-            process = _fork(path, output, zygote) or subprocess.Popen(
-                [python, str(path)],
-                cwd=directory,
-                env=None if env is None else dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            status: int | None
-            seconds = 0.0
-            try:
-                seconds = reap(process, deadline)
-                status = process.returncode
-            except subprocess.TimeoutExpired:
-                status = None
-            finally:
-                seconds += kill_session(process)
-            output.seek(0)
-            text = output.read().decode(errors="replace")
-            return status, text, seconds, not isinstance(process, subprocess.Popen)
-
-
-def _fork(path: Path, output: IO[bytes], zygote: Zygote | None) -> Process | None:
-    """A child of the zygote that runs the script; None without a zygote, or when it refuses."""
-    if zygote is None:
-        return None
-    number = output.fileno()
-    try:
-        return zygote.fork(str(path), stdout=number, stderr=number, directory=str(path.parent))
-    except ZygoteError as error:
-        _LOG.info("a reproducer is started plainly: %s", error)
-        return None
 
 
 @functools.cache

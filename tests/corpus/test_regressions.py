@@ -77,7 +77,7 @@ def test_a_draft_comes_along(tmp_path: Path) -> None:
 @pytest.mark.sweep
 @pytest.mark.parametrize("one", SHIPPED, ids=lambda one: one.name)
 def test_each_still_shows_with_the_versions_that_are_pinned(one: Kept) -> None:
-    from oracles.reproducer import verify
+    from oracles.verification import verify
 
     done = verify(one.script, 1)
     assert done.statuses == (1,), done.outputs

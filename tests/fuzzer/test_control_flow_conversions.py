@@ -14,7 +14,8 @@ from generators.frontends.base import feeds_of, frontend
 from generators.graph import Array, Case
 from generators.transforms import union
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
-from oracles.reproducer import render, verify
+from oracles.reproducer import render
+from oracles.verification import verify
 from tests.control_flow import conditional, loop, mapped
 
 DATA = np.array([[0.5, 0.25, 1], [0.125, 2, 0.75]], np.float32)

@@ -23,7 +23,8 @@ from generators.random_graphs import Weights, begin
 from generators.structures import KILOBYTES
 from generators.transforms import retype, union
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
-from oracles.reproducer import render, verify
+from oracles.reproducer import render
+from oracles.verification import verify
 from tests.fuzzer.graphs import unary
 
 

@@ -16,7 +16,8 @@ from generators.frontends.base import feeds_of, frontend
 from generators.graph import Array, Case, Constant, DType, Graph, Input, Node, Ref, Value, type_of
 from generators.transforms import union
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
-from oracles.reproducer import render, verify
+from oracles.reproducer import render
+from oracles.verification import verify
 
 RUNTIMES = {Format.ONNX: "onnxruntime", Format.TFLITE: "litert"}
 WAYS: list[tuple[str, dict[str, Setting]]] = [

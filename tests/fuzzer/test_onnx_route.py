@@ -19,7 +19,8 @@ from generators.frontends.base import frontend
 from generators.graph import Array, Case, Constant, Graph, Input, Node, Ref, TensorType, Value
 from generators.serial import dumps
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
-from oracles.reproducer import render, verify
+from oracles.reproducer import render
+from oracles.verification import verify
 
 F32 = TensorType("float32", (2,))
 VARIANTS = (("onnxruntime", "unoptimized"), ("onnxruntime", "optimized"))

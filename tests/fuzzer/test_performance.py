@@ -22,8 +22,8 @@ from generators.graph import Case, Graph, Input, Node, Ref, TensorType, Value
 from oracles.noise import Analyst
 from oracles.outcome import Kind, Observation, Signature, Stage, Symptom, Verdict
 from oracles.performance import FOUND, KEPT, expected_bytes, usual
-from oracles.reproducer import verify
 from oracles.taxonomy import Cause
+from oracles.verification import verify
 from tests.fuzzer.planted_campaigns import finish, start
 
 #: Converter or runtime to what its bucket has to say.

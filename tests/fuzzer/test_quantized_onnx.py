@@ -22,7 +22,7 @@ from generators.frontends.base import LoadedModel, frontend
 from generators.graph import Case, Constant, Graph, Node, Ref, TensorType, Value
 from generators.serial import dumps
 from oracles.outcome import Stage, Verdict
-from oracles.reproducer import verify
+from oracles.verification import verify
 from tests.fuzzer.graphs import given
 
 WAYS = ("dynamic", "static")

@@ -23,7 +23,7 @@ from generators.frontends.base import LoadedModel, frontend
 from generators.graph import Array, Case, Constant, Graph, Node, Ref, TensorType, Value
 from generators.serial import dumps
 from oracles.outcome import Kind, Stage, Verdict
-from oracles.reproducer import verify
+from oracles.verification import verify
 from tests.fuzzer.graphs import given
 
 WAYS = ("dynamic", "float16", "int8", "int8_io")

@@ -15,7 +15,7 @@ from fuzzer.errors import UsageError
 from fuzzer.testing import ConverterCrash, WrongModel, check_conversion, close_workers
 from generators.graph import Case, Graph, Node, Ref, TensorType, Value
 from oracles.outcome import Kind
-from oracles.reproducer import verify
+from oracles.verification import verify
 from tests.fuzzer.graphs import given, unary
 from tests.fuzzer.planted_campaigns import TESTS
 

@@ -19,7 +19,7 @@ from fuzzer.survival import judge_numbers
 from fuzzer.tasks import BatchTask, Subject, TargetsResult, TargetsTask
 from fuzzer.zygotes import Zygotes
 from oracles.forking import Zygote
-from oracles.reproducer import verify
+from oracles.verification import verify
 from tests.fuzzer.planted_campaigns import finish, start
 from tests.fuzzer.test_supervisor import PLANTED
 from tests.oracles.processes import eventually, gone

@@ -18,8 +18,9 @@ from generators.frontends.printing import LITERAL_ELEMENTS
 from generators.graph import DTYPES, Array, Case, Constant, Graph, Input, Node, Ref, Value, type_of
 from oracles.forking import Zygote
 from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
-from oracles.reproducer import Verification, render, starts_itself, verify
+from oracles.reproducer import render, starts_itself
 from oracles.tensor_source import UNPACK, tensor_source
+from oracles.verification import Verification, verify
 from tests.oracles.processes import eventually, gone
 
 TORCH = frontend("torch")
