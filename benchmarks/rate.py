@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import msgspec
 
-from benchmarks.routes import NODES, subject_of
+from benchmarks.routes import NODES, in_turn, subject_of
 from fuzzer.converters.base import converters
 from fuzzer.known import applies, shipped
 from fuzzer.learning import Learnt
@@ -64,7 +64,7 @@ def rate(name: str, minutes: float) -> tuple[Counter[str], dict[str, float], lis
             probed = learnt.to_probe(SeededChoices(SEED), PROBED)[0] if index % 2 and not counted else ()
             nodes = 1 if probed else NODES
             pack = learnt.pack(nodes, converter.pack, probing=bool(probed))
-            asked = BatchTask(subject, SEED, index, (), nodes, learnt.quarantine.avoid(), probed, pack)
+            asked = BatchTask(in_turn(subject, index), SEED, index, (), nodes, learnt.quarantine.avoid(), probed, pack)
             result = judge_numbers(
                 worker,
                 range(PROBED if probed else learnt.cases(pack, NODES)),

@@ -2,9 +2,9 @@
 
 The baseline calls the converter's public function, then the runtime once with its defaults, graph by graph, and
 compares nothing. Ours is what a campaign does with a pack of the very same graphs: printing, eager mode, conversion,
-validation, every variant of every runtime, judgement. The graphs are random ones of ten nodes that the converter takes.
-Baseline and ours take turns in one process, with garbage collection as Python has it and as workers have it. Usage:
-``python -m benchmarks.routes [GRAPHS] [CONVERTER …]``.
+validation, the variants of every runtime (those that are occasional each in its turn), judgement. The graphs are
+random ones of ten nodes that the converter takes. Baseline and ours take turns in one process, with garbage collection
+as Python has it and as workers have it. Usage: ``python -m benchmarks.routes [GRAPHS] [CONVERTER …]``.
 
 Subjects crash: graphs are collected by a process that is started again after the graph that ended it, and judged there
 in a worker; each converter is measured in a process of its own. What they say on standard error is kept out of the
@@ -33,10 +33,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fuzzer.converters.base import converters
 from fuzzer.known import applies, shipped
 from fuzzer.pipeline import Pipeline
-from fuzzer.planning import default_settings
+from fuzzer.planning import default_settings, variants_of_turn
 from fuzzer.routes import select
 from fuzzer.runtimes.base import runtimes
 from fuzzer.supervisor import Worker, WorkerDied
@@ -62,6 +64,11 @@ def subject_of(name: str) -> Subject:
     )
     converter = converters()[name]
     return Subject(converter.source.value, name, default_settings(converter), variants)
+
+
+def in_turn(subject: Subject, turn: int) -> Subject:
+    """The subject with the variants that a campaign's batch has: of occasional ones those whose turn it is."""
+    return msgspec.structs.replace(subject, variants=variants_of_turn(subject.variants, turn))
 
 
 # -- the loop that anyone would write ----------------------------------------------------------------------------------
@@ -201,9 +208,10 @@ def judged_in_packs(subject: Subject, blobs: Sequence[bytes], pack: int) -> tupl
     collector = Collector()
     started = time.process_time()
     conversions = 0
-    for start in range(0, len(blobs), pack):
-        pipeline = Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
-        conversions += pipeline.judge(JudgeTask(subject, tuple(enumerate(blobs[start : start + pack])))).conversions
+    for turn, start in enumerate(range(0, len(blobs), pack)):
+        current = in_turn(subject, turn)
+        pipeline = Pipeline(current, lambda step: None, lambda text: None, lambda: "")
+        conversions += pipeline.judge(JudgeTask(current, tuple(enumerate(blobs[start : start + pack])))).conversions
         collector.collect()
     return time.process_time() - started, conversions
 

@@ -114,7 +114,7 @@ class Plan:
             settings,
             cases,
             nodes,
-            self._taking_part(_variants_of_turn(variants, turn), index),
+            self._taking_part(variants_of_turn(variants, turn), index),
             avoid,
             operators,
             min(pack, cases),
@@ -159,7 +159,7 @@ class Plan:
         return settings
 
 
-def _variants_of_turn(variants: tuple[tuple[str, str], ...], turn: int) -> tuple[tuple[str, str], ...]:
+def variants_of_turn(variants: tuple[tuple[str, str], ...], turn: int) -> tuple[tuple[str, str], ...]:
     """The runtime variants of a batch: of those that a runtime calls occasional, one, each in its turn. Rounds begin
     one further each time, so that none goes with every second turn."""
     chosen = set()
