@@ -14,7 +14,16 @@ from sqlalchemy.orm import Session
 from corpus.classes import has_table, keep
 from corpus.errors import CorpusError
 from corpus.records import PENDING, Bucket, Finding, FindingState, Finish, NewFinding, PassRecord
-from corpus.tables import BatchRow, BlameRow, BucketRow, CampaignRow, FindingRow, FindingSettingsRow, PassesRow
+from corpus.tables import (
+    BatchRow,
+    BlameRow,
+    BucketRow,
+    CampaignRow,
+    FindingRow,
+    FindingSettingsRow,
+    FindingVariantsRow,
+    PassesRow,
+)
 from generators.graph import digest_of
 from oracles.blame import Blame
 from oracles.outcome import Kind, Signature, Stage, Symptom
@@ -67,6 +76,11 @@ def insert(session: Session, batch: BatchRow, finding: NewFinding, digest: str) 
         nodes=finding.nodes,
     )
     session.add(row)
+    session.flush()
+    if finding.converter_settings is not None:
+        session.add(FindingSettingsRow(finding_id=row.id, settings=finding.converter_settings))
+    if finding.variants:
+        session.add(FindingVariantsRow(finding_id=row.id, variants=finding.variants))
     session.flush()
     return row.id
 
@@ -251,6 +265,12 @@ def _needed_settings(session: Session, row: FindingRow) -> dict[str, Setting]:
     return dict(needed.settings) if needed is not None else {}
 
 
+def _variants(session: Session, row: FindingRow) -> tuple[tuple[str, str], ...]:
+    """The runtime variants of its own, as :func:`_needed_settings`."""
+    own = session.get(FindingVariantsRow, row.id) if has_table(session, FindingVariantsRow) else None
+    return () if own is None else tuple((runtime, variant) for runtime, variant in own.variants)
+
+
 def _blame(session: Session, row: FindingRow) -> Blame | None:
     """Who is to blame, as far as that is known."""
     stored = session.get(BlameRow, row.id) if has_table(session, BlameRow) else None
@@ -294,4 +314,5 @@ def _finding(session: Session, row: FindingRow) -> Finding:
         failures=row.failures,
         conversions=row.conversions,
         blame=_blame(session, row),
+        variants=_variants(session, row),
     )

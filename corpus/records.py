@@ -103,7 +103,9 @@ class IssuedBatch(msgspec.Struct, frozen=True):
 
 class NewFinding(msgspec.Struct, frozen=True):
     """A bug as it came out of a batch. ``case`` is the number of the case in its batch, ``data`` the serialised case,
-    ``settings`` the runtime variants that show it (empty when the converter itself fails)."""
+    ``settings`` the runtime variants that show it (empty when the converter itself fails). ``converter_settings`` and
+    ``variants`` (pairs of a runtime and its variant) are those that it was seen with, where they are not its
+    batch's."""
 
     case: int
     signature: Signature
@@ -113,6 +115,8 @@ class NewFinding(msgspec.Struct, frozen=True):
     settings: tuple[str, ...] = ()
     numbers: dict[str, float] = {}
     nodes: int = 0
+    converter_settings: dict[str, bool | int | float | str] | None = None
+    variants: tuple[tuple[str, str], ...] = ()
 
 
 class UnsupportedCount(msgspec.Struct, frozen=True):
@@ -188,7 +192,8 @@ class Finding(msgspec.Struct, frozen=True):
     """A finding in the store. ``case_object`` and ``minimized_object`` are digests of serialised cases,
     ``reproducer_object`` of a script (each ``''`` when there is none yet). ``failures`` of ``runs`` fresh processes
     showed the defect. ``bucket`` is the key of its bucket (``''`` before minimization). ``blame`` is
-    what experiments came to, None before they were made."""
+    what experiments came to, None before they were made. ``variants`` are the runtime variants that it is judged on
+    (pairs of a runtime and its variant) where these are not its batch's."""
 
     id: str
     campaign: str
@@ -216,6 +221,7 @@ class Finding(msgspec.Struct, frozen=True):
     failures: int = 0
     conversions: int = 0
     blame: Blame | None = None
+    variants: tuple[tuple[str, str], ...] = ()
 
 
 class PassRecord(msgspec.Struct, frozen=True):

@@ -175,6 +175,15 @@ class FindingSettingsRow(Base):
     settings: Mapped[Any] = mapped_column(Json)
 
 
+class FindingVariantsRow(Base):
+    """The runtime variants that a finding is judged on, where they are not its batch's: pairs of names."""
+
+    __tablename__ = "finding_variants"
+
+    finding_id: Mapped[str] = mapped_column(Word, ForeignKey("finding.id"), primary_key=True)
+    variants: Mapped[Any] = mapped_column(Json)
+
+
 class ClassificationRow(Base):
     """See :class:`oracles.taxonomy.Classification`; none for a finding that was not worked on to an end, or not by a
     version that classified."""

@@ -6,15 +6,21 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
 
 from corpus.records import Finding
 from fuzzer.converters.base import converters
 from fuzzer.experiments import Experiment, Scene, compiled, control, experiments, scene_of
 from fuzzer.inquiry import BLAME, arrays_of
+from fuzzer.other_values import other_values
+from fuzzer.own_errors import OwnError, Vote, own_errors
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.survival import signature_of
 from fuzzer.tasks import ExperimentResult, ExperimentTask, Ran, Seen
 from generators.graph import Array
+from generators.serial import dumps, loads
 from oracles.blame import Accused, Blame, Confidence, Evidence, Outcome, Role, Rule, blame
 from oracles.compare import compare
 from oracles.outcome import MISMATCH, Kind, Verdict
@@ -26,6 +32,8 @@ _STEPS = ("convert", "validate", "load", "run")
 _SUBSTITUTES = 4
 #: Eager mode is confirmed by double precision when it is off by less than this share of what the other is off by.
 _MUCH_LESS = 0.1
+#: What others may compute by accident: over few elements, or equal ones.
+_BY_ACCIDENT = frozenset({Kind.NONFINITE, Kind.VALUE})
 #: What differs then is no number.
 _STRUCTURE = frozenset({Kind.COUNT, Kind.DTYPE, Kind.SHAPE})
 
@@ -42,11 +50,15 @@ class Blamer:
         self._until = math.inf
         #: Seconds of CPU time by what they were spent on.
         self.parts: Counter[str] = Counter()
+        self._votes: list[Vote] = []
+        #: What jurors of the last vote got wrong themselves.
+        self.own_errors: list[OwnError] = []
 
     def blame(self, finding: Finding, case: bytes) -> Blame:
         """The verdict on a finding whose minimized case is ``case`` (serialised). What there was no time for abstains.
         Raises Stopped and WorkerDefect."""
         self._until = self._clock() + self._seconds
+        self._votes, self.own_errors = [], []
         scene = scene_of(finding)
         if scene is None:
             absent = Evidence(Role.CONTROL, finding.converter, "", Outcome.ABSTAINS, "its subjects are not installed")
@@ -57,16 +69,62 @@ class Blamer:
         if evidence[0].outcome is Outcome.SAME:
             if (double := inquest.double()) is not None:
                 evidence.append(double)
-            evidence += [self._evidence(one, inquest, case) for one in experiments(scene)]
+            made = list(experiments(scene))
+            heard = [self._evidence(one, inquest, case) for one in made]
+            evidence += self._confirmed(scene, made, heard, case)
             evidence += self._optimizers(scene, inquest, evidence, case)
             if blame(scene.accused, evidence).confidence is not Confidence.HIGH:
                 evidence += [self._evidence(one, inquest, case) for one in compiled(scene)]
-        return blame(scene.accused, evidence)
+        verdict = blame(scene.accused, evidence)
+        self.own_errors = own_errors(scene, verdict, self._votes)
+        return verdict
 
     def _evidence(self, one: Experiment, inquest: _Inquest, case: bytes) -> Evidence:
         if self._clock() < self._until:
-            return inquest.heard(one, self._ask(one, case))
+            result = self._ask(one, case)
+            heard = inquest.heard(one, result)
+            if one.role in (Role.JUROR, Role.VARIANT):
+                self._votes.append(Vote(one, case, result, heard.outcome))
+            return heard
         return Evidence(one.role, one.component, one.detail, Outcome.ABSTAINS, "no time left")
+
+    def _confirmed(
+        self, scene: Scene, made: Sequence[Experiment], heard: Sequence[Evidence], case: bytes
+    ) -> list[Evidence]:
+        """The evidence, with jurors that agree with the source or with the accused heard about other values, too: over
+        what minimization leaves, they may agree by accident. Where the failure does not show with other values, the
+        evidence as it is."""
+        asked = [
+            place
+            for place, item in enumerate(heard)
+            if item.role is Role.JUROR and item.outcome in (Outcome.RIGHT, Outcome.SAME)
+        ]
+        found = list(heard)
+        if scene.accused.signature.kind not in _BY_ACCIDENT or not asked:
+            return found
+        inquest, other = self._with_other_values(scene, case)
+        for place in asked if inquest else ():
+            again = self._evidence(made[place], inquest, other)  # type: ignore[arg-type]
+            if again.outcome is heard[place].outcome:
+                words = f"{heard[place].words}; with other values, too"
+                found[place] = msgspec.structs.replace(heard[place], words=words)
+            elif again.outcome is not Outcome.ABSTAINS:
+                words = f"{heard[place].outcome} about these values, not about others: {again.words}"
+                found[place] = msgspec.structs.replace(again, outcome=Outcome.OTHER, words=words[:300])
+        return found
+
+    def _with_other_values(self, scene: Scene, case: bytes) -> tuple[_Inquest | None, bytes]:
+        """An inquest about the case with further feeds at which the failure shows as well, and that case. None where
+        there are no such feeds."""
+        whole = loads(case)
+        for feeds in () if scene.converter.quantizes(scene.subject.settings) else other_values(whole):
+            if self._clock() > self._until:
+                break
+            other = dumps(replace(whole, further=(*whole.further, feeds)))
+            inquest, one = _Inquest(scene), control(scene)
+            if inquest.heard(one, self._ask(one, other)).outcome is Outcome.SAME and inquest.shows_last():
+                return inquest, other
+        return None, b""
 
     def _ask(self, one: Experiment, case: bytes, disabled: Sequence[str] = ()) -> Result:
         settings = {**one.settings, "disabled": ",".join(disabled)} if disabled else dict(one.settings)
@@ -228,6 +286,10 @@ class _Inquest:
         if not covered:
             return Outcome.ABSTAINS, "converts at one size only, at which nothing is wrong"
         return Outcome.RIGHT, "differs by no more than rounding explains" if doubted else "gives what the source gives"
+
+    def shows_last(self) -> bool:
+        """Whether the control was wrong with its last feeds."""
+        return len(self._wrong) > 1 and bool(self._wrong[-1])
 
     def _agree(self, sizes: Sequence[Ran]) -> bool:
         """Whether the outputs that are wrong in the control are the same here."""

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import msgspec
@@ -19,6 +19,7 @@ from fuzzer.converters.base import Converter, converters
 from fuzzer.dossier import compile_dossier
 from fuzzer.formats import Setting, Settings
 from fuzzer.grouped_scripts import grouped_script
+from fuzzer.own_errors import OwnError
 from fuzzer.planning import default_settings, subject_of
 from fuzzer.reduction import reduce
 from fuzzer.runtimes.base import Runtime, runtimes
@@ -91,7 +92,7 @@ class Handler:
         workers that minimize along with the first. Interrupted work is saved and goes on from there the next time."""
         if finding.state is FindingState.VERIFIED:
             return self._blame(Handled(finding, ()), worker, say)
-        subject = narrow(subject_of(batch.issued), finding)
+        subject = narrow(subject_for(batch, finding), finding)
         tester = RemoteTester(worker, subject, converters()[subject.converter])
         least = TOGETHER if shares_conversions(finding.signature, slices=tester.slices) else 1
         tester.spread(helpers, least)
@@ -115,7 +116,26 @@ class Handler:
         parts.update(blamer.parts)
         if self._interrupted():
             return replace(handled, parts=parts)
-        return replace(handled, finding=self._store.set_blame(finding.id, verdict), parts=parts)
+        others = (*handled.others, *self._own_errors(finding, blamer.own_errors))
+        return replace(handled, finding=self._store.set_blame(finding.id, verdict), others=others, parts=parts)
+
+    def _own_errors(self, finding: Finding, found: Sequence[OwnError]) -> list[str]:
+        """Record what jurors got wrong themselves, under the case that the finding is of; the ids. A runtime with a
+        finding of that kind about the case gets no other: votes on what votes gave come to an end, and what the batch
+        has shown already is not worked on twice."""
+        if not found:
+            return []
+        known = self._store.list_findings(campaign=finding.campaign, batch=finding.batch)
+        have = {(one.signature.component, one.signature.kind) for one in known if one.case == finding.case}
+        identifiers = []
+        for error in found:
+            seen = error.observation
+            if (seen.signature.component, seen.signature.kind) in have:
+                continue
+            new = _new(finding.case, loads(error.case), seen)
+            new = msgspec.structs.replace(new, converter_settings=dict(error.settings), variants=error.variants)
+            identifiers.append(self._store.add_finding(finding.campaign, finding.batch, new))
+        return [identifier for identifier in identifiers if identifier]
 
     def _handle(
         self, finding: Finding, subject: Subject, tester: RemoteTester, worker: Worker, say: Callable[[str], None]
@@ -143,7 +163,7 @@ class Handler:
         others = tuple(
             identifier
             for case, seen in result.others
-            if (identifier := store.add_finding(finding.campaign, finding.batch, _new(finding.case, case, seen)))
+            if (identifier := store.add_finding(finding.campaign, finding.batch, _beside(finding, case, seen)))
         )
         if not result.complete and self._interrupted():
             save(result.case)
@@ -262,6 +282,15 @@ class Handler:
         return first.with_more(runs(max(0, FLAKY_RUNS - first.runs))) if doubtful else first
 
 
+def subject_for(batch: Batch, finding: Finding) -> Subject:
+    """What the finding is put to: its batch's subject or, for one that a vote gave, what it was seen with there."""
+    subject = subject_of(batch.issued)
+    if not finding.variants:
+        return subject
+    settings = dict(finding.converter_settings)
+    return msgspec.structs.replace(subject, settings=settings, variants=finding.variants)
+
+
 def narrow(subject: Subject, finding: Finding) -> Subject:
     """The subject with the runtime variants that the finding needs: none for a failure before any runtime, all for a
     mismatch (which variants disagree is part of its identity)."""
@@ -328,6 +357,15 @@ def _runtime_of(seen: Observation, subject: Subject) -> tuple[Runtime | None, Se
         if words in ([name, variant], [variant]) and (words[0] == name or seen.signature.component == name):
             return runtimes()[name], runtimes()[name].variants[variant]
     return None, {}
+
+
+def _beside(finding: Finding, case: Case, seen: Observation) -> NewFinding:
+    """Another defect that was met while a finding was minimized, seen with what that is put to."""
+    new = _new(finding.case, case, seen)
+    if not finding.variants:
+        return new
+    settings = dict(finding.converter_settings)
+    return msgspec.structs.replace(new, converter_settings=settings, variants=finding.variants)
 
 
 def _new(number: int, case: Case, seen: Observation) -> NewFinding:

@@ -25,7 +25,7 @@ NARROW_WORDS = "computes with 32 bits, which some values of the graph do not fit
 #: Among the numbers of an observation: it takes more samples of noise to be certain of it.
 SUSPECTED = "suspected"
 #: Kinds of mismatch in the order in which they hide each other.
-_SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
+SEVERITY = (Kind.COUNT, Kind.DTYPE, Kind.SHAPE, Kind.NONFINITE, Kind.VALUE)
 
 
 class Verdicts:
@@ -99,7 +99,7 @@ class Verdicts:
         if not wrong:
             return seen
         if converted and not self._hands_on:
-            first = min((seen for _, _, seen in wrong), key=lambda seen: _SEVERITY.index(seen.signature.kind))
+            first = min((seen for _, _, seen in wrong), key=lambda seen: SEVERITY.index(seen.signature.kind))
             signature = Signature(Stage.CONVERT, self._converter, first.signature.kind)
             variants = ", ".join(f"{name} {variant}" for name, variant, _ in wrong)
             return [*seen, Observation(signature, Verdict.BUG, first.message, first.outputs, variants, first.numbers)]
@@ -150,7 +150,7 @@ class Verdicts:
         chosen = bugs or [pair for pair in judged if pair[1].verdict is Verdict.INCONCLUSIVE]
         if not chosen:
             return None
-        kind = min((result.mismatch.kind for _, result in chosen), key=_SEVERITY.index)
+        kind = min((result.mismatch.kind for _, result in chosen), key=SEVERITY.index)
         same_kind = [pair for pair in chosen if pair[1].mismatch.kind is kind]
         number, first = same_kind[0]
         signature = Signature(Stage.INFERENCE, name, kind)

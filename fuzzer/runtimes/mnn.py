@@ -106,6 +106,8 @@ class Mnn(Runtime):
             with console() as written:
                 results = session.module.onForward([_given(expr, named[name]) for name in session.inputs])
                 arrays = None if results is None else [_read(result) for result in results]
+            if ignored := _IGNORED.search(written.text):
+                raise Unsupported(f"{ignored[1]}, which it leaves out")
             if arrays is None or len(arrays) != len(session.outputs):
                 raise MnnError(written.text or f"onForward gives {arrays and len(arrays)} outputs")
         return [_declared(array, dtype) for array, dtype in zip(arrays, session.outputs, strict=True)]
@@ -150,6 +152,8 @@ def _converted(model: onnx.ModelProto, path: Path, level: int) -> None:
         raise MnnError("\n".join(told) or "mnnconvert writes no file and says nothing")
 
 
+#: What it says of an attribute, in the first run, before it computes something without that.
+_IGNORED = re.compile(r"Don't support (\w+) currently")
 #: Beginnings of what the converter says of every model.
 _CUSTOMARY = ("The device supports", "Start to ", "inputTensors", "outputTensors", "ONNX Model ", "Converted Failed!")
 

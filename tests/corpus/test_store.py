@@ -117,6 +117,20 @@ def test_sixteen_threads_judging_the_same_batches_record_each_once(store: Store)
     assert len(store.list_findings()) == 24
 
 
+def test_a_finding_that_a_vote_gave_keeps_what_it_is_judged_with(store: Store) -> None:
+    name = campaign(store, batches=1)
+    store.record_batch(judged(name, 0, finding()))
+    variants = (("mnn", "cpu"), ("openvino", "f32"))
+    new = msgspec.structs.replace(finding(0, CRASH), converter_settings={"opset": 17}, variants=variants)
+    identifier = store.add_finding(name, 0, new)
+    assert identifier is not None
+    found = store.find(identifier)
+    assert (found.variants, found.converter_settings) == (variants, {"opset": 17})
+    assert store.add_finding(name, 0, new) is None
+    [first, _] = store.list_findings()
+    assert (first.variants, first.converter_settings) == ((), issued(0).settings)
+
+
 def test_a_finding_comes_back_as_it_was(store: Store) -> None:
     name = campaign(store, batches=1)
     hostile = 'NUL \0, surrogate \ud800, json:"x", \x1b[31m, 漢字'

@@ -176,6 +176,23 @@ def test_what_would_be_computed_in_another_type_is_refused(name: str, dtype: int
         run_all(present(name), artifact, [np.ones(2, np.float32)])
 
 
+def test_what_mnn_leaves_out_is_a_refusal() -> None:
+    mnn = present("mnn")
+    mode = {"coordinate_transformation_mode": "tf_crop_and_resize", "mode": "linear"}
+    artifact = onnx_artifact(
+        [
+            helper.make_node("Constant", [], ["roi"], value_floats=[0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0]),
+            helper.make_node("Constant", [], ["sizes"], value_ints=[1, 1, 2, 2]),
+            helper.make_node("Resize", ["x", "roi", "", "sizes"], ["y"], **mode),
+        ],
+        {"x": (F32, (1, 1, 2, 2))},
+        {"y": (F32, (1, 1, 2, 2))},
+    )
+    with pytest.raises(Unsupported, match="CoordinateTransformationMode_TensorflowCropAndResize") as refusal:
+        run_all(mnn, artifact, [np.ones((1, 1, 2, 2), np.float32)])
+    assert refusal.value.what.endswith(", which it leaves out")
+
+
 def test_mnn_keeps_truth_and_integers_as_declared() -> None:
     mnn = present("mnn")
     nodes = [helper.make_node("Greater", ["x", "x2"], ["g"]), helper.make_node("NonZero", ["x"], ["n"])]
