@@ -180,6 +180,19 @@ def test_what_cannot_be_calibrated_is_unsupported() -> None:
     assert seen.detail == "calibration of a model that has nothing to calibrate"
 
 
+def test_what_is_nothing_but_nan_has_no_scale() -> None:
+    extent = TensorType("float32", (1, 1, 1))
+    nodes = (
+        Node("onnx.Sqrt", (Ref("x"),), (), (Value("root", extent),)),
+        Node("onnx.Conv", (Ref("root"), Ref("w")), (), (Value("y", extent),)),
+    )
+    graph = Graph("onnx", (given("x", "float32", 1, 1, 1), given("w", "float32", 1, 1, 1)), (), nodes, ("y",))
+    feeds = {"x": np.full((1, 1, 1), -1.0, np.float32), "w": np.ones((1, 1, 1), np.float32)}
+    [seen] = judged(subject("static"), Case(graph, feeds))
+    assert (seen.kind, seen.verdict) == ("unsupported", "pass")
+    assert seen.detail == "quantization of what is nothing but NaN"
+
+
 def test_a_zero_point_may_be_left_out_before_one_that_is_there() -> None:
     a, b = np.array([[1, -2, 3]], np.int8), np.array([[4], [5], [6]], np.int8)
     node = onnx.helper.make_node("MatMulInteger", ["a", "b", "", "zero"], ["y"])
