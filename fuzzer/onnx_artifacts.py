@@ -307,6 +307,8 @@ def _without_windows(model: onnx.ModelProto) -> list[str]:
 _INFERENCE = "Inference error(s): "
 #: The complaint of control flow about a node of one of its bodies.
 _AROUND = re.compile(r"\(op_type:(?:If|Loop|Scan|SequenceMap)\b[^)]*\): \[\w+\] Inference error\(s\):")
+#: That of an operator which is a function about a node of its body.
+_ABOVE = re.compile(r"\(op_type:[^)]*\): \[\w+\] Inference error\(s\):")
 _LOST = "expected to have type but instead is null"
 
 
@@ -320,6 +322,10 @@ def _complaints(text: str) -> list[str]:
     errors = [error.strip() for error in re.split(r"(?=\(op_type:)", tail) if error.strip()]
     # What is wrong is wrong in a body: its own complaint follows, as it would without the control flow around it.
     errors = [error for error in errors if not _AROUND.fullmatch(error)] or errors
+    # The body of a function is nobody's own: what is wrong there is one complaint, and of the operator.
+    for place in reversed(range(len(errors) - 1)):
+        if _ABOVE.fullmatch(errors[place]):
+            errors[place : place + 2] = [f"{errors[place]} {errors[place + 1]}"]
     # A type that got lost is complained of by every node behind: then only what else was said counts, if anything was.
     errors = [error for error in errors if _LOST not in error] or [f"a value's type {_LOST}"]
     distinct = {re.sub(r"node name: [^)]*", "", error): error for error in reversed(errors)}

@@ -1,4 +1,4 @@
-"""Validation of models with pooling in ceil_mode, where onnx counts a window too many before opset 22."""
+"""What validation says of a model: pools in ceil_mode, of which onnx counts a window too many, and functions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRONG = "Attribute strides has incorrect size"
 
 
 def complaints(
-    nodes: Sequence[onnx.NodeProto], inputs: Shapes, outputs: Shapes, known: Shapes | None = None
+    nodes: Sequence[onnx.NodeProto], inputs: Shapes, outputs: Shapes, known: Shapes | None = None, opset: int = 11
 ) -> list[str]:
     """What validation says of a model of float32 tensors."""
     values = [
@@ -28,7 +28,7 @@ def complaints(
         for side in (inputs, outputs, known or {})
     ]
     graph = helper.make_graph(nodes, "graph", values[0], values[1], value_info=values[2])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8 if opset < 20 else 10)
     return _checked(model.SerializeToString(), model)
 
 
@@ -76,3 +76,12 @@ def test_positions_that_a_pool_returns_have_their_type() -> None:
         [pool, helper.make_node("Sin", ["i"], ["z"], "sin")], {"x": (1, 1, 3)}, {"y": (1, 1, 2), "z": (1, 1, 2)}
     )
     assert "op_type:Sin" in told
+
+
+def test_what_is_wrong_in_the_body_of_a_function_is_one_complaint() -> None:
+    """The function that onnx gives MeanVarianceNormalization with default axes is not valid."""
+    x = {"x": (1, 1, 2, 2)}
+    [told] = complaints([helper.make_node("MeanVarianceNormalization", ["x"], ["y"])], x, {"y": (1, 1, 2, 2)}, opset=20)
+    assert "op_type:MeanVarianceNormalization" in told
+    assert "op_type:Constant" in told
+    assert not told.endswith("Inference error(s):")
