@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -14,6 +14,7 @@ from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import Converter, converters
 from fuzzer.coverage import outcomes_of
 from fuzzer.errors import UsageError
+from fuzzer.formats import Setting
 from fuzzer.importing import Imported
 from fuzzer.planning import default_settings, subject_of
 from fuzzer.recording import judged_batch
@@ -61,9 +62,15 @@ def routes_of(frontend: str, patterns: Sequence[str]) -> list[Route]:
 
 
 def record(
-    store: Store, campaign: Campaign, config: CampaignConfig, imported: Imported, chosen: Sequence[Route]
+    store: Store,
+    campaign: Campaign,
+    config: CampaignConfig,
+    imported: Imported,
+    chosen: Sequence[Route],
+    settings: Mapping[str, Setting] | None = None,
 ) -> list[Row]:
-    """Judge the model along the routes and record what is found. One row for each route and variant."""
+    """Judge the model along the routes and record what is found. One row for each route and variant. ``settings`` are
+    those of the converters, in place of their defaults."""
     blob = dumps(imported.case)
     nodes = node_count(imported.case.graph)
     worker = Worker(Limits(config.deadline_seconds, config.memory_limit_mb, recycle_growth=config.memory_limit_mb // 2))
@@ -74,7 +81,8 @@ def record(
             used = [route.runtime for route in chosen if route.converter == name]
             variants = tuple((runtime, variant) for runtime in used for variant in runtimes()[runtime].variants)
             frontend = imported.case.graph.frontend
-            issued = IssuedBatch(index, frontend, name, default_settings(converter), 1, nodes, variants)
+            asked = {**default_settings(converter), **(settings or {})}
+            issued = IssuedBatch(index, frontend, name, asked, 1, nodes, variants)
             started = time.monotonic()
             subject = subject_of(issued)
             result = judge_numbers(worker, (0,), lambda numbers: JudgeTask(subject, ((0, blob),)), converter)  # noqa: B023

@@ -197,7 +197,15 @@ def reproduce(
 
 @app.command()
 def draft(
-    finding: Annotated[str, typer.Argument(metavar="ID", help="The first digits of a finding's id.")],
+    finding: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The first digits of a finding's id; with --regression, the name of what is shipped."
+        ),
+    ],
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Of a defect that is shipped (`convfuzz rerun --regressions`).")
+    ] = False,
     to: Annotated[
         str, typer.Option(metavar="PROJECT", help="Another project, by its name or repository. Default: whose it is.")
     ] = "",
@@ -206,6 +214,7 @@ def draft(
         typer.Option("--out", "-o", metavar="FILE", help="Write to this file. Default: standard output."),
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="Only the link that opens a new issue with the text.")] = False,
+    collect: Annotated[bool, typer.Option(help="Run the project's own script that describes the environment.")] = True,
     known: Known = None,
     corpus: Corpus = DEFAULT_CORPUS,
     database: Database = "",
@@ -213,7 +222,9 @@ def draft(
     debug: Debug = False,
 ) -> None:
     """Write the draft of an issue for the project to blame. A person reads it and files it; convfuzz never does."""
-    draft_commands.draft(corpus, database, as_json, finding, to, output, link, known)
+    draft_commands.draft(
+        corpus, database, as_json, finding, to, output, link, known, regression=regression, collect=collect
+    )
 
 
 @app.command()

@@ -235,41 +235,80 @@ def complete(artifact: Artifact) -> onnx.ModelProto:
         return onnx.load(path)
 
 
+#: What ``onnx.checker`` and inference raise about a model that is not valid.
+_REFUSALS = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError)
+#: An input that no model has, of as many elements as nobody knows.
+_UNKNOWN = "convfuzz.unknown"
+
+
 def _checked(data: bytes | Path, model: onnx.ModelProto) -> list[str]:
-    """What ``onnx.checker`` complains of, type and shape inference included unless it miscounts."""
-    refusals = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError)
+    """What ``onnx.checker`` complains of, type and shape inference included, but for windows that it miscounts."""
     try:
         onnx.checker.check_model(data, full_check=True)
-    except refusals as error:
+    except _REFUSALS as error:
         words = str(error)
     else:
         return []
-    if _miscounts_windows(model):
+    found = _complaints(words)
+    if pools := _miscounted(model):
         try:
             onnx.checker.check_model(data)
-        except refusals as error:
-            words = str(error)
+        except _REFUSALS as error:
+            found = _complaints(str(error))
         else:
-            return []
-    return [f"onnx.checker: {text}" for text in _complaints(words)]
+            found = [text for text in found if _of_one(text, pools) and _COUNTED not in text]
+            found += [text for text in _without_windows(model) if text not in found]
+    return [f"onnx.checker: {text}" for text in found]
 
 
-def _miscounts_windows(model: onnx.ModelProto) -> bool:
-    """Whether inference cannot be trusted: with ceil_mode it counts a last window that starts in the padding, which
-    operators before opset 22 do not have (onnx issues 5711 and 5741)."""
+def _miscounted(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes about which inference cannot be trusted: with ceil_mode it counts a last window that starts in the
+    padding, which operators before opset 22 do not have (onnx issues 5711 and 5741)."""
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    return opset < 22 and any(
-        attribute.name == "ceil_mode" and attribute.i
-        for graph in graphs_of(model.graph)
-        for node in graph.node
-        if node.op_type in ("AveragePool", "MaxPool", "LpPool")
-        for attribute in node.attribute
+    return [node for graph in graphs_of(model.graph) for node in graph.node if opset < 22 and _is_ceiled(node)]
+
+
+def _is_ceiled(node: onnx.NodeProto) -> bool:
+    return node.op_type in ("AveragePool", "MaxPool", "LpPool") and any(
+        attribute.name == "ceil_mode" and attribute.i for attribute in node.attribute
     )
+
+
+#: The complaint about a number of windows.
+_COUNTED = "shape differ in dimension"
+
+
+def _of_one(complaint: str, nodes: Iterable[onnx.NodeProto]) -> bool:
+    return any(f"(op_type:{node.op_type}, node name: {node.name})" in complaint for node in nodes)
+
+
+def _without_windows(model: onnx.ModelProto) -> list[str]:
+    """What inference complains of beside the windows that it miscounts and what follows from their number: the model
+    with a Reshape to an unknown shape in place of each such pool, and without what it says of shapes between."""
+    opaque = onnx.ModelProto()
+    opaque.CopyFrom(model)
+    opaque.graph.input.append(onnx.helper.make_tensor_value_info(_UNKNOWN, TensorProto.INT64, [None]))
+    for graph in graphs_of(opaque.graph):
+        del graph.value_info[:]
+        for index in reversed(range(len(graph.node))):
+            node = graph.node[index]
+            if _is_ceiled(node):
+                values, *indices = node.output
+                node.CopyFrom(onnx.helper.make_node("Reshape", [node.input[0], _UNKNOWN], [values], node.name))
+                for name in filter(None, indices):
+                    graph.node.insert(index + 1, onnx.helper.make_node("Cast", [values], [name], to=TensorProto.INT64))
+    try:
+        onnx.shape_inference.infer_shapes(opaque, check_type=True, strict_mode=True)
+    except _REFUSALS as error:
+        return _complaints(str(error))
+    return []
 
 
 _INFERENCE = "Inference error(s): "
 #: The complaint of control flow about a node of one of its bodies.
 _AROUND = re.compile(r"\(op_type:(?:If|Loop|Scan|SequenceMap)\b[^)]*\): \[\w+\] Inference error\(s\):")
+#: That of an operator which is a function about a node of its body.
+_ABOVE = re.compile(r"\(op_type:[^)]*\): \[\w+\] Inference error\(s\):")
 _LOST = "expected to have type but instead is null"
 
 
@@ -283,6 +322,10 @@ def _complaints(text: str) -> list[str]:
     errors = [error.strip() for error in re.split(r"(?=\(op_type:)", tail) if error.strip()]
     # What is wrong is wrong in a body: its own complaint follows, as it would without the control flow around it.
     errors = [error for error in errors if not _AROUND.fullmatch(error)] or errors
+    # The body of a function is nobody's own: what is wrong there is one complaint, and of the operator.
+    for place in reversed(range(len(errors) - 1)):
+        if _ABOVE.fullmatch(errors[place]):
+            errors[place : place + 2] = [f"{errors[place]} {errors[place + 1]}"]
     # A type that got lost is complained of by every node behind: then only what else was said counts, if anything was.
     errors = [error for error in errors if _LOST not in error] or [f"a value's type {_LOST}"]
     distinct = {re.sub(r"node name: [^)]*", "", error): error for error in reversed(errors)}

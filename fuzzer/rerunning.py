@@ -84,18 +84,21 @@ def of_findings(store: Store, findings: Sequence[Finding] = ()) -> list[Item]:
 def of_regressions(kept: Sequence[Kept], patterns: Sequence[str] = ()) -> list[Item]:
     """The items of defects that are kept as data; with patterns, of those whose name matches one. UsageError for a
     pattern that matches none."""
+    return [Item(one.name, one.record.title, one.record.component, one.script) for one in chosen(kept, patterns)]
+
+
+def chosen(kept: Sequence[Kept], patterns: Sequence[str] = ()) -> list[Kept]:
+    """Those whose name matches a pattern; all of them without any. UsageError for a pattern that matches none."""
     for pattern in patterns:
         if not any(fnmatchcase(one.name, pattern) for one in kept):
             near = difflib.get_close_matches(pattern, [one.name for one in kept], n=3, cutoff=0.4)
             raise UsageError(
                 f"no defect that is shipped is called {pattern!r}",
-                f"near: {', '.join(near)}" if near else "names begin with the subject: --regressions 'tf2onnx-*'",
+                f"near: {', '.join(near)}"
+                if near
+                else "names begin with the subject: `convfuzz rerun --regressions 'tf2onnx-*'`",
             )
-    return [
-        Item(one.name, one.record.title, one.record.component, one.script)
-        for one in kept
-        if not patterns or any(fnmatchcase(one.name, pattern) for pattern in patterns)
-    ]
+    return [one for one in kept if not patterns or any(fnmatchcase(one.name, pattern) for pattern in patterns)]
 
 
 def rerun(items: Sequence[Item], python: str, *, jobs: int = 1, deadline: float = 360.0) -> Iterator[Rerun]:

@@ -1,7 +1,7 @@
 """Defects that were found and judged real by hand, as data: a directory for each, with a reproducer and facts.
 
 ``defect.json`` holds a :class:`Regression`, ``reproducer.py`` the stand-alone script; a file ``draft.md`` beside them
-is the report for the subject's authors. :mod:`fuzzer.rerunning` runs them.
+is the report for the subject's authors, as `convfuzz draft --regression` made it. :mod:`fuzzer.rerunning` runs them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Regression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A defect. ``component`` is the subject at fault, ``converter`` and ``runtime`` the route that shows it,
     ``symptom`` and ``stage`` as of a finding; ``cause`` where it comes from, ``severity`` which data show it;
-    ``bucket`` its row in the audit; ``known`` links to issues of the subject's authors."""
+    ``bucket`` its row in the audit; ``known`` links to issues of the subject's authors. ``settings`` are those of the
+    converter, where the script has others than its defaults; ``project`` is the key of the upstream project whose
+    defect it is, where the component does not tell (a converter's parts may be another project's)."""
 
     title: str
     component: str
@@ -40,7 +42,9 @@ class Regression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bucket: str
     seen: tuple[Seen, ...]
     runtime: str = ""
+    settings: dict[str, bool | int | float | str] = {}
     known: tuple[str, ...] = ()
+    project: str = ""
 
 
 class Kept(msgspec.Struct, frozen=True):

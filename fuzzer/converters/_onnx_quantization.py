@@ -23,6 +23,9 @@ REFUSALS = (
     Refusal(r"No corresponding Numpy type for Tensor Type\. (\w+)", r"calibration with \1", "RuntimeError"),
     Refusal(r"Numpy_type \d+ can't be converted to MLDataType", "calibration with this element type", "RuntimeError"),
     Refusal(r"^No data is collected\.$", "calibration of a model that has nothing to calibrate", "ValueError"),
+    # It asserts that no scale is negative. None ever is, but NaN is not above zero either: that of a constant with NaN,
+    # and of a value that was nothing else.
+    Refusal(r"^scale issue$", "quantization of NaN", "AssertionError"),
     Refusal(r"^(.* is not supported for weight yet)$", r"\1", "ValueError", scrub=True),
 )
 QUANTIZATION = Option(

@@ -116,7 +116,7 @@ def compose(found: Facts, project: Project, here: Environment, collected_text: s
         link,
         left_out,
         tuple(label for label in project.wanted_labels if label != _FUZZER or not _unmet(found)),
-        tuple(_notes(found, project, here)),
+        tuple(_notes(found, project, here, collected_text)),
     )
 
 
@@ -160,7 +160,7 @@ def _title(project: Project, found: Facts) -> str:
     return text if len(text) <= LONGEST_TITLE else text[: LONGEST_TITLE - 1] + "…"
 
 
-def _notes(found: Facts, project: Project, here: Environment) -> list[str]:
+def _notes(found: Facts, project: Project, here: Environment, collected_text: str) -> list[str]:
     """What the person who files is to know and to do."""
     notes = []
     if found.known:
@@ -171,8 +171,11 @@ def _notes(found: Facts, project: Project, here: Environment) -> list[str]:
         notes.append(f"{found.history.mended}: it seems to be mended, and there may be nothing to file.")
     elif not found.history:
         package = project.distributions[0] if project.distributions else "NAME"
-        notes.append(f"Since which version is not known: `convfuzz bisect {found.id[:SHORT]} --package {package}`.")
-    if not found.blamed:
+        command = f"bisect {found.id[:SHORT]} --package {package}"
+        if found.regression:
+            command = f"rerun --regressions {found.regression} --toolchain NAME"
+        notes.append(f"Since which version is not known: `convfuzz {command}`.")
+    if not found.blamed and not found.cause:
         notes.append(f"Who is to blame was not looked into: `convfuzz blame {found.id[:SHORT]}`.")
     if found.blamed and found.confidence == "low":
         notes.append(f"Who is to blame ({found.blamed}) is a guess: {found.rule}.")
@@ -182,6 +185,8 @@ def _notes(found: Facts, project: Project, here: Environment) -> list[str]:
     for name, version in sorted(here.installed.items()):
         if found.versions.get(name, version) != version:
             notes.append(f"Found with {name} {found.versions[name]}; {version} is installed now: run the script again.")
+    if project.collect and not collected_text:
+        notes.append(f"Run `python {' '.join(project.collect)}`, and put what it writes below the versions.")
     return [*notes, *(f"{ask[0].upper()}{ask[1:]}." for ask in project.asks)]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,15 @@ from fuzzer.formats import version_of
 _DEADLINE = 180
 #: Of what such a script says, as many characters are kept.
 _LONGEST = 20_000
+
+
+#: Where packages are installed, which is nobody's business.
+_PLACE = re.compile(r"""[^\s'"()\[\]<>,;=]*[/\\](?:site|dist)-packages[/\\]""")
+
+
+def public(text: str) -> str:
+    """The text without the directories that packages are installed in, which may tell a user's name."""
+    return _PLACE.sub("", text)
 
 
 class Environment(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from fuzzer.upstream.environment import public
 from oracles.blame import Evidence, Outcome, Role
 
 #: Characters of what was seen in an experiment: the whole message stands above the table.
@@ -42,7 +43,7 @@ def table(evidence: Sequence[Evidence]) -> Table:
         if item.outcome is Outcome.ABSTAINS:
             continue
         repeated = item.role is not Role.CONTROL and item.outcome is Outcome.SAME and item.words in found
-        words = "" if repeated else " ".join(item.words.split())
+        words = "" if repeated else public(" ".join(item.words.split()))
         shown = words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
         details = rows.setdefault((str(item.role), item.component, str(item.outcome), shown), [])
         if item.detail and item.detail not in details:

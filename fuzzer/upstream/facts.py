@@ -10,6 +10,7 @@ import msgspec
 
 from corpus.records import Finding, IssuedBatch
 from corpus.store import Store
+from fuzzer.upstream.environment import public
 from fuzzer.upstream.evidence import Table, table
 from fuzzer.upstream.history import History, history
 from fuzzer.upstream.known_issues import KnownIssue, KnownIssues
@@ -64,7 +65,9 @@ class Clause(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """See the module's description. ``wrong`` are the runtime variants that show it, ``quiet`` those that were
     asked and do not. ``evidence`` are the experiments about who is to blame. ``related`` is the known issue that it
-    matches, ``known`` that in words. ``history`` tells of other versions, and is empty when nobody looked."""
+    matches, ``known`` that in words. ``history`` tells of other versions, and is empty when nobody looked. Of a defect
+    that is shipped, ``regression`` is the name, ``cause`` and ``data`` what was found by hand: where it comes from, and
+    which data show it; they are empty for a finding."""
 
     id: str
     title: str
@@ -98,6 +101,9 @@ class Facts(msgspec.Struct, frozen=True):
     history: History = History()
     known: str = ""
     related: KnownIssue | None = None
+    regression: str = ""
+    cause: str = ""
+    data: str = ""
 
     @property
     def is_mismatch(self) -> bool:
@@ -107,6 +113,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 def facts(store: Store, finding: Finding, known: KnownIssues) -> Facts:
     """Everything that the corpus holds of a finding."""
+    finding = msgspec.structs.replace(finding, message=public(finding.message), title=public(finding.title))
     case = loads(store.objects.get(digest)) if (digest := finding.minimized_object or finding.case_object) else None
     script = store.objects.get(finding.reproducer_object).decode() if finding.reproducer_object else ""
     issued = store.batch(finding.campaign, finding.batch).issued

@@ -78,7 +78,12 @@ def project_of(finding: Finding, blamed: str = "") -> Project | None:
         for project in projects().values():
             if any(module == name or module.startswith(f"{name}.") for name in project.modules):
                 return project
-    for component in (blamed.partition(":")[0], finding.signature.component, finding.converter):
+    return of_component(blamed.partition(":")[0], finding.signature.component, finding.converter)
+
+
+def of_component(*components: str) -> Project | None:
+    """The project that claims the first of the components that any does; None when nobody claims one."""
+    for component in components:
         for project in projects().values():
             if component and any(fnmatchcase(component, pattern) for pattern in project.components):
                 return project

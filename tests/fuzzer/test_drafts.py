@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -163,8 +164,6 @@ def test_a_link_gives_back_every_character(tmp_path: Path) -> None:
 
 
 def test_the_interpreter_is_that_of_the_campaign(tmp_path: Path) -> None:
-    import msgspec
-
     with corpus_with(tmp_path / "corpus") as store:
         found = msgspec.structs.replace(known_facts(store), versions={"python": "3.12.1", "tf2onnx": "1.16.0"})
     body = compose(found, projects()["tensorflow-onnx"], HERE).body
@@ -196,6 +195,28 @@ def test_what_others_wrote_stays_in_its_block(tmp_path: Path) -> None:
         outside = re.sub(r"\(https://github.com/\S*\)", "", outside)
         assert "@someone" not in outside, (project.key, outside)
         assert "<script>" not in outside, project.key
+
+
+def test_where_packages_are_installed_is_not_told(tmp_path: Path) -> None:
+    message = (
+        "ValueError: no. Defined at '/home/jane/a/.venv/lib/python3.11/site-packages/tf2onnx/x.py:3' (C:\\Users\\jane"
+        "\\site-packages\\onnx\\y.py), /onnxruntime_src/core/z.cc:4"
+    )
+    with corpus_with(tmp_path / "corpus", kind=Kind.EXCEPTION, message=message, title=message) as store:
+        found = known_facts(store)
+    for project in projects().values():
+        body = compose(found, project, HERE).markdown
+        assert "site-packages" not in body, project.key
+        assert "tf2onnx/x.py:3" in body, project.key
+        assert "/onnxruntime_src/core/z.cc:4" in body, project.key
+
+
+def test_what_onnx_is_told_of_conversion(tmp_path: Path) -> None:
+    with corpus_with(tmp_path / "corpus") as store:
+        found = known_facts(store)
+    assert "Yes: it shows in a model made with tf2onnx." in compose(found, projects()["onnx"], HERE).body
+    graph = msgspec.structs.replace(found, framework="ONNX")
+    assert "No: the model is made with `onnx.helper`" in compose(graph, projects()["onnx"], HERE).body
 
 
 def test_findings_go_to_whose_they_are() -> None:
@@ -274,8 +295,6 @@ def test_the_severity_follows_from_its_rule(tmp_path: Path) -> None:
         [found] = store.list_findings()
 
     def level(case: Case | None = RELU, **changes: object) -> Severity:
-        import msgspec
-
         return severity(msgspec.structs.replace(found, **changes), case).severity
 
     odd = unary("tensorflow", "relu", "float16", 2)

@@ -180,6 +180,20 @@ def test_what_cannot_be_calibrated_is_unsupported() -> None:
     assert seen.detail == "calibration of a model that has nothing to calibrate"
 
 
+@pytest.mark.parametrize("constant", [False, True])
+def test_nan_has_no_scale(constant: bool) -> None:
+    extent = TensorType("float32", (1, 1, 2))
+    root = Node("onnx.Sqrt", (Ref("x"),), (), (Value("root", extent),))
+    result = (Value("y", TensorType("float32", (1, 1, 1))),)
+    product = Node("onnx.Conv", (Ref("x" if constant else "root"), Ref("w")), (), result)
+    weights = np.array([[[1.0, np.nan if constant else 1.0]]], np.float32)
+    inputs, constants = (given("x", "float32", 1, 1, 2),), (Constant("w", weights),)
+    graph = Graph("onnx", inputs, constants, (product,) if constant else (root, product), ("y",))
+    [seen] = judged(subject("static"), Case(graph, {"x": np.full((1, 1, 2), -1.0, np.float32)}))
+    assert (seen.kind, seen.verdict) == ("unsupported", "pass")
+    assert seen.detail == "quantization of NaN"
+
+
 def test_a_zero_point_may_be_left_out_before_one_that_is_there() -> None:
     a, b = np.array([[1, -2, 3]], np.int8), np.array([[4], [5], [6]], np.int8)
     node = onnx.helper.make_node("MatMulInteger", ["a", "b", "", "zero"], ["y"])
