@@ -238,9 +238,9 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     threshold = gc.get_threshold()
     blobs = [file.read_bytes() for file in sorted(folder.glob("*.case"), key=lambda file: int(file.stem))]
     cases = [(case, chosen.load(case)) for case in map(loads, blobs)]
-    # What is made once in a process (registries, kernels) is nobody's.
-    looped(name, cases[:2], threshold)
-    judged_in_packs(subject, blobs[:2], 2)
+    # What is made once in a process (imports, registries, kernels) is nobody's.
+    looped(name, cases, threshold)
+    judged_in_packs(subject, blobs, PACKS[1])
     totals = dict.fromkeys(["loop", *map(str, PACKS), *(f"conversions {pack}" for pack in PACKS)], 0.0)
     half = len(cases) // 2
     for part in (slice(0, half), slice(half, None)):

@@ -10,7 +10,6 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,9 +28,10 @@ from corpus.records import (
 )
 from corpus.records import Quarantine as QuarantineEntry
 from corpus.store import Store
+from fuzzer.agenda import Agenda
 from fuzzer.config import CampaignConfig
 from fuzzer.converters.base import converters
-from fuzzer.handling import IMPORTS, IN_REPRODUCERS, Handler
+from fuzzer.handling import IMPORTS, Handler
 from fuzzer.known import applies, shipped
 from fuzzer.learning import Drawn, Learnt
 from fuzzer.listener import Listener, Snapshot, WorkerState
@@ -42,12 +42,12 @@ from fuzzer.spare import Spare
 from fuzzer.stopping import Stop, stopping_on_signals
 from fuzzer.supervisor import Limits, Stopped, SubjectUnusable, Worker, WorkerDefect
 from fuzzer.survival import WorkerUnusable, judge_numbers
+from fuzzer.tally import Tally
 from fuzzer.tasks import BatchResult, TargetsResult, TargetsTask
 from fuzzer.toolchains import interpreter
 from fuzzer.zygotes import Zygotes
 from generators.patterns import WIDEST, generalised
 from generators.serial import loads
-from oracles.outcome import DEADLY, MISMATCH
 
 #: What defects of our own code raise. One of them costs its batch or finding, which stays as it is in the store; the
 #: campaign goes on, unless there are many.
@@ -148,15 +148,9 @@ class _Run:
         self.events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.failure: BaseException | None = None
         self.started = time.monotonic()
-        self.cpu_started = time.process_time()
         self.counted = self.started
         self.spare = Spare()
         self.slots = [_Slot(f"worker {number + 1}") for number in range(config.workers)]
-        self.spent: Counter[str] = Counter()
-        #: Seconds of CPU time by what they were spent on, of jobs that are done, and of workers that have ended.
-        self.parts: Counter[str] = Counter()
-        self.worker_seconds = 0.0
-        self.per_signature: Counter[str] = Counter()
         together = {frontend: Drawn() for _, frontend, _ in self.plan.subjects}
         self.learnt = {
             converter.name: Learnt(sliceable=converter.sliceable, frontend=frontend, together=together[frontend])
@@ -167,24 +161,14 @@ class _Run:
                 self.learnt[entry.converter].quarantine.guilty[entry.target] = entry.reason
         self.waiting: list[Batch] = store.unjudged(campaign.id)
         self.next_index = store.next_index(campaign.id)
-        self.pending: dict[str, Finding] = {
-            finding.id: finding for finding in store.list_findings(campaign=campaign.id, states=PENDING)
-        }
-        #: Findings that are verified and wait for who is to blame, of runs that ended before.
-        self.unblamed: dict[str, Finding] = {
-            finding.id: finding for finding in (store.unblamed(campaign.id) if config.blame_seconds else ())
-        }
-        self.handled_now: set[str] = set()
+        self.agenda = Agenda(
+            store.list_findings(campaign=campaign.id, states=PENDING),
+            store.unblamed(campaign.id) if config.blame_seconds else (),
+            config.per_signature,
+        )
         self.defects = 0
         self._under_way: dict[int, int] = {}
-        judged = store.batches(campaign.id, BatchState.JUDGED)
-        self.graphs = sum(batch.cases for batch in judged)
-        self.batches = len(judged)
-        self.conversions = sum(batch.conversions for batch in judged)
-        self.by_route: Counter[str] = Counter()
-        self.verdicts: Counter[str] = Counter()
-        for batch in judged:
-            self._tally(batch)
+        self.tally = Tally.of(store.batches(campaign.id, BatchState.JUDGED))
         self.end = None if config.minutes is None else self.started + config.minutes * 60 - campaign.elapsed
         self.python = python
         self.zygotes = Zygotes(python, {route.frontend for route in self.routes})
@@ -212,8 +196,8 @@ class _Run:
             for thread in threads:
                 thread.join()
             of_workers, of_reproducers = self.zygotes.close()
-            self.worker_seconds += of_workers
-            self.parts.update({IMPORTS: of_reproducers})
+            self.tally.worker_seconds += of_workers
+            self.tally.parts.update({IMPORTS: of_reproducers})
         self._drain(0)
         listener.progress(self._snapshot())
         if self.failure is not None:
@@ -250,28 +234,19 @@ class _Run:
             return Snapshot(
                 elapsed=self.campaign.elapsed + now - self.started,
                 remaining=None if self.end is None else max(0.0, self.end - now),
-                graphs=self.graphs,
+                graphs=self.tally.graphs,
                 graph_limit=self.config.graphs,
-                batches=self.batches,
-                conversions=self.conversions,
-                by_route=dict(self.by_route),
-                verdicts=dict(self.verdicts),
+                batches=self.tally.batches,
+                conversions=self.tally.conversions,
+                by_route=dict(self.tally.by_route),
+                verdicts=dict(self.tally.verdicts),
                 phase="; ".join(phases),
-                pending=len(self.pending),
-                parts=self._parts(),
+                pending=len(self.agenda.pending),
+                parts=dict(self.tally.cpu_seconds()),
                 workers=tuple(
                     WorkerState(slot.name, slot.doing, slot.component, now - slot.since) for slot in self.slots
                 ),
             )
-
-    def _parts(self) -> dict[str, float]:
-        """CPU seconds of this run so far: of jobs, of what workers took beside them (imports above all), of this
-        process."""
-        in_workers = self.parts.total() - self.parts[IN_REPRODUCERS] - self.parts[IMPORTS]
-        parts = {**self.parts, "campaign": time.process_time() - self.cpu_started}
-        if self.worker_seconds:
-            parts["starting workers"] = max(0.0, self.worker_seconds - in_workers)
-        return parts
 
     # -- the slots -----------------------------------------------------------------------------------------------
 
@@ -295,9 +270,9 @@ class _Run:
                     self._defect(job, error)
                 finally:
                     with self.lock:
-                        self.spent[kind] += int(1000 * (time.monotonic() - started))
+                        self.tally.spent[kind] += int(1000 * (time.monotonic() - started))
                         if isinstance(job, Finding):
-                            self.handled_now.discard(job.id)
+                            self.agenda.put_back(job)
         except BaseException as error:  # noqa: BLE001  (handed to the main thread, which raises it)
             with self.lock:
                 self.failure = self.failure or error
@@ -318,12 +293,11 @@ class _Run:
         with self.lock:
             self.defects += 1
             if isinstance(job, Finding):
-                self.pending.pop(job.id, None)
-                self.unblamed.pop(job.id, None)
+                self.agenda.drop(job.id)
             else:
                 self._under_way.pop(job.issued.index, None)
             if self.defects > _MOST_DEFECTS or (
-                isinstance(error, (WorkerUnusable, SubjectUnusable)) and not self.batches
+                isinstance(error, (WorkerUnusable, SubjectUnusable)) and not self.tally.batches
             ):
                 raise error
         line = f"internal error at {what}, which is left for `convfuzz resume`: {type(error).__name__}: {last}"
@@ -338,16 +312,11 @@ class _Run:
             over = (self.end is not None and now >= self.end) or (
                 self.config.graphs is not None and self._promised() >= self.config.graphs
             )
-            finding = self._next_finding() or next(
-                (one for one in self.unblamed.values() if one.id not in self.handled_now), None
-            )
-            total = sum(self.spent.values())
-            crowded = total > 0 and self.spent["findings"] / total > _HANDLING_SHARE
+            finding = self.agenda.next()
+            crowded = self.tally.share("findings") > _HANDLING_SHARE
             if finding is not None and (over or not crowded):
                 if self.end is None or now < self.end:
-                    self.handled_now.add(finding.id)
-                    if finding.state in PENDING:
-                        self.per_signature[_kind_of(finding)] += 1
+                    self.agenda.take(finding)
                     return finding
                 return None
             if not over:
@@ -356,36 +325,7 @@ class _Run:
 
     def _promised(self) -> int:
         """Cases judged and under way."""
-        return self.graphs + sum(self._under_way.values())
-
-    def _next_finding(self) -> Finding | None:
-        """The pending finding whose signature has been handled least, wrong models and small ones first.
-
-        None when all that are left have a signature that has been handled often.
-        """
-        free = [
-            finding
-            for finding in self.pending.values()
-            if finding.id not in self.handled_now and self.per_signature[_kind_of(finding)] < self._limit(finding)
-        ]
-        return min(
-            free,
-            key=lambda finding: (
-                self.per_signature[_kind_of(finding)],
-                finding.signature.kind not in MISMATCH,
-                finding.nodes,
-                finding.created,
-                finding.id,
-            ),
-            default=None,
-        )
-
-    def _limit(self, finding: Finding) -> float:
-        """How many findings of its signature are handled in this run."""
-        if finding.signature.kind in MISMATCH:
-            return float("inf")
-        # Each question about a deadly one costs the start of a worker.
-        return max(1, self.config.per_signature // 3) if finding.signature.kind in DEADLY else self.config.per_signature
+        return self.tally.graphs + sum(self._under_way.values())
 
     def _next_batch(self) -> Batch:
         if self.waiting:
@@ -422,7 +362,7 @@ class _Run:
 
     def _ended(self, worker: Worker) -> None:
         with self.lock:
-            self.worker_seconds += worker.cpu_seconds
+            self.tally.worker_seconds += worker.cpu_seconds
 
     # -- batches -------------------------------------------------------------------------------------------------
 
@@ -446,25 +386,17 @@ class _Run:
         record = judged_batch(self.campaign.id, issued, result, seconds)
         with self.lock:
             self._under_way.pop(issued.index, None)
-            self.parts.update(result.parts)
+            self.tally.parts.update(result.parts)
             if not self.store.record_batch(record):
                 return
             self._learn(issued.converter, result)
             done = self.store.batch(self.campaign.id, issued.index)
-            self.graphs += done.cases
-            self.batches += 1
-            self.conversions += done.conversions
-            self._tally(done)
+            self.tally.add(done)
             found = self.store.list_findings(campaign=self.campaign.id, batch=issued.index) if record.findings else []
-            self.pending.update((finding.id, finding) for finding in found)
+            self.agenda.add(found)
         self.events.put(lambda: self.listener.batch_done(done))
         for finding in found:
             self.events.put(lambda finding=finding: self.listener.finding_new(finding))  # type: ignore[misc]
-
-    def _tally(self, batch: Batch) -> None:
-        self.verdicts.update(batch.verdicts)
-        for runtime in dict.fromkeys(runtime for runtime, _ in batch.issued.variants):
-            self.by_route[f"{batch.issued.frontend}:{batch.issued.converter}:{runtime}"] += batch.cases
 
     def _learn(self, converter: str, result: BatchResult) -> None:
         """Learn from a batch, and keep what quarantine found out."""
@@ -502,18 +434,10 @@ class _Run:
         if done and finding.state in PENDING:
             self._avoid_finding(handled.finding)
         with self.lock:
-            self.parts.update(handled.parts)
-            self.unblamed.pop(finding.id, None)
-            if handled.finding.state in PENDING:
-                self.pending[finding.id] = handled.finding
-            else:
-                self.pending.pop(finding.id, None)
-            for identifier in handled.others:
-                other = self.store.find(identifier)
-                self.pending[identifier] = other
-                self.events.put(lambda other=other: self.listener.finding_new(other))  # type: ignore[misc]
+            self.tally.parts.update(handled.parts)
+            self.agenda.handled(handled.finding)
+            others = [self.store.find(identifier) for identifier in handled.others]
+            self.agenda.add(others)
+        for other in others:
+            self.events.put(lambda other=other: self.listener.finding_new(other))  # type: ignore[misc]
         self.events.put(lambda: self.listener.finding_updated(handled.finding))
-
-
-def _kind_of(finding: Finding) -> str:
-    return f"{finding.frontend} {finding.signature}"
