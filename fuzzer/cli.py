@@ -16,6 +16,7 @@ from fuzzer import cli_check, cli_merge, cli_rerun, cli_toolchain
 from fuzzer import cli_commands as commands
 from fuzzer import cli_draft as draft_commands
 from fuzzer import cli_harvest as harvest_commands
+from fuzzer import cli_installed as installed
 from fuzzer import cli_matrix as matrix_commands
 from fuzzer import cli_report as report_commands
 from fuzzer import cli_taxonomy as taxonomy_commands
@@ -46,7 +47,7 @@ app = typer.Typer(
 
 def _show_version(value: bool) -> None:
     if value:
-        commands.version()
+        installed.version()
         raise typer.Exit(NOTHING_FOUND)
 
 
@@ -323,7 +324,7 @@ def taxonomy(
 @app.command()
 def doctor(as_json: Json = False, debug: Debug = False) -> None:
     """List converters, runtimes and routes: versions, what is missing, and how to get it."""
-    raise typer.Exit(commands.doctor(as_json))
+    raise typer.Exit(installed.doctor(as_json))
 
 
 @app.command()
@@ -346,7 +347,7 @@ def operators(
     debug: Debug = False,
 ) -> None:
     """List the operators that graphs are made of."""
-    commands.operators(counts, as_json)
+    installed.operators(counts, as_json)
 
 
 cli_toolchain.register(app)

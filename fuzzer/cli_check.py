@@ -146,7 +146,8 @@ def run_check(
     from corpus.store import Store
     from fuzzer import campaign as campaigns
     from fuzzer.checking import record, routes_of
-    from fuzzer.cli_commands import terminal, versions_of
+    from fuzzer.cli_installed import versions_of
+    from fuzzer.cli_output import terminal
     from fuzzer.config import CampaignConfig
     from fuzzer.importing import read_model
     from fuzzer.screen import listener_for, to_json

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import os
 import secrets
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fuzzer.cli_installed import quiet, registered, version_here, versions_of, versions_of_routes
+from fuzzer.cli_output import terminal
 from fuzzer.errors import UsageError
 from fuzzer.toolchains import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import Console
-
     from corpus.records import Campaign
     from corpus.store import Store
     from fuzzer.config import CampaignConfig
-    from fuzzer.converters.base import Converter
-    from fuzzer.runtimes.base import Runtime
     from fuzzer.tasks import CaseResult, Seen
-
-
-def version() -> None:
-    """Print the version."""
-    print(f"convfuzz {importlib.metadata.version('convfuzz')}")
 
 
 def fuzz(
@@ -49,10 +37,10 @@ def fuzz(
     config = CampaignConfig(seed=secrets.randbelow(2**32) if seed is None else seed, **settings)
     with interpreter(config.toolchain):
         selected = select(config.routes)  # an unknown route is refused before anything is made on the disk
-        versions = _versions(config.routes)
+        versions = versions_of_routes(config.routes)
     frontends = {route.frontend for route in selected}
     # A harvest is of one version of torch, and a worker loads that of its own.
-    harvested = harvested and "torch" in frontends and versions.get("torch") == _versions_here("torch")
+    harvested = harvested and "torch" in frontends and versions.get("torch") == version_here("torch")
     if harvested:
         config = msgspec.structs.replace(config, harvest=available())
     if config.operators:
@@ -72,7 +60,7 @@ def _check_operators(patterns: tuple[str, ...], frontends: set[str], harvest: st
 
     targets: dict[str, tuple[str, ...]] = {}
     for name in sorted(frontends):
-        with _quiet():
+        with quiet():
             frontend(name).mix_in(harvest if name == "torch" else "")
             targets[name] = frontend(name).targets()
     for pattern in patterns:
@@ -113,7 +101,7 @@ def resume(corpus: Path, database: str, as_json: bool, prefix: str, minutes: flo
         if workers is not None:
             config = msgspec.structs.replace(config, workers=workers)
         with interpreter(config.toolchain):
-            _warn_of_other_versions(campaign, _versions(config.routes))
+            _warn_of_other_versions(campaign, versions_of_routes(config.routes))
         return _run(store, campaign, config, as_json)
 
 
@@ -314,97 +302,7 @@ def coverage(corpus: Path, database: str, as_json: bool, prefix: str, converter:
     terminal().print(cli_coverage.rendered(report, known, [f"coverage of {of}{through}"]))
 
 
-def registered(name: str) -> tuple[str, ...] | None:
-    """The targets of a frontend; None when its framework is not installed."""
-    from generators.frontends.base import frontend
-
-    try:
-        with _quiet():
-            return frontend(name).targets()
-    except (ImportError, KeyError):
-        return None
-
-
-def doctor(as_json: bool) -> int:
-    """Print what is installed and what is missing; the exit status."""
-    from fuzzer.doctor import exit_status, report, table
-    from fuzzer.screen import to_json
-
-    with _quiet():
-        rows = report()
-    if as_json:
-        for row in rows:
-            print(to_json(row))
-    else:
-        terminal().print(table(rows))
-    return exit_status(rows)
-
-
-def operators(counts: bool, as_json: bool) -> None:
-    """Print the operators of each frontend, or how many there are in each family."""
-    from importlib.metadata import entry_points
-
-    from fuzzer.cli_harvest import available, counted
-    from generators.frontends.base import frontend
-
-    harvest = available()
-    listing: dict[str, dict[str, list[str]]] = {}
-    for name in sorted(entry.name for entry in entry_points(group="convfuzz.frontends")):
-        with _quiet():
-            frontend(name).mix_in(harvest if name == "torch" else "")
-            registry = frontend(name).registry()
-        families = listing.setdefault(name, {})
-        for target in registry.targets():
-            families.setdefault(registry[target].family, []).append(target)
-        if control := frontend(name).control_targets():
-            families["control flow"] = [*control]
-    if as_json:
-        result: Any = listing
-        if counts:
-            result = {name: {key: len(value) for key, value in families.items()} for name, families in listing.items()}
-        print(json.dumps(result))
-        return
-    for name, families in listing.items():
-        print(f"{name}: {sum(map(len, families.values()))} operators{counted(families, harvest)}")
-        for family, targets in sorted(families.items()):
-            if counts:
-                print(f"  {family:<20} {len(targets)}")
-            else:
-                print(f"  {family}")
-                print("".join(f"    {target}\n" for target in targets), end="")
-
-
 # -- helpers -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing on the process' standard error: TensorFlow's native code greets there, whatever its log level."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def terminal() -> Console:
-    """Standard output, wide enough for paths where it is no terminal."""
-    from rich.console import Console
-
-    class PipeConsole(Console):
-        """Leaves a reader that went away to the command line, where rich would exit with a status of its own."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    console = PipeConsole(highlight=False)
-    # Not on a terminal: wide enough that no path is broken over two lines.
-    return console if console.is_terminal else PipeConsole(highlight=False, width=160)
 
 
 def _open(corpus: Path, database: str, *, create: bool = False, write: bool = True) -> Store:
@@ -424,38 +322,6 @@ def _run(store: Store, campaign: Campaign, config: CampaignConfig, as_json: bool
         return bool(campaigns.run(store, campaign.id, config, listener).verified)
     finally:
         listener.close()
-
-
-def _versions(routes: tuple[str, ...]) -> dict[str, str]:
-    """Versions of everything that the routes use, convfuzz and Python included."""
-    from fuzzer.routes import select
-
-    chosen = select(routes, own_models=True)
-    names = {route.converter for route in chosen} | {route.runtime for route in chosen}
-    return versions_of(*sorted(names))
-
-
-def versions_of(*names: str) -> dict[str, str]:
-    from fuzzer.converters.base import converters
-    from fuzzer.runtimes.base import runtimes
-
-    versions = {
-        "convfuzz": importlib.metadata.version("convfuzz"),
-        "python": ".".join(map(str, sys.version_info[:3])),
-    }
-    subjects: dict[str, Converter | Runtime] = {**converters(), **runtimes()}
-    for name, subject in subjects.items():
-        if name in names:
-            versions.update(subject.availability().versions)
-    return versions
-
-
-def _versions_here(distribution: str) -> str:
-    """Version of a distribution that this interpreter has; empty when it has none."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _warn_of_other_versions(campaign: Campaign, now: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ def matrix(corpus: Path, database: str, prefix: str, converter: str, kind: str, 
     """Write the support matrix of all campaigns, or of one, to a file or to standard output. ``kind`` is one of the
     formats; without one the output's suffix tells it, and Markdown is written where nothing does."""
     from corpus.store import Store
-    from fuzzer.cli_commands import registered
+    from fuzzer.cli_installed import registered
     from fuzzer.cli_output import write
     from fuzzer.reports.matrix import FORMATS, build
     from fuzzer.routes import routes

@@ -1,12 +1,16 @@
-"""Files that commands write."""
+"""What commands write: to the terminal, and to files."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fuzzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def write(path: Path, text: str) -> None:
@@ -22,3 +26,18 @@ def write(path: Path, text: str) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def terminal() -> Console:
+    """Standard output, wide enough for paths where it is no terminal."""
+    from rich.console import Console
+
+    class PipeConsole(Console):
+        """Leaves a reader that went away to the command line, where rich would exit with a status of its own."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    console = PipeConsole(highlight=False)
+    # Not on a terminal: wide enough that no path is broken over two lines.
+    return console if console.is_terminal else PipeConsole(highlight=False, width=160)

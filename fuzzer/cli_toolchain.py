@@ -78,7 +78,7 @@ def add(
 @group.command("list")
 def list_toolchains(as_json: Json = False, debug: Debug = False) -> None:
     """List the toolchains that there are."""
-    from fuzzer.cli_commands import terminal
+    from fuzzer.cli_output import terminal
     from fuzzer.cli_text import toolchains_table
     from fuzzer.screen import to_json
     from fuzzer.toolchains import home, listed

@@ -16,7 +16,7 @@ from corpus.records import Finding
 from corpus.store import Store
 from corpus.versions import TELLING, Showing, VersionResult
 from fuzzer.bisection import Change, halve, search
-from fuzzer.cli_commands import terminal
+from fuzzer.cli_output import terminal
 from fuzzer.cli_text import SHORT, headline, versions_table
 from fuzzer.converters.base import converters
 from fuzzer.dossier import redraft

@@ -15,7 +15,7 @@ from corpus.store import Store
 from corpus.versions import Showing
 from fuzzer.checking import record as judge
 from fuzzer.checking import routes_of
-from fuzzer.cli_commands import versions_of
+from fuzzer.cli_installed import versions_of
 from fuzzer.config import CampaignConfig
 from fuzzer.errors import UsageError
 from fuzzer.importing import Imported, read_model

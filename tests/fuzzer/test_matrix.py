@@ -12,7 +12,7 @@ import pytest
 
 from corpus.records import CellCount, Coverage, CoverageReport, FindingState, NewFinding, RefusalCount
 from corpus.store import Store
-from fuzzer import cli, cli_commands
+from fuzzer import cli, cli_installed
 from fuzzer.reports.matrix import Status, as_html, as_json, as_markdown, build
 from generators.graph import Graph
 from generators.serial import dumps
@@ -170,7 +170,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str, 
         [found] = store.list_findings(campaign=first)
         store.finish_finding(found.id, verified("bucket", minimized=dumps(RELU)))
     monkeypatch.setenv("CONVFUZZ_CORPUS", str(directory))
-    monkeypatch.setattr(cli_commands, "registered", {"tensorflow": ("tf.abs", "tf.nn.relu", "tf.add")}.__getitem__)
+    monkeypatch.setattr(cli_installed, "registered", {"tensorflow": ("tf.abs", "tf.nn.relu", "tf.add")}.__getitem__)
     return directory, first, found.id
 
 
