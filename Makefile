@@ -14,7 +14,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UNFINISHED := $(VENV)/.unfinished
 ARGS ?=
-# Each test process imports TensorFlow and torch (about 2 GB): not one per core.
+# Each test process imports TensorFlow and torch (about 2 GB): not one per core. Each begins with a part of its own, in
+# order, so that what the tests of a file share is mostly made once, and takes over what another has left.
 TEST_PROCESSES ?= 2
 
 # The tests compare numbers, not speed: one thread per process, and none of TensorFlow's greetings.
@@ -43,7 +44,7 @@ fuzz: $(STAMP)
 	@$(BIN)/convfuzz fuzz $(ARGS) || test $$? -eq 1
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not sweep' $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m 'not sweep' $(ARGS)
 
 install-all: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,runtimes]'
