@@ -209,11 +209,11 @@ def _without_operands(name: str) -> set[str]:
     return {family for family, dtypes in possible(name).items() if not any(dtypes.values())}
 
 
-def simulate(names: Sequence[str]) -> None:
-    """Print what a campaign's number of graphs leaves at zero."""
+def simulate(names: Sequence[str], graphs: int | None = None) -> None:
+    """Print what a campaign's number of graphs, or another one, leaves at zero."""
     for name in names:
         simulation = Simulation(name)
-        simulation.run(GRAPHS[name])
+        simulation.run(graphs or GRAPHS[name])
         cells = sum(len(profiles) for dtypes in possible(name).values() for profiles in dtypes.values())
         print(f"{name}: {simulation.graphs:,} graphs, {cells:,} combinations")
         for kind, left in simulation.zero().items():
@@ -222,10 +222,11 @@ def simulate(names: Sequence[str]) -> None:
 
 def main(given: Sequence[str]) -> None:
     logging.disable(logging.WARNING)
-    names = [name for name in given if name != "search"] or list(GRAPHS)
+    names = [name for name in given if name in GRAPHS] or list(GRAPHS)
+    number = next((int(word) for word in given if word.isdigit()), None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        (search if "search" in given else simulate)(names)
+        search(names) if "search" in given else simulate(names, number)
 
 
 if __name__ == "__main__":
