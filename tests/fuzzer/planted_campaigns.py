@@ -12,8 +12,9 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 
-#: Runs or resumes a campaign: arguments are corpus, seed, graphs, routes and operators (comma-separated), seconds for
-#: finding out who is to blame and for a step of a worker and, to resume, an id.
+#: Runs or resumes a campaign, the graphs of which depend on the seed alone and not on what is done first: arguments are
+#: corpus, seed, graphs, routes and operators (comma-separated), seconds for finding out who is to blame and for a step
+#: of a worker and, to resume, an id.
 SCRIPT = """
 import sys
 from corpus.store import Store
@@ -25,7 +26,7 @@ corpus, seed, graphs, routes, operators, blame, deadline, *resumed = sys.argv[1:
 config = CampaignConfig(
     seed=int(seed), graphs=int(graphs), routes=tuple(routes.split(",")), nodes=6, pack=8, workers=2,
     deadline_seconds=float(deadline), memory_limit_mb=2500, minimize_seconds=120, verify_runs=1,
-    operators=tuple(operators.split(",")), per_signature=2, blame_seconds=float(blame),
+    operators=tuple(operators.split(",")), per_signature=2, blame_seconds=float(blame), guidance=False,
 )
 with Store.open(corpus, create=True) as store:
     campaign = resumed[0] if resumed else store.create_campaign(config.seed, config.to_builtins(), {}).id
