@@ -50,16 +50,18 @@ def module_call(kind: type[torch.nn.Module]) -> Callable[..., Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _made(kind: Any, arguments: tuple[tuple[str, Any], ...], text: str) -> torch.nn.Module:
-    """A module without memory for its parameters. Making one takes longer than most of them take to run, and in
-    evaluation mode a module keeps nothing but its state, which every call sets. ``text`` tells 1 from True."""
+    """A module without memory for its parameters, but for those of a parametrization. Making one takes longer than most
+    of them take to run, and in evaluation mode a module keeps nothing but its state, which every call sets. ``text``
+    tells 1 from True."""
     given = dict(arguments)
     parametrization = given.pop(PARAMETRIZATION, "")
     with torch.device("meta"):
         module = kind(**given)
-        if parametrization:
-            if parametrization not in _PARAMETRIZATIONS:
-                raise ValueError(f"no parametrization {parametrization!r}")
-            module = getattr(torch.nn.utils.parametrizations, parametrization)(module)
+    if parametrization:
+        if parametrization not in _PARAMETRIZATIONS:
+            raise ValueError(f"no parametrization {parametrization!r}")
+        # A spectral norm iterates when it is made, which without memory takes most of a second.
+        module = getattr(torch.nn.utils.parametrizations, parametrization)(module.to_empty(device="cpu"))
     module.eval()
     return cast("torch.nn.Module", module)
 
