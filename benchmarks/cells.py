@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
 import logging
+import multiprocessing
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from fuzzer.planning import Plan, task_of
 from fuzzer.prepared import Judgement
 from fuzzer.profile_cells import never_from, possible, profiles_for
 from fuzzer.routes import select
-from fuzzer.tasks import CaseResult
+from fuzzer.tasks import BatchResult, BatchTask, CaseResult, decode_message, encode
 from generators.asking import askable
 from generators.choices import SeededChoices
 from generators.frontends.base import frontend
@@ -50,6 +51,8 @@ TYPE_TRIES, TYPE_TRIES_EACH = 40, 4
 SEED, NODES = 77, 10
 #: Every how many graphs a simulation says how far it is.
 PROGRESS = 250
+#: Frontends of which graphs end the process that runs them: their interpreter is a runtime.
+_DEADLY = frozenset(("onnx",))
 #: What comes about with a converter alone.
 _OF_CONVERTERS = frozenset(("size not promised",))
 
@@ -133,6 +136,30 @@ class Dry(Pipeline):
         return [self._result(*judgement, keep_case=False) for judgement in judgements]
 
 
+def _generated(task: BatchTask, *, alone: bool) -> BatchResult:
+    """What a batch gives; ``alone`` generates it in a process of its own, and nothing comes of a batch that ends it."""
+    dry = Dry(task.subject, lambda step: None, lambda note: None, lambda: "")
+    if not alone:
+        return dry.batch(task)
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+
+    def generate() -> None:
+        sending.send_bytes(encode(dry.batch(task)))
+
+    process = multiprocessing.get_context("fork").Process(target=generate)
+    process.start()
+    sending.close()
+    try:
+        result = decode_message(receiving.recv_bytes())
+    except EOFError:
+        process.join()
+        print(f"batch {task.index} is left out: it ended its process ({process.exitcode})", file=sys.stderr, flush=True)
+        return BatchResult(())
+    process.join()
+    assert isinstance(result, BatchResult)
+    return result
+
+
 class Simulation:
     """A campaign over the converters of one frontend that converts nothing."""
 
@@ -163,7 +190,7 @@ class Simulation:
             converter = self.plan.subjects[index % len(self.plan.subjects)][0].name
             issued = self.plan.batch(index, self._learnt[converter])
             task = task_of(self._seed, issued, tuple(range(issued.cases)))
-            result = Dry(task.subject, lambda step: None, lambda note: None, lambda: "").batch(task)
+            result = _generated(task, alone=self.name in _DEADLY)
             self._learnt[converter].learn(result)
             self.graphs += len(result.results)
             self.settings.update((converter, option, setting_text(value)) for option, value in issued.settings.items())
