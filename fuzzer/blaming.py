@@ -17,13 +17,14 @@ from fuzzer.inquiry import BLAME, arrays_of
 from fuzzer.other_values import other_values
 from fuzzer.own_errors import OwnError, Vote, own_errors
 from fuzzer.supervisor import Worker, WorkerDied
-from fuzzer.survival import signature_of
+from fuzzer.survival import FROM_OUTSIDE, signature_of
 from fuzzer.tasks import ExperimentResult, ExperimentTask, Ran, Seen
 from generators.graph import Array
 from generators.serial import dumps, loads
 from oracles.blame import Accused, Blame, Confidence, Evidence, Outcome, Role, Rule, blame
 from oracles.compare import compare
 from oracles.outcome import MISMATCH, Kind, Verdict
+from oracles.quantization import against
 
 #: Seconds that a single step of an experiment may take.
 _STEP_SECONDS = 60.0
@@ -63,6 +64,10 @@ class Blamer:
         if scene is None:
             absent = Evidence(Role.CONTROL, finding.converter, "", Outcome.ABSTAINS, "its subjects are not installed")
             return Blame(finding.signature.component, Confidence.LOW, Rule.OBSERVED, (absent,))
+        if other := against(finding.signature.detail):
+            words = f"no experiment holds kernels against others, as the {other} ones here"
+            alone = Evidence(Role.CONTROL, finding.converter, "", Outcome.ABSTAINS, words)
+            return Blame(finding.signature.component, Confidence.LOW, Rule.OBSERVED, (alone,))
         inquest = _Inquest(scene)
         first = control(scene)
         evidence = [inquest.heard(first, self._ask(first, case))]
@@ -130,12 +135,13 @@ class Blamer:
         settings = {**one.settings, "disabled": ",".join(disabled)} if disabled else dict(one.settings)
         return self._call(ExperimentTask(one.subject, case, one.runtime, settings))
 
-    def _call(self, task: ExperimentTask) -> Result:
+    def _call(self, task: ExperimentTask, *, again: bool = True) -> Result:
         try:
             result = self._worker.call(task, min(_STEP_SECONDS, self._worker.limits.deadline))
         except WorkerDied as death:
             self.parts[BLAME] += sum(death.parts.values())  # type: ignore[assignment]
-            return death
+            # Killed from outside (by a person, the kernel short of memory) it says nothing, until it happens twice.
+            return self._call(task, again=False) if again and death.what in FROM_OUTSIDE else death
         assert isinstance(result, ExperimentResult)
         self.parts.update(result.parts)
         return result

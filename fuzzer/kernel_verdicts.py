@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from fuzzer.runtimes.base import runtimes
 from generators.frontends.base import Frontend
 from generators.graph import Array, Case
 from oracles.judge import Judged
 from oracles.noise import Analyst
-from oracles.outcome import Observation, Signature, Stage, Verdict
+from oracles.outcome import Kind, Observation, Signature, Stage, Verdict
 from oracles.quantization import ErrorBounds, dissent, farther, judge_kernels
 
 #: Runtime, variant, what was seen of it.
@@ -52,13 +53,13 @@ def held_together(
             if bounds.baseline not in accused:
                 other = next(iter(dissenting))
                 judged = kernels(ran[name, other], reference)
-                seen.append(_observed(name, bounds.baseline, other, judged or dissenting[other]))
+                seen.append(_observed(name, {bounds.baseline: judged or dissenting[other]}, other))
             continue
-        seen += [
-            _observed(name, variant, bounds.baseline, judged)
-            for variant, judged in dissenting.items()
-            if variant not in accused
-        ]
+        alike: dict[Kind, dict[str, list[Judged]]] = {}
+        for variant, judged in dissenting.items():
+            if variant not in accused:
+                alike.setdefault(judged[0].mismatch.kind, {})[variant] = judged
+        seen += [_observed(name, group, bounds.baseline) for group in alike.values()]
         agreeing = [one for one in wrong if one[0] == name and one[1] not in dissenting]
         if agreeing:
             # The others are no better, only nearer to what they may be.
@@ -66,14 +67,19 @@ def held_together(
     return seen, wrong, False
 
 
-def _observed(runtime: str, variant: str, other: str, judged: Sequence[Judged]) -> Observation:
-    """What is seen of a variant that does not agree with another."""
+def _observed(runtime: str, group: Mapping[str, Sequence[Judged]], other: str) -> Observation:
+    """What is seen of variants that do not agree with another, in the same way: one defect, whether or not those that
+    take turns were there."""
+    judged = next(iter(group.values()))
     first = judged[0]
+    occasional = runtimes()[runtime].occasional if runtime in runtimes() else ()
+    standing = ", ".join(variant for variant in group if variant not in occasional)
+    variants = ", ".join(group)
     return Observation(
-        Signature(Stage.INFERENCE, runtime, first.mismatch.kind, dissent(variant, other)),
+        Signature(Stage.INFERENCE, runtime, first.mismatch.kind, dissent(standing or variants, other)),
         Verdict.BUG,
         f"{first.mismatch}, expected what the {other} kernels give",
         tuple(one.mismatch.output for one in judged),
-        variant,
+        variants,
         first.numbers,
     )

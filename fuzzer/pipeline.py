@@ -64,6 +64,7 @@ class Pipeline:
         self.frontend: Frontend = self.attempt.frontend
         self.converter: Converter = self.attempt.converter
         self.unusual = unusual(self.converter, subject.settings)
+        self._needs_inputs = self.converter.needs_inputs(subject.settings)
         #: Whether graphs get dynamic dimensions, and feeds of several kinds. The errors of quantization are bounded for
         #: the feeds that the model is converted with.
         self.feeds = not self.converter.quantizes(subject.settings)
@@ -321,6 +322,10 @@ class Pipeline:
             return []
         if len(prepared) == 1:
             return [self._single(prepared[0])]
+        if self._needs_inputs and not all(item.case.graph.inputs for item in prepared):
+            alone = [item for item in prepared if not item.case.graph.inputs]
+            rest = [item for item in prepared if item.case.graph.inputs]
+            return [*map(self._single, alone), *self._split(rest)]
         try:
             judged = self._together(prepared)
         except (Refused, Printed) as refusal:

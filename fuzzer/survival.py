@@ -37,7 +37,7 @@ _STAGES = {
 #: of it. Finding the one that hangs in a pack takes as many steps as the pack can be halved.
 _SHARE_IN_COMPANY = 0.25
 #: Signals that subjects do not send to themselves.
-_FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM"})
+FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM"})
 
 
 class WorkerUnusable(RuntimeError):
@@ -85,7 +85,7 @@ def judge_numbers(
         except WorkerDied as death:
             gathered.append(BatchResult((), parts=death.parts))
             waiting.append(part)
-            if death.what in _FROM_OUTSIDE and part not in killed:
+            if death.what in FROM_OUTSIDE and part not in killed:
                 # Somebody else's doing (a person, the kernel short of memory) until it happens twice.
                 killed.add(part)
                 continue

@@ -68,6 +68,11 @@ class Converter(abc.ABC):
         the others no conversion."""
         return None
 
+    def needs_inputs(self, settings: Settings) -> bool:
+        """Whether a model without inputs is refused with these settings. Such a graph is not converted together with
+        others either: what it showed there could not be shown of it alone."""
+        return False
+
     def quantizes(self, settings: Settings) -> bool:
         """Whether what is converted with these settings computes with quantized numbers."""
         return False

@@ -107,6 +107,9 @@ class Tf2Onnx(Converter):
     def validate(self, artifact: Artifact, model: LoadedModel) -> None:
         validate_onnx(artifact, model.graph)
 
+    def needs_inputs(self, settings: Settings) -> bool:
+        return settings.get("api", "from_graph_def") == "from_graph_def"
+
     def slices(self, artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifact] | None:
         return slices(artifact, counts)
 

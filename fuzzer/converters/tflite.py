@@ -29,6 +29,7 @@ REFUSALS = (
     # and recommends TensorFlow's own operators instead.
     Refusal(r"'(tf\.TensorList\w+)'.*Lowering tensor list ops is failed", r"\1", "ConverterError"),
     Refusal(r"error: ('[\w.]+' op .*?unsupported[^\n]*)", r"\1", "ConverterError", scrub=True),
+    Refusal(r"^Unsupported TensorFlow type `<dtype: '(\w+)'>` provided for the (\w+)", r"\2 of type \1", "ValueError"),
 )
 #: One line of the list that the converter gives of the operators for which the runtime has no kernel.
 _REJECTED = re.compile(r"^\s*(tf\.\w+)\(([^)]*)\) -> ", re.MULTILINE)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import cast
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -114,6 +116,29 @@ def test_a_juror_that_dies_loses_its_vote_and_not_the_finding() -> None:
     assert all(item.outcome is not Outcome.ABSTAINS for item in verdict.evidence if item.role is Role.VARIANT)
 
 
+class Killed:
+    """A worker that is killed from outside before it answers, so many times."""
+
+    limits = Limits()
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def call(self, task: Task, deadline: float | None = None) -> Result:
+        if self.times:
+            self.times -= 1
+            raise WorkerDied(Kind.SIGNAL, "SIGKILL", Step("idle"), "", (), "", {})
+        return ExperimentResult(refused="nobody minds")
+
+
+@pytest.mark.parametrize(("times", "words"), [(1, "eager mode refuses the case: nobody minds"), (2, "dies: signal")])
+def test_who_is_killed_from_outside_is_asked_once_more(times: int, words: str) -> None:
+    verdict = Blamer(cast(Worker, Killed(times)), 120).blame(finding(WRONG, EVERYWHERE), dumps(negative_any()))
+    [control] = verdict.evidence
+    assert control.outcome is Outcome.ABSTAINS
+    assert control.words.startswith(words)
+
+
 class TellingJuror(Worker):
     """A worker in which a juror is heard to say this."""
 
@@ -152,6 +177,15 @@ def test_subjects_that_are_not_installed_leave_it_as_observed(worker: Worker) ->
     assert verdict.evidence == (
         Evidence(Role.CONTROL, "nobody", "", Outcome.ABSTAINS, "its subjects are not installed"),
     )
+
+
+def test_kernels_that_are_held_against_each_other_are_not_looked_for_elsewhere(worker: Worker) -> None:
+    signature = Signature(Stage.INFERENCE, "litert", Kind.VALUE, "xnnpack, builtin against reference")
+    verdict = Blamer(worker, 120).blame(
+        msgspec.structs.replace(finding(signature, ("xnnpack",), "tflite"), frontend="tensorflow"), b""
+    )
+    assert (verdict.component, verdict.confidence, verdict.rule) == ("litert", Confidence.LOW, Rule.OBSERVED)
+    assert [item.outcome for item in verdict.evidence] == [Outcome.ABSTAINS]
 
 
 def two_transposes() -> Case:

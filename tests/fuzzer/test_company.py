@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -14,12 +15,13 @@ from fuzzer.converters.identity import TorchIdentity
 from fuzzer.formats import Artifact, InvalidModel, Settings
 from fuzzer.pipeline import Pipeline
 from fuzzer.runtimes.interpreter import Interpreter
-from fuzzer.tasks import BatchResult, BatchTask, CaseResult, Subject
+from fuzzer.tasks import BatchResult, BatchTask, CaseResult, JudgeTask, Subject
 from generators.frontends.base import LoadedModel
-from generators.graph import Array
+from generators.graph import Array, Case, Constant, Graph, Node, Ref, TensorType, Value
 from generators.serial import dumps, loads
 from generators.transforms import trim, with_outputs
 from oracles.outcome import Kind
+from tests.fuzzer.graphs import unary
 
 OPERATORS = ("torch.neg", "torch.sin", "torch.cos")
 
@@ -126,3 +128,17 @@ def test_now_and_then_a_graph_is_converted_alone_and_what_shows_then_is_told(mon
     # One pack in forty, and a third of its graphs negate.
     assert 0 < len(found) < 20
     assert all("only alone" in seen.message for seen in found)
+
+
+def test_what_is_refused_alone_is_not_judged_in_company() -> None:
+    """tf2onnx takes no graph without inputs. In a union it would take one, and write an invalid model of bfloat16."""
+    kind = TensorType("bfloat16", (1,))
+    node = Node("tf.transpose", (Ref("c"),), (), (Value("y", kind),))
+    constant = Case(Graph("tensorflow", (), (Constant("c", np.zeros(1, ml_dtypes.bfloat16)),), (node,), ("y",)), {})
+    subject = Subject("tensorflow", "tf2onnx", {"opset": 11}, (("onnxruntime", "unoptimized"),))
+    cases = [constant, unary("tensorflow", "exp", "float32", 2), constant]
+    pipeline = Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
+    result = pipeline.judge(JudgeTask(subject, tuple(enumerate(map(dumps, cases)))))
+    seen = [[(one.kind, one.detail) for one in item.seen] for item in result.results]
+    refused = [(Kind.UNSUPPORTED.value, "a graph without inputs")]
+    assert seen == [refused, [], refused]

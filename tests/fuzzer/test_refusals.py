@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from fuzzer.converters import tflite
 from fuzzer.failures import Refusal, refused
 from fuzzer.runtimes import iree, mnn, ncnn, openvino, tensorflow, tvm
 
@@ -83,6 +84,13 @@ class InvalidArgumentError(Exception):
             "onnx.CumProd",
         ),
         (iree.REFUSALS, OnnxImportError("ONNX importer does not support generic node attribute type 9"), None),
+        (
+            tflite.REFUSALS,
+            ValueError(
+                "Unsupported TensorFlow type `<dtype: 'bfloat16'>` provided for the input type of the TensorFlow model"
+            ),
+            "input of type bfloat16",
+        ),
         (mnn.REFUSALS, mnn.MnnError("These Op Not Support: ONNX::DFT | ONNX::Scan "), "DFT"),
         (
             ncnn.REFUSALS,
