@@ -198,7 +198,10 @@ _SCRUB: Sequence[tuple[re.Pattern[str], str]] = (
     # Values in a printed graph, and the operator that torch's tracer happens to stumble at.
     (re.compile(r"%\w+"), "%#"),
     (re.compile(r"(We don't have an op for )aten::\w+"), r"\1aten::#"),
+    # Names of values that graphs have here: what is an input alone may be a constant or a result in company.
+    (re.compile(r"(?<![\w.])(?:(?:input|output)_\d+|[vxc]\d+)(?=_|\b)(?!::)"), "#"),
     # Names of nodes are made up by the converter and differ with the node's place.
+    (re.compile(r"\b([Nn]ode) \([^()]*\)"), r"\1"),
     (re.compile(r",? ?node name: [^),]*"), ""),
     (re.compile(r"\b(?:Node )?[Nn]ame: ?'?[^'\s,)]+'?"), "Name"),
     # Shapes: [2, 3], (2, 3), {2,3}, 2x3xf32.

@@ -249,12 +249,12 @@ def _checked(data: bytes | Path, model: onnx.ModelProto) -> list[str]:
         words = str(error)
     else:
         return []
-    found = _complaints(words)
+    found = _complaints(words, model)
     if pools := _miscounted(model):
         try:
             onnx.checker.check_model(data)
         except _REFUSALS as error:
-            found = _complaints(str(error))
+            found = _complaints(str(error), model)
         else:
             found = [text for text in found if _of_one(text, pools) and _COUNTED not in text]
             found += [text for text in _without_windows(model) if text not in found]
@@ -300,21 +300,23 @@ def _without_windows(model: onnx.ModelProto) -> list[str]:
     try:
         onnx.shape_inference.infer_shapes(opaque, check_type=True, strict_mode=True)
     except _REFUSALS as error:
-        return _complaints(str(error))
+        return _complaints(str(error), model)
     return []
 
 
 _INFERENCE = "Inference error(s): "
 #: The complaint of control flow about a node of one of its bodies.
-_AROUND = re.compile(r"\(op_type:(?:If|Loop|Scan|SequenceMap)\b[^)]*\): \[\w+\] Inference error\(s\):")
+_AROUND = re.compile(r"\(op_type:(?:If|Loop|Scan|SequenceMap)\b[^)]*\): \[\w+\](?: Inference error\(s\):)?")
 #: That of an operator which is a function about a node of its body.
-_ABOVE = re.compile(r"\(op_type:[^)]*\): \[\w+\] Inference error\(s\):")
+_ABOVE = re.compile(r"\(op_type:[^)]*\): \[\w+\](?: Inference error\(s\):)?")
+_OPERATOR = re.compile(r"\(op_type:(\w+)")
 _LOST = "expected to have type but instead is null"
 
 
-def _complaints(text: str) -> list[str]:
-    """The checker's message, in one line and without the dump of the node that follows it. Type and shape inference
-    puts the errors of all nodes into one message: each becomes one of its own, like ones once."""
+def _complaints(text: str, model: onnx.ModelProto) -> list[str]:
+    """The checker's message about a model, in one line and without the dump of the node that follows it. Type and shape
+    inference puts the errors of all nodes into one message: each becomes one of its own, like ones once."""
+    operators = {node.op_type for graph in graphs_of(model.graph) for node in graph.node}
     line = " ".join(line.strip() for line in text.splitlines() if line.strip())
     head, found, tail = line.partition(_INFERENCE)
     if not found:
@@ -325,7 +327,10 @@ def _complaints(text: str) -> list[str]:
     # The body of a function is nobody's own: what is wrong there is one complaint, and of the operator.
     for place in reversed(range(len(errors) - 1)):
         if _ABOVE.fullmatch(errors[place]):
-            errors[place : place + 2] = [f"{errors[place]} {errors[place + 1]}"]
+            stop = place + 2
+            while stop < len(errors) and (name := _OPERATOR.match(errors[stop])) and name[1] not in operators:
+                stop += 1
+            errors[place:stop] = [" ".join(errors[place:stop])]
     # A type that got lost is complained of by every node behind: then only what else was said counts, if anything was.
     errors = [error for error in errors if _LOST not in error] or [f"a value's type {_LOST}"]
     distinct = {re.sub(r"node name: [^)]*", "", error): error for error in reversed(errors)}

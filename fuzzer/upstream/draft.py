@@ -165,6 +165,11 @@ def _notes(found: Facts, project: Project, here: Environment, collected_text: st
     notes = []
     if found.known:
         notes.append(f"Known already, or related: {found.known}")
+    if found.otherwise:
+        notes.append(
+            f"Judged again, its model gives {found.otherwise}; the script shows it as it did. The text below rests "
+            "on the script, and on what was found by hand."
+        )
     if found.failures < found.runs:
         notes.append(f"It shows in {found.failures} of {found.runs} runs only: say so, or find out what it depends on.")
     if found.history.mended:

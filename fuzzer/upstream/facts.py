@@ -67,7 +67,7 @@ class Facts(msgspec.Struct, frozen=True):
     asked and do not. ``evidence`` are the experiments about who is to blame. ``related`` is the known issue that it
     matches, ``known`` that in words. ``history`` tells of other versions, and is empty when nobody looked. Of a defect
     that is shipped, ``regression`` is the name, ``cause`` and ``data`` what was found by hand: where it comes from, and
-    which data show it; they are empty for a finding."""
+    which data show it, ``otherwise`` what is found now in place of it; they are empty for a finding."""
 
     id: str
     title: str
@@ -104,6 +104,7 @@ class Facts(msgspec.Struct, frozen=True):
     regression: str = ""
     cause: str = ""
     data: str = ""
+    otherwise: str = ""
 
     @property
     def is_mismatch(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from corpus.records import Finding
+from corpus.records import Batch, Finding, FindingState
 from corpus.regressions import Kept, Regression
 from corpus.store import Store
 from corpus.versions import Showing
@@ -30,6 +31,10 @@ from fuzzer.upstream.projects import Project, named, of_component
 from generators.graph import node_count
 from generators.serial import dumps
 from oracles.minimize import needs_special
+from oracles.outcome import Kind, Signature, Stage, Symptom
+
+#: How a script tells of an exception.
+_RAISED = "expected no exception, got "
 
 
 def project_for(one: Kept) -> Project:
@@ -47,7 +52,8 @@ def draft(one: Kept, project: Project, known: Path | None = None, *, collect: bo
     """The draft of an issue about a defect that is shipped.
 
     Its script is run once, and its model is judged along its route, in a corpus that is thrown away: values, float64's
-    and the bound on rounding are those of here. ``known`` is a list of known issues, ``collect`` as in
+    and the bound on rounding are those of here. Where that finds something else, the person is told so, and the draft
+    rests on the record and on what the script writes. ``known`` is a list of known issues, ``collect`` as in
     :func:`fuzzer.upstream.draft.draft`. UsageError when the defect does not show here.
     """
     done = run(one.script, sys.executable)
@@ -62,15 +68,15 @@ def draft(one: Kept, project: Project, known: Path | None = None, *, collect: bo
         script.write_text(one.script, encoding="utf-8")
         imported = read_model(str(script))
         with Store.open(Path(directory) / "corpus", create=True) as store:
-            finding = _finding(store, one, imported)
-            found = facts(store, finding, known_issues(store, known))
+            finding, otherwise = _finding(store, one, imported, done.output)
+            found = _with_record(facts(store, finding, known_issues(store, known)), one, otherwise)
     here = environment(project.distributions)
     text = collected(project.collect, here.installed) if project.collect and collect else ""
-    return compose(_with_record(found, one), project, here, text)
+    return compose(found, project, here, text)
 
 
-def _with_record(found: Facts, one: Kept) -> Facts:
-    """The facts with what the record adds."""
+def _with_record(found: Facts, one: Kept, otherwise: str) -> Facts:
+    """The facts with what the record adds, and what was found in place of it."""
     record = one.record
     link = KnownIssue(link=record.known[0], title=record.title) if record.known and not found.related else None
     return msgspec.structs.replace(
@@ -78,14 +84,16 @@ def _with_record(found: Facts, one: Kept) -> Facts:
         regression=one.name,
         cause=record.cause,
         data=record.severity,
+        otherwise=otherwise,
         related=link or found.related,
         known=found.known or ", ".join(record.known),
     )
 
 
-def _finding(store: Store, one: Kept, imported: Imported) -> Finding:
-    """What judging the case along its route finds, as the verified finding that it once was. UsageError when that is
-    something else than what the record tells."""
+def _finding(store: Store, one: Kept, imported: Imported, output: str) -> tuple[Finding, str]:
+    """What judging the case along its route finds, as the verified finding that it once was, and in words what else it
+    finds where that is not what the record tells. Then the finding is made of the record and the script's ``output``.
+    """
     record = one.record
     route = _route(record, routes_of(imported.case.graph.frontend, [record.converter]))
     versions = versions_of(route.converter, *([route.runtime] if record.runtime else []))
@@ -94,18 +102,20 @@ def _finding(store: Store, one: Kept, imported: Imported) -> Finding:
     judge(store, campaign, config, imported, [route], record.settings)
     found = store.list_findings(campaign=campaign.id)
     same = [item for item in found if _matches(item, record)]
+    otherwise = ""
     if not same:
         seen = "; ".join(f"{item.symptom}, {item.signature.stage}, {item.signature.component}" for item in found)
-        raise UsageError(
-            f"the script of {one.name} shows the defect, and judging its model finds {seen or 'nothing'}, where the "
-            f"record has {record.symptom}, {record.stage}, {record.component}",
-            f"`convfuzz check` the script along --route {record.converter}: the record may be out of date",
-        )
+        otherwise = f"{seen or 'no finding'} in place of {record.symptom}, {record.stage}, {record.component}"
+    finding = (
+        min(same, key=lambda item: (item.signature.stage != record.stage, item.id))
+        if same
+        else _recorded(store.batch(campaign.id, 0), record, output)
+    )
     case = imported.case
-    # Those that were there when it was found had the same versions, or tell of others.
+    # Runs that are on record are of the same versions, or tell of others.
     before = sum(seen.runs for seen in record.seen if seen.shows and _agree(seen.versions, versions))
-    return msgspec.structs.replace(
-        min(same, key=lambda item: (item.signature.stage != record.stage, item.id)),
+    finished = msgspec.structs.replace(
+        finding,
         title=record.title,
         minimized_object=store.objects.put(dumps(case)),
         reproducer_object=store.objects.put(one.script.encode()),
@@ -113,6 +123,38 @@ def _finding(store: Store, one: Kept, imported: Imported) -> Finding:
         nodes=node_count(case.graph),
         runs=before + 1,
         failures=before + 1,
+    )
+    return finished, otherwise
+
+
+def _recorded(batch: Batch, record: Regression, output: str) -> Finding:
+    """The finding that a record tells of. An exception's message is what the script wrote of it."""
+    symptom = Symptom(record.symptom)
+    if symptom is Symptom.CRASH:
+        kind, message = Kind.EXCEPTION, output.rpartition(_RAISED)[2].strip() or record.title
+    elif symptom is Symptom.INVALID_MODEL:
+        kind, message = Kind.INVALID, record.title.rpartition("invalid: ")[2]
+    else:
+        special = re.search(r"(?:expected|got) [-+]?(?:nan|inf)", record.title)
+        shape = " of shape " in record.title
+        kind, message = Kind.SHAPE if shape else Kind.NONFINITE if special else Kind.VALUE, record.title
+    issued = batch.issued
+    return Finding(
+        id="recorded",
+        campaign=batch.campaign,
+        batch=issued.index,
+        case=0,
+        signature=Signature(Stage(record.stage), record.component, kind),
+        symptom=symptom,
+        frontend=issued.frontend,
+        converter=issued.converter,
+        converter_settings=issued.settings,
+        settings=(),
+        message=message,
+        numbers={},
+        state=FindingState.VERIFIED,
+        created=0.0,
+        case_object="",
     )
 
 

@@ -6,7 +6,7 @@ but nobody promises what, and a report that rests on it is closed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -41,6 +41,27 @@ def _ascending(boundaries: Array | Argument) -> str:
     array = np.asarray(boundaries)
     ascends = array.ndim == 0 or bool((array[..., 1:] >= array[..., :-1]).all())
     return "" if ascends else "the sequence to search does not ascend"
+
+
+def sum_fits(given: Given) -> str:
+    """torch.sum of integers: they are added in int64, and what is beyond it is promised by nobody. PyTorch wraps
+    around, ONNX Runtime stops at the greatest number, ONNX says nothing."""
+    return _fits(given[0], lambda sizes: float(sizes.sum()))
+
+
+def product_fits(given: Given) -> str:
+    """torch.prod of integers: as :func:`sum_fits`. The product of all is held against the range, whatever the
+    dimension, since that may be given by name."""
+    return _fits(given[0], lambda sizes: float(np.maximum(sizes, 1.0).prod()))
+
+
+def _fits(operand: Array | Argument, largest: Callable[[Array], float]) -> str:
+    array = np.asarray(operand)
+    if array.dtype.kind not in "iu":
+        return ""
+    with np.errstate(over="ignore"):
+        inside = largest(np.abs(array.astype(np.float64))) < 2.0**63
+    return "" if inside else "the result may not fit into int64"
 
 
 def normal_numbers(given: Given) -> str:

@@ -136,12 +136,15 @@ def test_a_reproducer_with_control_flow_runs_alone(name: str) -> None:
 
 
 def test_what_is_wrong_in_a_body_is_complained_of_as_anywhere() -> None:
+    import onnx
+
     from fuzzer.onnx_artifacts import _complaints
 
+    nothing = onnx.ModelProto()
     inner = "(op_type:Resize): [ShapeInferenceError] Number of elements of input 'sizes' (2) must be 3."
     alone = f"[ShapeInferenceError] Inference error(s): {inner}\n"
     around = "[ShapeInferenceError] Inference error(s): (op_type:If, node name: n): [ShapeInferenceError] "
-    assert _complaints(f"{around}Inference error(s): {inner}\n\n") == _complaints(alone)
+    assert _complaints(f"{around}Inference error(s): {inner}\n\n", nothing) == _complaints(alone, nothing)
 
 
 def test_lists_of_other_element_types_are_unsupported_by_tflite() -> None:

@@ -20,11 +20,16 @@ WRONG = "Attribute strides has incorrect size"
 
 
 def complaints(
-    nodes: Sequence[onnx.NodeProto], inputs: Shapes, outputs: Shapes, known: Shapes | None = None, opset: int = 11
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Shapes,
+    outputs: Shapes,
+    known: Shapes | None = None,
+    opset: int = 11,
+    kind: int = TensorProto.FLOAT,
 ) -> list[str]:
-    """What validation says of a model of float32 tensors."""
+    """What validation says of a model of tensors of a type."""
     values = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in side.items()]
+        [helper.make_tensor_value_info(name, kind, shape) for name, shape in side.items()]
         for side in (inputs, outputs, known or {})
     ]
     graph = helper.make_graph(nodes, "graph", values[0], values[1], value_info=values[2])
@@ -81,7 +86,12 @@ def test_positions_that_a_pool_returns_have_their_type() -> None:
 def test_what_is_wrong_in_the_body_of_a_function_is_one_complaint() -> None:
     """The function that onnx gives MeanVarianceNormalization with default axes is not valid."""
     x = {"x": (1, 1, 2, 2)}
-    [told] = complaints([helper.make_node("MeanVarianceNormalization", ["x"], ["y"])], x, {"y": (1, 1, 2, 2)}, opset=20)
+    y = {"y": (1, 1, 2, 2)}
+    [told] = complaints([helper.make_node("MeanVarianceNormalization", ["x"], ["y"])], x, y, opset=20)
     assert "op_type:MeanVarianceNormalization" in told
     assert "op_type:Constant" in told
     assert not told.endswith("Inference error(s):")
+    # Of float16, more than one node of that body is wrong.
+    node = helper.make_node("MeanVarianceNormalization", ["x"], ["y"])
+    [told] = complaints([node], x, y, opset=20, kind=TensorProto.FLOAT16)
+    assert "op_type:Add" in told

@@ -7,6 +7,7 @@ from typing import Any
 
 from generators.draw import Call, Draw, Handle
 from generators.graph import FLOATING, INTEGRAL, DType
+from generators.operators.domains import product_fits, sum_fits
 from generators.operators.registry import Rounding
 from generators.operators.torch.common import ANY, REAL, axis_or_scalar, complex_too, long_axis, untied
 from generators.operators.torch.registry import REGISTRY
@@ -44,7 +45,7 @@ def _dtype(draw: Draw, x: Handle, options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-@operator("torch.sum", "torch.nansum", family="reduction", weight=1.2)
+@operator("torch.sum", "torch.nansum", family="reduction", weight=1.2, domain=sum_fits)
 def sums(draw: Draw) -> Call:
     x = draw.value(dtypes=complex_too(draw, ANY) if draw.target == "torch.sum" else ANY)
     return draw.call(x, **_dtype(draw, x, _over(draw, x)))
@@ -65,7 +66,7 @@ def nanmean(draw: Draw) -> Call:
     return draw.call(x, **_over(draw, x))
 
 
-@operator("torch.prod", family="reduction")
+@operator("torch.prod", family="reduction", domain=product_fits)
 def prod(draw: Draw) -> Call:
     x = draw.value(dtypes=ANY, where=lambda x: x.size <= 64 or x.within(-1.5, 1.5))
     if x.rank == 0 or draw.flag(0.2):
