@@ -14,7 +14,7 @@ import msgspec
 
 from fuzzer.errors import UsageError
 from generators.graph import Case, GraphError
-from generators.importers.child import Answer, Request
+from generators.importers.child import RUNNING, Answer, Request
 from generators.serial import loads
 from oracles.processes import kill_session
 
@@ -88,20 +88,29 @@ def _asked(request: Request, deadline: float) -> Answer:
             kill_session(process)
         said.seek(0)
         errors.seek(0)
+        last = said.read().strip().rpartition(b"\n")[2]
         try:
-            return msgspec.json.decode(said.read().strip().rpartition(b"\n")[2], type=Answer)
+            return msgspec.json.decode(last, type=Answer)
         except msgspec.DecodeError:
-            return _ended(request, process.returncode, errors.read().decode(errors="replace"))
+            words = errors.read().decode(errors="replace")
+            return _ended(request, process.returncode, words, running=last == RUNNING.encode())
 
 
-def _ended(request: Request, status: int, words: str) -> Answer:
-    """What to say of a process that ended without an answer."""
+def _ended(request: Request, status: int, words: str, *, running: bool) -> Answer:
+    """What to say of a process that ended without an answer, while the model was read or ``running``."""
     lines = [line for line in words.strip().splitlines() if line.strip()]
     last = lines[-1].strip()[:300] if lines else ""
     if status < 0:
         what = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        said = f": {last}" if last else ""
+        if running:
+            return Answer(
+                f"{request.model} was read, and the framework that runs it was ended by {what}{said}",
+                "a defect of the framework, unless the file is damaged; other inputs may do (--inputs FILE.npz, "
+                "--dim NAME=N), or more --memory",
+            )
         return Answer(
-            f"the framework that reads {request.model} was ended by {what}" + (f": {last}" if last else ""),
+            f"the framework that reads {request.model} was ended by {what}{said}",
             "the file is damaged, or wants more memory than --memory allows",
         )
     return Answer(f"{request.model} cannot be read: {last or f'exit status {status}'}", "is the file complete?")

@@ -1,7 +1,8 @@
 """Reads one model in a process of its own, and writes the case: ``python -m generators.importers.child``.
 
-Standard input is a :class:`Request` in JSON, standard output's last line an :class:`Answer`. Memory is limited before
-anything of the model is read, so that a file that claims to be large ends this process and nothing else.
+Standard input is a :class:`Request` in JSON, standard output's last line an :class:`Answer`, or :data:`RUNNING` when
+the model was read and running it ended the process. Memory is limited before anything of the model is read, so that a
+file that claims to be large ends this process and nothing else.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from generators.importers.errors import ImportRefused
 #: Relative difference at which the graph, run node by node, still is the model: kernels of other libraries, and fused
 #: ones, add up in another order.
 _RELATIVE, _OF_LARGEST = 2e-3, 2e-4
+
+
+#: What standard output's last line is while the model runs.
+RUNNING = "running"
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -155,6 +160,7 @@ def _graph(request: Request, kind: str, arrays: dict[str, Array] | None) -> tupl
     else:
         tried = random_feeds(graph.inputs, request.seed)
     error: EvaluationError | None = None
+    print(RUNNING, flush=True)
     for given in tried:
         try:
             frontend(graph.frontend).run(graph, given)

@@ -386,3 +386,17 @@ def test_mutated_files_are_read_or_refused(files: Path, tmp_path: Path, name: st
     counts = json.loads(done.stdout.strip().splitlines()[-1])
     assert counts["read"] + counts["refused"] == count
     assert counts["refused"] > count // 3
+
+
+def test_a_model_that_ends_what_runs_it_is_told_from_a_damaged_file(tmp_path: Path) -> None:
+    """ONNX Runtime 1.31.1 ends its process at a GRU over a sequence of length 0."""
+    node = helper.make_node("GRU", ["x", "w", "r"], ["", "h"], hidden_size=4)
+    shapes = {"x": (0, 1, 2), "w": (1, 12, 2), "r": (1, 12, 4)}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    last = helper.make_tensor_value_info("h", TensorProto.FLOAT, (1, 1, 4))
+    model = helper.make_model(
+        helper.make_graph([node], "g", inputs, [last]), opset_imports=[helper.make_opsetid("", 22)]
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="was read, and the framework that runs it was ended by SIGABRT"):
+        read_model(str(tmp_path / "model.onnx"))
