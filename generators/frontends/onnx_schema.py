@@ -8,7 +8,8 @@ same.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -79,6 +80,46 @@ def _versions() -> Mapping[str, list[Any]]:
     for schemas in found.values():
         schemas.sort(key=lambda schema: -schema.since_version)
     return found
+
+
+@dataclass(frozen=True)
+class _Formal:
+    """What a schema asks of the arguments of nodes: a copy, since asking a schema itself makes everything anew."""
+
+    since_version: int
+    deprecated: bool
+    least: int
+    most: int
+    attributes: frozenset[str]
+    required: frozenset[str]
+    #: The name of the type and whether it may be left out, of each input; names of types of outputs; types by name.
+    inputs: tuple[tuple[str, bool], ...]
+    outputs: tuple[str, ...]
+    constraints: Mapping[str, frozenset[str]]
+
+    def allows(self, name: str, dtype: str) -> bool:
+        """Whether what has this name of a type may have this element type."""
+        return _TO_SCHEMA.get(dtype, "") in self.constraints.get(name, (name,))
+
+
+@functools.cache
+def _formals(operator: str) -> tuple[_Formal, ...]:
+    """Those of the operator's schemas, the newest first."""
+    optional = defs.OpSchema.FormalParameterOption.Optional
+    return tuple(
+        _Formal(
+            version.since_version,
+            version.deprecated,
+            version.min_input,
+            version.max_input,
+            frozenset(version.attributes),
+            frozenset(name for name, each in version.attributes.items() if each.required),
+            tuple((formal.type_str, formal.option is optional) for formal in version.inputs),
+            tuple(formal.type_str for formal in version.outputs),
+            {each.type_param_str: frozenset(each.allowed_type_strs) for each in version.type_constraints},
+        )
+        for version in _versions()[operator]
+    )
 
 
 def schema(operator: str) -> Any:
@@ -221,7 +262,7 @@ def lowest_opset(node: Node, inputs: Mapping[str, TensorType]) -> int:
     if operator in _POOLS and attributes.get("ceil_mode"):
         floor = max(floor, 22)
     lowest = NEWEST
-    for version in _versions()[operator]:
+    for version in _formals(operator):
         if not _fits(version, node, attributes, inputs):
             break
         lowest = version.since_version
@@ -234,34 +275,26 @@ def _strings(attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(key, value) for key, value in attributes.items() if isinstance(value, str)]
 
 
-def _fits(version: Any, node: Node, attributes: Mapping[str, Any], inputs: Mapping[str, TensorType]) -> bool:
-    if version.deprecated or not version.min_input <= len(node.args) <= version.max_input:
+def _fits(version: _Formal, node: Node, attributes: Mapping[str, Any], inputs: Mapping[str, TensorType]) -> bool:
+    if version.deprecated or not version.least <= len(node.args) <= version.most:
         return False
-    if not attributes.keys() <= version.attributes.keys():
+    if not version.required <= attributes.keys() <= version.attributes:
         return False
-    if any(each.required and name not in attributes for name, each in version.attributes.items()):
-        return False
-    constraints = {each.type_param_str: each.allowed_type_strs for each in version.type_constraints}
-    formals = list(version.inputs)
+    last = len(version.inputs) - 1
     for position, argument in enumerate(node.args):
-        formal = formals[min(position, len(formals) - 1)]
+        name, optional = version.inputs[min(position, last)]
         if not isinstance(argument, Ref):
-            if formal.option is not defs.OpSchema.FormalParameterOption.Optional:
+            if not optional:
                 return False
-            continue
-        text = _TO_SCHEMA.get(inputs[argument.name].dtype, "")
-        if text not in constraints.get(formal.type_str, (formal.type_str,)):
+        elif not version.allows(name, inputs[argument.name].dtype):
             return False
-    return all(_type_exists(version, constraints, value) for value in attributes.values())
+    return all(_type_exists(version, value) for value in attributes.values())
 
 
-def _type_exists(version: Any, constraints: Mapping[str, Sequence[str]], value: Any) -> bool:
+def _type_exists(version: _Formal, value: Any) -> bool:
     """Whether an element type that an attribute names is one that some output of this version may have."""
     if isinstance(value, tuple) and value and isinstance(value[0], DType):
         value = value[0]
     if not isinstance(value, DType):
         return True
-    return any(
-        _TO_SCHEMA.get(value.name, "") in constraints.get(formal.type_str, (formal.type_str,))
-        for formal in version.outputs
-    )
+    return any(version.allows(name, value.name) for name in version.outputs)
