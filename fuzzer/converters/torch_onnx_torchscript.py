@@ -35,6 +35,8 @@ REFUSALS = (
     Refusal(r"ONNX export does (?:NOT|not) support (?:exporting )?([^.\n]+)", r"\1", scrub=True),
     Refusal(r"^(ONNX does not support [^.\n]+)", r"\1", "OnnxExporterError", scrub=True),
     Refusal(r"ONNX export failed on (\w+), which is not implemented for opset", r"\1"),
+    # The rest of what embedding_bag does not do is told in the words above.
+    Refusal(r"^(embedding_bag with \w+)$", r"\1", "RuntimeError"),
     # Raised with dynamic dimensions only: what the tracer warns of is that their extents may be constants in a trace.
     Refusal(
         r"might cause the trace to be incorrect|might not generalize", "tracing of dynamic shapes", "TracerWarning"

@@ -240,6 +240,19 @@ def test_a_refusal_is_recognised_however_it_is_spelled() -> None:
     assert caught.value.what.startswith("'index_add_()' function with duplicated values")
 
 
+def test_a_refusal_in_other_words_than_the_rest_is_one() -> None:
+    state = (("weight", Ref("w")),)
+    options = (("num_embeddings", 1), ("embedding_dim", 1), ("padding_idx", 0), ("state", state))
+    node = Node("torch.nn.EmbeddingBag", (Ref("x"),), options, (Value("y", TensorType("float32", (1, 1))),))
+    weights = Constant("w", np.zeros((1, 1), np.float32))
+    graph = Graph("torch", (given("x", "int64", 1, 1),), (weights,), (node,), ("y",))
+    converter, _ = subject("torch.onnx-torchscript")
+    model, _ = prepared(converter, Case(graph, {"x": np.zeros((1, 1), np.int64)}))
+    with pytest.raises(Unsupported) as caught:
+        converter.convert(model, {})
+    assert caught.value.what == "embedding_bag with padding_idx"
+
+
 def test_a_crash_of_the_exporter_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.onnx._internal.exporter import _core
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from generators.choices import SeededChoices
 from generators.frontends.base import EvaluationError, frontend
 from generators.graph import Array, Graph, Node, Ref, TensorType, Value
 from generators.operators.domains import product_fits, sum_fits
+from generators.random_graphs import Weights, grow
 from tests.fuzzer.graphs import given
 
 LARGE = 1 << 62
@@ -40,3 +42,15 @@ def test_a_graph_whose_integers_overflow_is_refused(target: str) -> None:
     torch.check_values(graph, {"x": np.array([3, 4])})
     with pytest.raises(EvaluationError, match="may not fit into int64, which is undefined"):
         torch.check_values(graph, {"x": np.array([LARGE, LARGE])})
+
+
+def test_what_is_drawn_keeps_to_it() -> None:
+    torch = frontend("torch")
+    weights = Weights.of(torch, only=("torch.sum", "torch.nansum", "torch.prod", "torch.mul"))
+    dtypes = set()
+    for seed in range(60):
+        graph = (grown := grow(torch, SeededChoices(seed), nodes=4, weights=weights)).case.graph
+        torch.check_values(graph, grown.values)
+        kinds = graph.types()
+        dtypes |= {kinds[name].dtype for node in graph.nodes if "mul" not in node.target for name in node.references()}
+    assert {"float32", "int64", "int32"} <= dtypes

@@ -47,7 +47,8 @@ def _dtype(draw: Draw, x: Handle, options: dict[str, Any]) -> dict[str, Any]:
 
 @operator("torch.sum", "torch.nansum", family="reduction", weight=1.2, domain=sum_fits)
 def sums(draw: Draw) -> Call:
-    x = draw.value(dtypes=complex_too(draw, ANY) if draw.target == "torch.sum" else ANY)
+    dtypes = complex_too(draw, ANY) if draw.target == "torch.sum" else ANY
+    x = draw.value(dtypes=dtypes, where=lambda x: not sum_fits([x.array]))
     return draw.call(x, **_dtype(draw, x, _over(draw, x)))
 
 
@@ -68,7 +69,7 @@ def nanmean(draw: Draw) -> Call:
 
 @operator("torch.prod", family="reduction", domain=product_fits)
 def prod(draw: Draw) -> Call:
-    x = draw.value(dtypes=ANY, where=lambda x: x.size <= 64 or x.within(-1.5, 1.5))
+    x = draw.value(dtypes=ANY, where=lambda x: (x.size <= 64 or x.within(-1.5, 1.5)) and not product_fits([x.array]))
     if x.rank == 0 or draw.flag(0.2):
         return draw.call(x, **_dtype(draw, x, {}))
     return draw.call(x, **_dtype(draw, x, {"dim": draw.axis(x.rank), "keepdim": draw.flag()}))
