@@ -4,7 +4,8 @@ The baseline calls the converter's public function, then the runtime once with i
 compares nothing. Ours is what a campaign does with a pack of the very same graphs: printing, eager mode, conversion,
 validation, the variants of every runtime (those that are occasional each in its turn), judgement. The graphs are
 random ones of ten nodes that the converter takes. Baseline and ours take turns in one process, with garbage collection
-as Python has it and as workers have it. Usage: ``python -m benchmarks.routes [GRAPHS] [CONVERTER …]``.
+as Python has it and as workers have it. Usage: ``python -m benchmarks.routes [GRAPHS] [CONVERTER …] [--common]``; with
+``--common`` graphs are made of operators that nearly all models have (``fuzzer/upstream/common.toml``).
 
 Subjects crash: graphs are collected by a process that is started again after the graph that ended it, and judged there
 in a worker; each converter is measured in a process of its own. What they say on standard error is kept out of the
@@ -43,6 +44,7 @@ from fuzzer.routes import select
 from fuzzer.runtimes.base import runtimes
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.tasks import BatchResult, JudgeTask, Subject
+from fuzzer.upstream.severity import is_common
 from fuzzer.worker import Collector
 from generators.choices import SeededChoices
 from generators.frontends.base import LoadedModel, frontend
@@ -52,6 +54,7 @@ from generators.random_graphs import Weights, grow
 from generators.serial import dumps, loads
 
 NODES = 10
+COMMON = "--common"
 PACKS = (1, 4, 8, 16, 32)
 #: Give up on a converter after this many graphs tried for each one wanted.
 TRIES = 20
@@ -156,16 +159,18 @@ def plain(case: Case) -> bool:
     return not any(name.startswith(("bfloat", "complex", "float8")) for name in names | asked)
 
 
-def collect(name: str, count: int, folder: Path) -> None:
+def collect(name: str, count: int, folder: Path, *, common: bool = False) -> None:
     """Write random graphs that go through the loop and through ours without a complaint to ``folder``, one a file named
-    by its seed, until there are ``count``. The file ``seed`` holds the seed at work, and is where to go on from."""
+    by its seed, until there are ``count``; of ``common`` operators alone, if asked for. The file ``seed`` holds the
+    seed at work, and is where to go on from."""
     subject = subject_of(name)
     chosen = frontend(subject.frontend)
     versions = dict(converters()[name].availability().versions)
     for runtime, _ in subject.variants:
         versions |= runtimes()[runtime].availability().versions
     avoid = Avoided(entry.target for entry in shipped() if entry.converter == name and applies(entry, versions))
-    weights = Weights.of(chosen)
+    usual = [target for target in chosen.registry().targets() if is_common(target)]
+    weights = Weights.of(chosen, only=usual if common else ())
     converters()[name].warm_up()
     worker = Worker()
     state = folder / "seed"
@@ -263,6 +268,7 @@ def feeds_of(case: Case) -> list[Array]:
 def child(step: str, name: str, count: int, folder: Path, log: Path) -> int:
     """The exit status of one step for one converter in a process of its own."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.routes", "--step", step, name, str(count), str(folder)]
+    command += [COMMON] if COMMON in sys.argv else []
     with open(log, "ab") as errors:
         return subprocess.run(command, stdout=errors, stderr=errors, check=False).returncode
 
@@ -303,12 +309,13 @@ def main(graphs: int, names: Sequence[str] = ()) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--step"]:
-        step, name, count, folder = sys.argv[2:]
+        step, name, count, folder, *further = sys.argv[2:]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if step == "collect":
-                collect(name, int(count), Path(folder))
+                collect(name, int(count), Path(folder), common=COMMON in further)
             else:
                 (Path(folder) / "seconds.json").write_text(json.dumps(measure(name, Path(folder))))
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 64, sys.argv[2:])
+        given = [word for word in sys.argv[1:] if word != COMMON]
+        main(int(given[0]) if given else 64, given[1:])
