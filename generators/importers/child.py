@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -83,8 +83,9 @@ def kind_of(model: str) -> str:
     )
 
 
-def read(request: Request) -> tuple[Case, tuple[str, ...]]:
-    """The case of a model, checked against the model itself, and notes. ImportRefused."""
+def read(request: Request, running: Callable[[], None] = lambda: None) -> tuple[Case, tuple[str, ...]]:
+    """The case of a model, checked against the model itself, and notes. ImportRefused. ``running`` is called when a
+    model file was read and is run, which a framework may not survive."""
     kind = kind_of(request.model)
     arrays = None
     if request.arrays:
@@ -104,7 +105,7 @@ def read(request: Request) -> tuple[Case, tuple[str, ...]]:
             raise ImportRefused("a reproducer has its inputs", "leave --inputs and --dim out")
         case, expected = script.read(Path(request.model))
         return _checked(case, expected, request.model)
-    return _graph(request, kind, arrays)
+    return _graph(request, kind, arrays, running)
 
 
 def _torch(request: Request, kind: str, arrays: dict[str, Array] | None) -> tuple[Case, tuple[str, ...]]:
@@ -120,7 +121,9 @@ def _torch(request: Request, kind: str, arrays: dict[str, Array] | None) -> tupl
     return _checked(case, expected, request.model)
 
 
-def _graph(request: Request, kind: str, arrays: dict[str, Array] | None) -> tuple[Case, tuple[str, ...]]:
+def _graph(
+    request: Request, kind: str, arrays: dict[str, Array] | None, running: Callable[[], None]
+) -> tuple[Case, tuple[str, ...]]:
     """Models whose inputs have types: fed with given arrays, or with random ones that the model takes."""
     from dataclasses import replace
 
@@ -160,7 +163,7 @@ def _graph(request: Request, kind: str, arrays: dict[str, Array] | None) -> tupl
     else:
         tried = random_feeds(graph.inputs, request.seed)
     error: EvaluationError | None = None
-    print(RUNNING, flush=True)
+    running()
     for given in tried:
         try:
             frontend(graph.frontend).run(graph, given)
@@ -230,7 +233,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (request.memory, request.memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        case, notes = read(request)
+        case, notes = read(request, lambda: print(RUNNING, flush=True))
         from generators.serial import dumps
 
         Path(request.out).write_bytes(dumps(case))

@@ -261,6 +261,7 @@ def test_tracing_without_copies_and_annotations_is_undone() -> None:
 
 
 def test_quick_copies_of_graphs_are_deep_copies() -> None:
+    import onnx
     from onnx import helper
     from tf2onnx.graph import Graph
 
@@ -276,6 +277,8 @@ def test_quick_copies_of_graphs_are_deep_copies() -> None:
         """Everything in the value, with objects that occur again named by their number."""
         if isinstance(value, (str, int, float, bool, type(None))):
             return value
+        if isinstance(value, onnx.NodeProto):
+            return value.SerializeToString(deterministic=True)
         if id(value) in seen:
             return seen[id(value)]
         seen[id(value)] = len(seen)
