@@ -156,6 +156,7 @@ def render(
             input_bits=input_bits,
             output_bits=dtypes,
             to_numpy=_to_numpy,
+            array=_array(frontend, (*input_bits, *dtypes)),
             sequence=len(dtypes) != 1 or frontend in _ARRAYS,
             versions=repr(tuple(_distributions(versions, frontend))),
             body=body,
@@ -339,6 +340,12 @@ def _is_onnx(convert_script: str, converter_name: str) -> bool:
 
 def _extended(name: str) -> bool:
     return name.startswith(("bfloat", "float8"))
+
+
+def _array(frontend: str, dtypes: Sequence[str]) -> str:
+    """``x`` as a NumPy array. NumPy cannot make one of TensorFlow's scalars of bfloat16 and float8 by itself."""
+    native = frontend in ("tensorflow", "keras") and any(map(_extended, dtypes))
+    return "np.asarray(x.numpy())" if native else "np.asarray(x)"
 
 
 def _to_numpy(variable: str, dtypes: Sequence[str]) -> str:

@@ -227,8 +227,9 @@ def test_bfloat16_crosses_into_numpy() -> None:
     assert status(script_for(Kind.VALUE, "actual = [feeds[0]]", case=case_of(array)))[0] == 1
 
 
-def test_scalars_of_tensorflow_are_fed_as_arrays() -> None:
-    array = np.array(2.5, np.float32)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_scalars_of_tensorflow_are_fed_as_arrays(dtype: str) -> None:
+    array = np.array(2.5, DTYPES[dtype])
     node = Node("tf.negative", (Ref("x0"),), (), (Value("v0", type_of(array)),))
     case = Case(Graph("tensorflow", (Input("x0", type_of(array)),), (), (node,), ("v0",)), {"x0": array})
     text = render(
@@ -239,7 +240,7 @@ def test_scalars_of_tensorflow_are_fed_as_arrays() -> None:
         converter_name="planted",
         convert_script=CONVERT,
         runtime_script="assert all(isinstance(feed, np.ndarray) for feed in feeds)\nactual = [-feeds[0]]\n",
-        title="negative(x0) float32",
+        title=f"negative(x0) {dtype}",
     )
     found, output = fresh(text)
     assert found == 0, output
