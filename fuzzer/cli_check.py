@@ -146,10 +146,10 @@ def run_check(
     from corpus.store import Store
     from fuzzer import campaign as campaigns
     from fuzzer.checking import record, routes_of
-    from fuzzer.cli_installed import versions_of
     from fuzzer.cli_output import terminal
     from fuzzer.config import CampaignConfig
     from fuzzer.importing import read_model
+    from fuzzer.installed_versions import versions_of
     from fuzzer.screen import listener_for, to_json
     from generators.graph import node_count
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fuzzer.cli_installed import quiet, registered, version_here, versions_of, versions_of_routes
+from fuzzer.cli_installed import quiet, registered
 from fuzzer.cli_output import terminal
 from fuzzer.errors import UsageError
+from fuzzer.installed_versions import version_here, versions_of, versions_of_routes
 from fuzzer.toolchains import interpreter
 
 if TYPE_CHECKING:

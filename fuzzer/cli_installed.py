@@ -1,4 +1,4 @@
-"""Commands about what is installed: versions, subjects, operators."""
+"""Commands about what is installed: the version, subjects, operators."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fuzzer.cli_output import terminal
-
-if TYPE_CHECKING:
-    from fuzzer.converters.base import Converter
-    from fuzzer.runtimes.base import Runtime
 
 
 def version() -> None:
@@ -80,39 +76,6 @@ def operators(counts: bool, as_json: bool) -> None:
             else:
                 print(f"  {family}")
                 print("".join(f"    {target}\n" for target in targets), end="")
-
-
-def versions_of_routes(routes: tuple[str, ...]) -> dict[str, str]:
-    """Versions of everything that the routes use, convfuzz and Python included."""
-    from fuzzer.routes import select
-
-    chosen = select(routes, own_models=True)
-    names = {route.converter for route in chosen} | {route.runtime for route in chosen}
-    return versions_of(*sorted(names))
-
-
-def versions_of(*names: str) -> dict[str, str]:
-    """Versions of what these converters and runtimes use, convfuzz and Python included."""
-    from fuzzer.converters.base import converters
-    from fuzzer.runtimes.base import runtimes
-
-    versions = {
-        "convfuzz": importlib.metadata.version("convfuzz"),
-        "python": ".".join(map(str, sys.version_info[:3])),
-    }
-    subjects: dict[str, Converter | Runtime] = {**converters(), **runtimes()}
-    for name, subject in subjects.items():
-        if name in names:
-            versions.update(subject.availability().versions)
-    return versions
-
-
-def version_here(distribution: str) -> str:
-    """Version of a distribution that this interpreter has; empty when it has none."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from corpus.store import Store
 from corpus.versions import Showing
 from fuzzer.checking import record as judge
 from fuzzer.checking import routes_of
-from fuzzer.cli_installed import versions_of
 from fuzzer.config import CampaignConfig
 from fuzzer.errors import UsageError
 from fuzzer.importing import Imported, read_model
+from fuzzer.installed_versions import versions_of
 from fuzzer.laboratory import run
 from fuzzer.routes import Route
 from fuzzer.runtimes.base import runtimes
