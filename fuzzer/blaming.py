@@ -19,6 +19,7 @@ from fuzzer.own_errors import OwnError, Vote, own_errors
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.survival import FROM_OUTSIDE, signature_of
 from fuzzer.tasks import ExperimentResult, ExperimentTask, Ran, Seen
+from generators.frontends.base import STAND_INS
 from generators.graph import Array
 from generators.serial import dumps, loads
 from oracles.blame import Accused, Blame, Confidence, Evidence, Outcome, Role, Rule, blame
@@ -52,6 +53,8 @@ class Blamer:
         #: Seconds of CPU time by what they were spent on.
         self.parts: Counter[str] = Counter()
         self._votes: list[Vote] = []
+        #: Whether eager mode dies of the case, too.
+        self._stand_in = False
         #: What jurors of the last vote got wrong themselves.
         self.own_errors: list[OwnError] = []
 
@@ -60,6 +63,7 @@ class Blamer:
         Raises Stopped and WorkerDefect."""
         self._until = self._clock() + self._seconds
         self._votes, self.own_errors = [], []
+        self._stand_in = False
         scene = scene_of(finding)
         if scene is None:
             absent = Evidence(Role.CONTROL, finding.converter, "", Outcome.ABSTAINS, "its subjects are not installed")
@@ -136,10 +140,16 @@ class Blamer:
         return self._call(ExperimentTask(one.subject, case, one.runtime, settings))
 
     def _call(self, task: ExperimentTask, *, again: bool = True) -> Result:
+        if self._stand_in:
+            subject = msgspec.structs.replace(task.subject, stand_in=True)
+            task = msgspec.structs.replace(task, subject=subject)
         try:
             result = self._worker.call(task, min(_STEP_SECONDS, self._worker.limits.deadline))
         except WorkerDied as death:
             self.parts[BLAME] += sum(death.parts.values())  # type: ignore[assignment]
+            if death.step.name == "eager" and task.subject.frontend in STAND_INS and not task.subject.stand_in:
+                self._stand_in = True
+                return self._call(task)
             # Killed from outside (by a person, the kernel short of memory) it says nothing, until it happens twice.
             return self._call(task, again=False) if again and death.what in FROM_OUTSIDE else death
         assert isinstance(result, ExperimentResult)

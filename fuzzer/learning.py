@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fuzzer.packing import CostModel, best_pack
@@ -10,7 +11,7 @@ from fuzzer.profile_cells import never_from
 from fuzzer.quarantine import Quarantine
 from fuzzer.recording import refusals
 from fuzzer.tasks import BatchResult
-from generators.asking import askable
+from generators.asking import askable, motifs_to_ask
 from generators.choices import Choices
 from generators.patterns import target_of
 from generators.seeking import Cell
@@ -134,22 +135,29 @@ class Learnt:
 
     def unmet_structures(self, choices: Choices, most: int) -> tuple[str, ...]:
         """A sample of the structures, motifs and mutations that can be asked for and that no graph of the frontend had
-        yet."""
+        yet; where there are fewer, of motifs that this converter was given least, too. A rewrite rule wants a motif
+        with the very attributes and constants that it looks for, and each time that it comes up is another try."""
         left = [name for name in askable(self.frontend) if not self.together.structures[name]]
         while len(left) > most:
             left.pop(choices.integer(0, len(left) - 1))
-        return tuple(left)
+        motifs = [name for name in motifs_to_ask(self.frontend) if name not in left]
+        return (*left, *sorted(least_had(choices, motifs, self.structures, most - len(left))))
 
     def neglected(self, choices: Choices, most: int) -> tuple[str, ...]:
         """A sample of the targets, those drawn least the likeliest; guilty ones are left out. Empty when there are no
-        more than that.
-
-        Weighted sampling without replacement as by Efraimidis and Spirakis (2006), the weight of a target that was
-        drawn n times being 1 / √(1 + n). Control flow is always among them, for bodies of the others.
-        """
+        more than that. Control flow is always among them, for bodies of the others."""
         free = [target for target in self.targets if target not in self.quarantine.guilty]
         if len(free) <= most:
             return ()
-        keys = {target: choices.fraction() ** ((1 + self.drawn[target]) ** 0.5) for target in free}
-        chosen = sorted(free, key=lambda target: -keys[target])[:most]
-        return tuple(sorted({*chosen, *(target for target in self.control if target in keys)}))
+        chosen = least_had(choices, free, self.drawn, most)
+        return tuple(sorted({*chosen, *(target for target in self.control if target in set(free))}))
+
+
+def least_had(choices: Choices, names: Sequence[str], counts: Mapping[str, int], most: int) -> list[str]:
+    """A sample of at most so many names, those with the smallest counts the likeliest.
+
+    Weighted sampling without replacement as by Efraimidis and Spirakis (2006), the weight of a name that was counted n
+    times being 1 / √(1 + n).
+    """
+    keys = {name: choices.fraction() ** ((1 + counts.get(name, 0)) ** 0.5) for name in names}
+    return sorted(names, key=lambda name: -keys[name])[:most]

@@ -62,6 +62,7 @@ class Pipeline:
         self.spent = Spent()
         self.attempt = Attempt(subject, announce, printed, self.spent)
         self.frontend: Frontend = self.attempt.frontend
+        self.frontend.stand_in(subject.stand_in)
         self.converter: Converter = self.attempt.converter
         self.unusual = unusual(self.converter, subject.settings)
         self._needs_inputs = self.converter.needs_inputs(subject.settings)

@@ -36,7 +36,7 @@ _SWARM_STREAM = -2
 #: drawn from yet: no more than what keeps the record of a batch short.
 _WANTED = 64
 _WANTED_STREAM = -5
-#: Structures that a batch asks for, of those that no graph had yet.
+#: Structures that a batch asks for, of those that no graph had yet, and motifs, of those that the converter had least.
 _ASKED = 16
 _ASKED_STREAM = -7
 

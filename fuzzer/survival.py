@@ -18,6 +18,7 @@ from fuzzer.failures import Frame, conversion_stage
 from fuzzer.formats import Settings
 from fuzzer.supervisor import Worker, WorkerDied
 from fuzzer.tasks import WITNESS, BatchResult, BatchTask, CaseResult, JudgeTask, Seen, Subject, ValuesResult, ValuesTask
+from generators.frontends.base import STAND_INS
 from generators.graph import Array, Case, node_count
 from generators.patterns import node_keys, suspects
 from generators.serial import dumps, loads
@@ -57,13 +58,15 @@ def judge_numbers(
     So must what took long in company, which is given less time than a case alone.
     A witness that dies of a case is not asked about it again.
     What was judged before is kept, and the others are done after that. A worker that was killed from outside starts
-    over once. A case that kills eager mode is refused. Raises WorkerUnusable.
+    over once. A case that kills eager mode is refused; where eager mode is a subject as well, unless that dies of the
+    case, too, which is asked with something else in the place of eager mode. Raises WorkerUnusable.
     """
     gathered: list[BatchResult] = []
     waiting = [tuple(numbers)]
     done: set[int] = set()
     suspected: set[int] = set()
     unheard: set[int] = set()
+    eager_dies: dict[int, BatchResult] = {}
     failures = 0
     killed: set[tuple[int, ...]] = set()
 
@@ -76,12 +79,14 @@ def judge_numbers(
         if not part:
             continue
         asked = task(part)
-        if unheard:
-            subject = msgspec.structs.replace(asked.subject, unheard=tuple(sorted(unheard)))
+        dying = len(part) == 1 and part[0] in eager_dies
+        if unheard or dying:
+            stand_in = dying or asked.subject.stand_in
+            subject = msgspec.structs.replace(asked.subject, unheard=tuple(sorted(unheard)), stand_in=stand_in)
             asked = msgspec.structs.replace(asked, subject=subject)
         deadline = worker.limits.deadline * (1.0 if len(part) == 1 else _SHARE_IN_COMPANY)
         try:
-            result = worker.call(asked, deadline, partial=keep)
+            result = worker.call(asked, deadline, partial=None if dying else keep)
         except WorkerDied as death:
             gathered.append(BatchResult((), parts=death.parts))
             waiting.append(part)
@@ -108,16 +113,29 @@ def judge_numbers(
             if death.step.name not in _STAGES:
                 reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"
                 funnel = {"": {Outcome.REFUSED.value: 1}}
-                keep(BatchResult((CaseResult(number, refused=reason),), funnel=funnel))
+                refused = BatchResult((CaseResult(number, refused=reason),), funnel=funnel)
+                if asked.subject.frontend not in STAND_INS or asked.subject.stand_in:
+                    keep(eager_dies.get(number, refused))
+                    continue
+                eager_dies[number] = refused
+                waiting.append((number,))
             elif (counted or death.kind is Kind.HANG) and len(part) > 1 and number not in suspected:
                 suspected.add(number)
                 waiting.append((number,))
             else:
-                keep(_end_of(number, death, converter, asked.subject.settings if counted else None))
+                ended = _end_of(number, death, converter, asked.subject.settings if counted else None)
+                keep(_as_eager_mode(ended) if asked.subject.stand_in else ended)
             continue
         assert isinstance(result, BatchResult)
-        keep(result)
+        # What stands in for eager mode says what the graph is, and is nothing to compare with.
+        keep(eager_dies[part[0]] if dying else result)
     return merge(gathered)
+
+
+def _as_eager_mode(ended: BatchResult) -> BatchResult:
+    """The result of a case that ends eager mode as it does its subject."""
+    marked = tuple(msgspec.structs.replace(item, stand_in=True) for item in ended.results)
+    return msgspec.structs.replace(ended, results=marked)
 
 
 def _end_of(number: int, death: WorkerDied, converter: Converter, counted: Settings | None) -> BatchResult:
@@ -284,6 +302,8 @@ class RemoteTester:
                 result = merge(list(threads.map(judged, workers, parts)))
         self.conversions += result.conversions
         self.parts.update(result.parts)
+        if any(item.stand_in for item in result.results):
+            self._subject = msgspec.structs.replace(self._subject, stand_in=True)
         trials = [Trial(None) for _ in cases]
         for item in result.results:
             if item.number < 0 or item.refused:
@@ -300,9 +320,13 @@ class RemoteTester:
         return Recorded(first, further)
 
     def _values(self, case: Case) -> dict[str, Array]:
+        subject = self._subject
         try:
-            result = self._worker.call(ValuesTask(self._subject.frontend, dumps(case)))
+            result = self._worker.call(ValuesTask(subject.frontend, dumps(case), subject.stand_in))
         except WorkerDied as death:
+            if subject.frontend in STAND_INS and not subject.stand_in and death.step.name == "eager":
+                self._subject = msgspec.structs.replace(subject, stand_in=True)
+                return self._values(case)
             raise ValueError(f"eager mode dies of this case: {death}") from death
         assert isinstance(result, ValuesResult)
         if result.error:

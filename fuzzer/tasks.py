@@ -22,7 +22,8 @@ WITNESS = "witness"
 class Subject(msgspec.Struct, frozen=True):
     """What a task puts to the test: a frontend's graphs through one converter, on runtime variants.
 
-    ``variants`` are pairs of a runtime's name and one of its variants.
+    ``variants`` are pairs of a runtime's name and one of its variants. With ``stand_in`` graphs are run by what stands
+    in for eager mode (:meth:`generators.frontends.base.Frontend.stand_in`), which dies of them.
     """
 
     frontend: str
@@ -31,6 +32,7 @@ class Subject(msgspec.Struct, frozen=True):
     variants: tuple[tuple[str, str], ...]
     #: Numbers of the cases about which no witness is asked, because it died of them.
     unheard: tuple[int, ...] = ()
+    stand_in: bool = False
 
 
 class BatchTask(msgspec.Struct, frozen=True, tag=True):
@@ -63,10 +65,11 @@ class JudgeTask(msgspec.Struct, frozen=True, tag=True):
 
 
 class ValuesTask(msgspec.Struct, frozen=True, tag=True):
-    """Run one serialised case eagerly and return all its values."""
+    """Run one serialised case eagerly, or by what stands in for eager mode, and return all its values."""
 
     frontend: str
     case: bytes
+    stand_in: bool = False
 
 
 class TargetsTask(msgspec.Struct, frozen=True, tag=True):
@@ -148,6 +151,7 @@ class CaseResult(msgspec.Struct, frozen=True):
 
     ``suspects`` holds, for a case that a subject refused, the patterns of each of its nodes; ``proven``, for one that
     none refused, those of its nodes' patterns that this worker has not reported before (:mod:`generators.patterns`).
+    ``stand_in`` tells that eager mode dies of it, too.
     """
 
     number: int
@@ -158,6 +162,7 @@ class CaseResult(msgspec.Struct, frozen=True):
     nodes: int = 0
     suspects: tuple[tuple[str, ...], ...] = ()
     proven: tuple[str, ...] = ()
+    stand_in: bool = False
 
 
 class BatchResult(msgspec.Struct, frozen=True, tag=True):

@@ -184,6 +184,7 @@ class _Server:
         if isinstance(task, tasks.RenderTask):
             return tasks.RenderResult(chosen.source(case.graph))
         self._announce(tasks.Step("eager", task.frontend, (0,)))
+        chosen.stand_in(task.stand_in)
         try:
             values = chosen.run(case.graph, case.feeds)
         except EvaluationError as error:

@@ -25,9 +25,14 @@ def askable(frontend: str) -> tuple[str, ...]:
     without = VOCABULARIES[frontend].without
     return (
         *(name for name in (*RARE, *UNUSUAL) if name not in WITHOUT.get(frontend, ())),
-        *(f"{_MOTIF}{name}" for name in known),
+        *motifs_to_ask(frontend),
         *(f"{_MUTATION}{kind}" for kind in KINDS if kind not in without),
     )
+
+
+def motifs_to_ask(frontend: str) -> tuple[str, ...]:
+    """The motifs that graphs of the frontend can be asked to have, by the names under which they are counted."""
+    return tuple(f"{_MOTIF}{name}" for name in names(frontend))
 
 
 def heeded(choices: Choices, asked: Sequence[str]) -> str:

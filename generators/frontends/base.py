@@ -68,6 +68,10 @@ class Frontend(abc.ABC):
     #: Whether operators take constants; where not, constants are what samplers make them for (the weights of layers).
     constants_are_operands: bool = True
 
+    def stand_in(self, active: bool) -> None:  # noqa: B027  (most frontends have none)
+        """From now on, run graphs by what stands in for eager mode where that ends the process, or no longer. Nothing
+        happens where nothing does: see :data:`STAND_INS`."""
+
     @abc.abstractmethod
     def registry(self) -> Registry:
         """The operators with samplers; imports them on first use."""
@@ -309,6 +313,8 @@ def _widen_constant(constant: Constant) -> Constant:
 
 
 _FRONTENDS: dict[str, Frontend] = {}
+#: Frontends whose eager mode is a subject as well, so that what ends it is a finding, and that can do without it.
+STAND_INS = frozenset({"onnx"})
 
 
 def frontend(name: str) -> Frontend:

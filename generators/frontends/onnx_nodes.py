@@ -206,6 +206,29 @@ def run_reference(node: Node, opset: int, arrays: Sequence[Array | None]) -> lis
     return [np.asarray(result) for result in results]
 
 
+def run_or_infer(node: Node, opset: int, arrays: Sequence[Array | None]) -> list[Array]:
+    """Outputs of a node by ``onnx.reference``; zeros of the type and shape that inference gives where that does not run
+    it. EvaluationError when neither is known."""
+    try:
+        return run_reference(node, opset, arrays)
+    except EvaluationError as error:
+        try:
+            inferred = onnx.shape_inference.infer_shapes(
+                single_node(node, opset, arrays), strict_mode=True
+            ).graph.output
+        except onnx.shape_inference.InferenceError as refusal:
+            raise EvaluationError(f"{node.target}: {refusal}") from error
+        types = [value.type.tensor_type for value in inferred]
+        if not all(
+            kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim) for kind in types
+        ):
+            raise
+        return [
+            np.zeros([dim.dim_value for dim in kind.shape.dim], helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            for kind in types
+        ]
+
+
 def arguments(node: Node, values: Mapping[str, Array]) -> list[Array | None]:
     """The arrays of a node's inputs in order, None for one that is left out. EvaluationError for anything else."""
     found: list[Array | None] = []
