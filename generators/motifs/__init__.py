@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 #: Share of the motifs that are mutated: a fusion has to be hit as well as missed.
-MUTATED = 0.6
+MUTATED = 0.5
 #: What is added to the name of a motif of which not all nodes could be placed.
 CUT = " (cut short)"
 

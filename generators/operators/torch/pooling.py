@@ -82,9 +82,10 @@ def avg_pool(draw: Draw) -> Call:
     if any(padding):
         options["padding"] = listed(draw, padding)
     _stride(draw, options, count)
-    if draw.flag(0.6):
+    if draw.flag(0.7):
         options["count_include_pad"] = draw.flag(0.25)
-    if count > 1 and draw.flag(0.25):
+    # A divisor of its own leaves nothing of what padding counts for.
+    if count > 1 and draw.flag(0.12):
         options["divisor_override"] = draw.choice((1, 2, 3, 7, -2))
     return draw.call(x, listed(draw, kernel), **options)
 
