@@ -97,7 +97,8 @@ def measured(name: str, converter: str, fault: str, case: Case) -> str:
         bugs = [seen for seen in trial.observations if seen.verdict is Verdict.BUG]
         if not bugs:
             others = ", ".join(f"{seen.verdict.value}: {seen.message[:120]}" for seen in trial.observations)
-            return f"| {name} | {fault} | {node_count(case.graph)} | not seen ({others or 'passed'}) | | | | |"
+            others = others or ("passed" if trial.case else "refused, or judging was ended")
+            return f"| {name} | {fault} | {node_count(case.graph)} | not seen ({others}) | | | | |"
         seen = time.perf_counter() - started
         result = reduce(case, bugs[0].signature, tester, budget=Budget(1800, 400))
     finally:

@@ -42,6 +42,8 @@ from oracles.performance import FOUND, KEPT
 _PARTIAL_SECONDS = 1.0
 #: One pack in this many has one of its graphs converted alone, too: what only fails alone would never be seen.
 _ALONE = 40
+#: For so long judging says nothing.
+_SILENT_SECONDS = 5.0
 #: Times that what differed is run again to learn whether eager mode itself is not the same twice.
 _REPEATS = 20
 
@@ -241,7 +243,20 @@ class Pipeline:
 
     def _as_expected(self, number: int, case: Case, values: Mapping[str, Array]) -> Sized:
         expected = [values[name].copy() for name in case.graph.outputs]
-        return Sized(case, expected, Analyst(self.frontend, case, number))
+        return Sized(case, expected, Analyst(self.frontend, case, number, self._judging(number)))
+
+    def _judging(self, number: int) -> Callable[[], None]:
+        """What tells the supervisor, every now and then, that judging the case gets on: the deadline is for a step, and
+        of a large model each sample of noise is one."""
+        told = time.monotonic()
+
+        def tell() -> None:
+            nonlocal told
+            if time.monotonic() - told > _SILENT_SECONDS:
+                told = time.monotonic()
+                self._announce(Step("judge", "", (number,)))
+
+        return tell
 
     def _varies(self, case: Case, model: LoadedModel, index: int, interpreted: Array, printed: Array) -> bool:
         """Whether the interpreter, or the printed source, gives that output another value than before when run again.

@@ -111,10 +111,12 @@ def judge_numbers(
                 continue
             counted = isinstance(asked, BatchTask)
             if death.step.name not in _STAGES:
-                reason = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}: {death.what}"
+                place = f"eager mode of {death.step.component} dies at {death.note or 'this graph'}"
+                reason = f"{'judging ends' if death.step.name == 'judge' else place}: {death.what}"
                 funnel = {"": {Outcome.REFUSED.value: 1}}
                 refused = BatchResult((CaseResult(number, refused=reason),), funnel=funnel)
-                if asked.subject.frontend not in STAND_INS or asked.subject.stand_in:
+                eager = death.step.name in ("generate", "eager")
+                if asked.subject.frontend not in STAND_INS or asked.subject.stand_in or not eager:
                     keep(eager_dies.get(number, refused))
                     continue
                 eager_dies[number] = refused

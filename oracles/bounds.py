@@ -146,5 +146,7 @@ def deviation_of(eager: Array, other: Array) -> Array:
         return np.full(eager.shape, np.inf)
     with np.errstate(all="ignore"):
         difference = np.abs(wide(other) - wide(eager)).astype(np.float64)
-    finite = (classes(eager) == 0) & (classes(other) == 0)
-    return np.asarray(np.where(finite, difference, np.where(classes(eager) == classes(other), 0.0, np.inf)))
+    left, right = classes(eager), classes(other)
+    if not (left.any() or right.any()):
+        return np.asarray(difference)
+    return np.asarray(np.where((left == 0) & (right == 0), difference, np.where(left == right, 0.0, np.inf)))

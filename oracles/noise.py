@@ -9,7 +9,7 @@ it, through cancellation, chaos and discontinuities alike (:mod:`oracles.bounds`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from generators.frontends.base import Frontend
 from generators.graph import Array, Case
@@ -21,12 +21,16 @@ FEW, MANY, MOST = 8, 32, 128
 
 
 class Analyst:
-    """Noise analysis of one case, which goes on from what it has when more is asked. ``seed`` fixes the noise."""
+    """Noise analysis of one case, which goes on from what it has when more is asked. ``seed`` fixes the noise;
+    ``getting_on`` is called before each run of the graph, of which a large one takes seconds for each."""
 
-    def __init__(self, frontend: Frontend, case: Case, seed: int = 0) -> None:
+    def __init__(
+        self, frontend: Frontend, case: Case, seed: int = 0, getting_on: Callable[[], None] = lambda: None
+    ) -> None:
         self._frontend = frontend
         self._case = case
         self._seed = seed
+        self._getting_on = getting_on
         self._runs: NoisyRuns | None = None
         self._bounds: dict[int, Bound] = {}
         #: Samples taken so far of each output.
@@ -35,6 +39,7 @@ class Analyst:
     def eager(self) -> Mapping[str, Array]:
         """Every value by name as eager mode computes it. EvaluationError when it refuses the case."""
         if self._runs is None:
+            self._getting_on()
             self._runs = NoisyRuns(self._frontend, self._case, self._seed)
         return self._runs.eager
 
@@ -56,12 +61,14 @@ class Analyst:
         run = self._runs
         for index in wanted:
             if index not in self._bounds:
+                self._getting_on()
                 reference = run.reference([names[index]])
                 self._bounds[index] = start(eager[names[index]], reference[names[index]])
         while fewest := [index for index in wanted if self._taken[index] < samples]:
             number = min(self._taken[index] for index in fewest)
             fewest = [index for index in fewest if self._taken[index] == number]
             amplitude = SAFETY if number % 2 else 1.0
+            self._getting_on()
             values, problem = run.sample(amplitude, [names[index] for index in fewest])
             for index in fewest:
                 self._taken[index] += 1

@@ -329,17 +329,19 @@ class NoisyRuns:
             noisy = np.where(inexact, values + self._unit(array) * scale, values)
             if terms is not None and terms.shape == array.shape:
                 noisy = np.where(finite, noisy + self._unit(array) * (2 * unit * terms), noisy)
-            if cancelled is not None and cancelled.shape == array.shape:
+            if cancelled is not None and cancelled.shape == array.shape and cancelled.any():
                 # What is left of terms that cancelled may be nothing at all in another order of operations.
                 noisy = np.where(cancelled & (self._random.random(array.shape) < 0.25), 0.0, noisy)
             if sums and array.dtype.kind != "c":
                 # A sum that starts from zero and one that starts from its first term may differ in the sign of a zero.
-                either = np.copysign(noisy, self._random.choice(np.array([-1.0, 1.0]), array.shape))
-                noisy = np.where(noisy == 0, either, noisy)
+                zero = np.asarray(noisy == 0)
+                if zero.any():
+                    noisy = np.where(zero, np.copysign(noisy, self._random.random(array.shape) - 0.5), noisy)
             if exact is not None:
                 # Overflow (or an invalid operation) inside an operator: others may compute it differently.
-                odd = classes(array) != classes(exact.astype(array.dtype))
-                noisy = np.where(odd & (self._random.random(array.shape) < 0.5), exact, noisy)
+                odd = np.asarray(classes(array) != classes(exact.astype(array.dtype)))
+                if odd.any():
+                    noisy = np.where(odd & (self._random.random(array.shape) < 0.5), exact, noisy)
             return self._flush(np.asarray(noisy).astype(array.dtype))
 
     def _relative(self, array: Array, ulps: float) -> Array:
@@ -355,8 +357,8 @@ class NoisyRuns:
         shape = () if self._random.random() < 0.5 else array.shape
 
         def draw() -> Array:
-            sign = self._random.choice(np.array([-1.0, 1.0]), shape)
-            return np.asarray(sign * self._random.uniform(0.6, 1.0, shape))
+            signed = self._random.random(shape) * 0.8 - 0.4
+            return np.asarray(signed + np.copysign(0.6, signed))
 
         return draw() + 1j * draw() if array.dtype.kind == "c" else draw()
 
@@ -365,8 +367,9 @@ class NoisyRuns:
         name = dtype_name(array.dtype)
         if name not in SIGNIFICAND or self._random.random() < 0.5:
             return array
+        # Of the types that NumPy has itself, weights by the million are not worth a copy in double precision.
         with np.errstate(all="ignore"):
-            denormal = np.abs(array.astype(np.float64)) < smallest_normal(name)
+            denormal = np.abs(array if array.dtype.kind == "f" else array.astype(np.float64)) < smallest_normal(name)
         return np.where(denormal, np.copysign(np.zeros_like(array), array), array) if denormal.any() else array
 
 

@@ -8,9 +8,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from fuzzer import pipeline
 from fuzzer.prepared import Prepared, Sized
 from fuzzer.reduction import reduce
 from fuzzer.survival import RemoteTester
+from fuzzer.tasks import Step, Subject
 from fuzzer.verdicts import SUSPECTED, Verdicts
 from generators.frontends.base import frontend
 from generators.graph import Array, Case
@@ -104,3 +106,19 @@ def test_where_suspicions_mislead_all_is_asked_for_certain() -> None:
         reduce(unary("torch", "exp", "float32", 3), WRONG, cast(RemoteTester, tester))
     assert tester.sought is None
     assert len(tester.answers) < 27
+
+
+def test_judging_a_large_model_restarts_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Subject("torch", "identity.torch", {}, (("interpreter", "eager"),))
+    steps: list[Step] = []
+    asked = pipeline.Pipeline(subject, steps.append, lambda text: None, lambda: "")
+    case = unary("torch", "exp", "float32", 3)
+    for silent, expected in ((0.0, 30), (1000.0, 0)):
+        steps.clear()
+        monkeypatch.setattr(pipeline, "_SILENT_SECONDS", silent)
+        prepared = asked._prepared(7, case, None)
+        asked.attempt.judged(prepared.sizes[0], [array + 1 for array in prepared.sizes[0].expected])
+        told = [step for step in steps if step.name == "judge"]
+        assert len(told) >= expected
+        assert bool(told) == bool(expected)
+        assert {step.cases for step in told} <= {(7,)}

@@ -219,3 +219,12 @@ def test_the_signature_of_a_map_follows_into_double_precision() -> None:
     analysis = Analyst(frontend("tensorflow"), mapped(np.array([[1.2, 3.7], [2.5, 9]], np.float32))).bounds()
     assert not analysis.notes
     assert analysis.bounds[0].reference.tolist() == [[1, 3], [2, 9]]
+
+
+def test_that_the_analysis_gets_on_is_told_before_each_run() -> None:
+    told: list[None] = []
+    analyst = Analyst(TORCH, chain(DATA, ("torch.exp",)), getting_on=lambda: told.append(None))
+    analyst.bounds(samples=4)
+    assert len(told) == 2 + 4  # eager mode, double precision, samples
+    analyst.bounds(samples=6)
+    assert len(told) == 2 + 6
