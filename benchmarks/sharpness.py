@@ -52,6 +52,7 @@ from corpus.records import IssuedBatch
 from fuzzer.converters.base import converters
 from fuzzer.known import applies, shipped
 from fuzzer.learning import Learnt
+from fuzzer.packing import CostModel
 from fuzzer.pipeline import Pipeline
 from fuzzer.planning import Plan, subject_of, task_of
 from fuzzer.routes import select
@@ -75,7 +76,7 @@ def campaign(converter: str, graphs: int, seed: int) -> list[IssuedBatch]:
     last one is cut off."""
     chosen = converters()[converter]
     plan = Plan(seed, select([f"{chosen.source.value}:{converter}:onnxruntime"]), NODES, None)
-    learnt = Learnt(sliceable=chosen.sliceable)
+    learnt = Learnt(sliceable=chosen.sliceable, frontend=chosen.source.value)
     for entry in shipped():
         if entry.converter == converter and applies(entry, plan.versions[converter]):
             learnt.quarantine.guilty[entry.target] = entry.reason
@@ -92,6 +93,8 @@ def campaign(converter: str, graphs: int, seed: int) -> list[IssuedBatch]:
                 assert isinstance(named, TargetsResult)
                 learnt.targets, learnt.control = named.targets, named.control
             learnt.quarantine.guilty |= learnt.learn(result)
+            # How fast the machine is must not decide how many graphs a batch has, of those that probe and of the others.
+            learnt.costs = CostModel()
             found.append(msgspec.structs.replace(issued, cases=min(issued.cases, missing)))
             print(f"{converter}: {graphs - missing} graphs", file=sys.stderr, flush=True)
     finally:

@@ -8,6 +8,7 @@ from fuzzer.learning import Learnt
 from fuzzer.planning import Plan, task_of
 from fuzzer.routes import select
 from fuzzer.tasks import PROBE, SWARM, BatchResult, CaseResult, Seen
+from generators.asking import askable, motifs_to_ask
 from generators.choices import SeededChoices
 
 TARGETS = tuple(f"torch.f{number:03}" for number in range(200))
@@ -138,3 +139,20 @@ def test_quarantine_and_guidance_can_be_turned_off() -> None:
     learnt = Learnt(targets=TARGETS)
     learnt.quarantine.guilty["torch.sin"] = "known"
     assert all(not batch.avoid and not batch.operators for batch in (plan.batch(i, learnt) for i in range(8)))
+
+
+def test_motifs_that_a_converter_had_least_are_asked_for() -> None:
+    names = askable("torch")
+    learnt = Learnt(frontend="torch")
+    learnt.together.structures.update(names)
+    learnt.structures.update(dict.fromkeys(names, 400))
+    rare = ["motif conv, norm, activation", "motif limits in a row"]
+    for name in rare:
+        learnt.structures[name] = 0
+    asked = Counter(name for seed in range(200) for name in learnt.unmet_structures(SeededChoices(seed), 16))
+    assert set(asked) == set(motifs_to_ask("torch"))
+    assert sorted(asked, key=lambda name: -asked[name])[:2] == sorted(rare, key=lambda name: -asked[name])
+    assert asked[rare[0]] > 150
+    new = next(name for name in names if not name.startswith("motif"))
+    del learnt.together.structures[new]
+    assert all(new in learnt.unmet_structures(SeededChoices(seed), 16) for seed in range(20))
