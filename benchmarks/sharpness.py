@@ -93,7 +93,7 @@ def campaign(converter: str, graphs: int, seed: int) -> list[IssuedBatch]:
                 assert isinstance(named, TargetsResult)
                 learnt.targets, learnt.control = named.targets, named.control
             learnt.quarantine.guilty |= learnt.learn(result)
-            # How fast the machine is must not decide how many graphs a batch has, of those that probe and of the others.
+            # The speed of the machine must not decide how many graphs of a campaign probe.
             learnt.costs = CostModel()
             found.append(msgspec.structs.replace(issued, cases=min(issued.cases, missing)))
             print(f"{converter}: {graphs - missing} graphs", file=sys.stderr, flush=True)
