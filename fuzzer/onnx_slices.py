@@ -22,6 +22,7 @@ def slices(artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifa
         return None
     model = onnx.ModelProto.FromString(artifact.data)
     makers = {name: index for index, node in enumerate(model.graph.node) for name in node.output if name}
+    bare = _bare(model)
     found: list[Artifact] = []
     first_input = first_output = 0
     for inputs, outputs in counts:
@@ -30,7 +31,7 @@ def slices(artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifa
         pairs = tuple(
             index - first_output for index in artifact.complex_outputs if first_output <= index < first_output + outputs
         )
-        part = _part(model, makers, wanted, [name for name in given if name is not None])
+        part = _part(model, bare, makers, wanted, [name for name in given if name is not None])
         extents = artifact.extents[first_input : first_input + inputs]
         data = part.SerializeToString()
         found.append(Artifact(artifact.format, data, given, wanted, pairs, artifact.files, extents, artifact.ranges))
@@ -39,8 +40,26 @@ def slices(artifact: Artifact, counts: Sequence[tuple[int, int]]) -> list[Artifa
     return found
 
 
+#: Fields of a graph of which a part has some entries.
+_NAMED = ("input", "initializer", "value_info")
+
+
+def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with nothing of what its parts have some of each: weights of a large one are copied once, not with
+    every part."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    for field in ("node", "sparse_initializer", "output", *_NAMED):
+        del getattr(bare.graph, field)[:]
+    return bare
+
+
 def _part(
-    model: onnx.ModelProto, makers: dict[str, int], outputs: Sequence[str], inputs: Sequence[str]
+    model: onnx.ModelProto,
+    bare: onnx.ModelProto,
+    makers: dict[str, int],
+    outputs: Sequence[str],
+    inputs: Sequence[str],
 ) -> onnx.ModelProto:
     """The model with only what the outputs depend on. Inputs stay whether they are used or not."""
     graph = model.graph
@@ -58,18 +77,12 @@ def _part(
     made = {name for index in nodes for name in graph.node[index].output}
     kept = needed | made
     part = onnx.ModelProto()
-    part.CopyFrom(model)
-    del part.graph.node[:]
+    part.CopyFrom(bare)
     part.graph.node.extend(graph.node[index] for index in sorted(nodes))
-    for field in ("input", "initializer", "value_info"):
-        entries = getattr(part.graph, field)
-        chosen = [entry for entry in getattr(graph, field) if entry.name in kept]
-        del entries[:]
-        entries.extend(chosen)
-    del part.graph.sparse_initializer[:]
+    for field in _NAMED:
+        getattr(part.graph, field).extend(entry for entry in getattr(graph, field) if entry.name in kept)
     part.graph.sparse_initializer.extend(entry for entry in graph.sparse_initializer if entry.values.name in kept)
     by_name = {value.name: value for value in graph.output}
-    del part.graph.output[:]
     part.graph.output.extend(by_name[name] for name in dict.fromkeys(outputs) if name in by_name)
     return part
 
