@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from generators.graph import Array, Case
 from generators.transforms import extract, isolate_pairs, trim
-from oracles.minimize.question import Question
+from oracles.minimize.question import Question, heavy
 from oracles.minimize.returned import as_in, unusual
 from oracles.minimize.simplicity import simplicity
 
@@ -15,11 +15,11 @@ from oracles.minimize.simplicity import simplicity
 def isolate(case: Case, ask: Question) -> Case:
     """The simplest node that shows the signature alone; the case when none does.
 
-    The case itself is asked about in the same conversion where that costs nothing.
+    The case itself is asked about in the same conversion where that costs next to nothing.
     """
     values = ask.values(case)
     alone = [part for index in _by_mention(case, ask) for part in parts(case, (index,), values)]
-    return simplest(case, [case, *alone] if ask.packs else alone, ask)
+    return simplest(case, [case, *alone] if ask.packs and not heavy(case) else alone, ask)
 
 
 def pairs(case: Case, ask: Question) -> Case:

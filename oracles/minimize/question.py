@@ -25,6 +25,8 @@ PACK_CASES = 160
 PACK_BYTES = 256 << 20
 #: A case of no more nodes and bytes may go along with every question.
 LIGHT_NODES, LIGHT_BYTES = 96, 4 << 20
+#: Bytes of data from which on a case is not asked about beside its parts.
+HEAVY_BYTES = 8 << 20
 #: When one failing candidate takes the conversion down: most cases in a conversion that is expected to pass.
 LARGEST_CHUNK = 64
 #: A subject that fails only sometimes is asked about a candidate again until a failure is missed with this probability
@@ -344,6 +346,11 @@ def _packs(
 
 def _light(case: Case) -> bool:
     return node_count(case.graph) <= LIGHT_NODES and _bytes(case) <= LIGHT_BYTES
+
+
+def heavy(case: Case) -> bool:
+    """Whether the case is a model with so many weights that judging it once more, with all its noise, takes minutes."""
+    return _bytes(case) > HEAVY_BYTES
 
 
 def _bytes(case: Case) -> int:

@@ -13,7 +13,7 @@ from oracles.minimize.delete_nodes import delete_nodes
 from oracles.minimize.edits import tensors
 from oracles.minimize.isolate import isolate, pairs
 from oracles.minimize.literals import arguments
-from oracles.minimize.question import Exhausted, Question
+from oracles.minimize.question import Exhausted, Question, heavy
 from oracles.minimize.records import Budget, Minimized, Unreproducible
 from oracles.minimize.reduce_bodies import reduce_bodies
 from oracles.minimize.simplicity import is_special, simplicity
@@ -90,6 +90,8 @@ def _validated(case: Case, ask: Question) -> Case:
     case = canonical(case)
     # In canonical order another defect of the graph may come first: then single nodes still show this one.
     usual = 0 if ask.packs else 1
+    # In which attempt the case itself is asked about for the first time, if nothing of it shows the failure alone.
+    first = 1 if heavy(case) else usual
     for attempt in range(VALIDATIONS):
         if attempt:
             ask.forget(case)
@@ -97,7 +99,7 @@ def _validated(case: Case, ask: Question) -> Case:
         with ask.during("isolate" if together else "validate"):
             found = isolate(case, ask) if together else ask.ask([case])[0] or case
         if ask.best is not None:
-            for _ in range(attempt - usual):
+            for _ in range(attempt - first):
                 ask.told_again(False)
             return found if ask.observation(found) else ask.best
     raise Unreproducible(f"the case does not show {ask.signature}")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fuzzer.survival import spread
-from generators.graph import Case, TensorType
+from generators.graph import Case, TensorType, node_count
 from oracles.minimize import Budget, Unreproducible, minimize
 from oracles.minimize.question import digest
 from oracles.minimize.simplicity import simplicity
@@ -74,6 +74,32 @@ def test_nothing_is_asked_twice(case: Case) -> None:
     # At the end the result is confirmed.
     assert asked.pop(digest(result.case)) == 2
     assert max(asked.values()) == 1
+
+
+@pytest.mark.parametrize("guilty", [1, 2])
+def test_a_case_of_much_data_is_not_asked_about_beside_its_parts(
+    case: Case, monkeypatch: pytest.MonkeyPatch, guilty: int
+) -> None:
+    monkeypatch.setattr("oracles.minimize.question.HEAVY_BYTES", 0)
+    monkeypatch.setattr("oracles.minimize.question.LIGHT_BYTES", 0)
+    sizes: list[list[int]] = []
+
+    class Noted(PlantedTester):
+        def test(self, cases):
+            sizes.append([node_count(one.graph) for one in cases])
+            return super().test(cases)
+
+    alone = miscompiled("torch.transpose")
+    pair = Defect(
+        miscompiled=lambda graph, index, types: (
+            graph.nodes[index].target == "torch.transpose" and len(graph.nodes) >= guilty
+        )
+    )
+    result = minimize(case, WRONG, Noted(alone if guilty == 1 else pair))
+    assert not result.flaky
+    assert node_count(result.case.graph) == guilty
+    assert node_count(case.graph) not in sizes[0]
+    assert sum(node_count(case.graph) in each for each in sizes) == guilty - 1
 
 
 def test_other_bugs_are_collected_and_never_mixed_up() -> None:
