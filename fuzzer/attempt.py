@@ -12,6 +12,7 @@ from fuzzer.converters.base import Converter, converters
 from fuzzer.failures import describe_exception, explain_exception, normalise
 from fuzzer.formats import Artifact, Format, InvalidModel, Settings, Unsupported
 from fuzzer.gauge import Gauge
+from fuzzer.patience import within
 from fuzzer.prepared import Judgement, Prepared, Printed, Refused, Results, Sized, Spent
 from fuzzer.promises import takes
 from fuzzer.runtimes.base import Runtime, runtimes
@@ -37,6 +38,8 @@ _STAGES = {
 #: Evaluators that are asked who is wrong, by the format that they take.
 WITNESSES: dict[Format, Runtime] = {Format.ONNX: OnnxReference()}
 
+#: For so long a witness is waited for: in plain Python, a convolution of a large image may take it an hour.
+_WITNESS_SECONDS = 60
 #: Bytes of a case that is sent along with the announcement of a step.
 _LARGE = 8 << 20
 
@@ -412,7 +415,7 @@ class Attempt:
         witness = WITNESSES[artifact.format]
         self._announce(Step(WITNESS, witness.name, (item.number,), _sent(dumps(item.case))))
         try:
-            with self.spent.during(WITNESS):
+            with self.spent.during(WITNESS), within(_WITNESS_SECONDS, "asking the witness"):
                 session = witness.load(artifact, {})
                 actual = [witness.run(session, artifact, size.feeds()) for size in item.sizes]
         except Exception:  # noqa: BLE001  (it does not know every operator and type, and then has nothing to say)

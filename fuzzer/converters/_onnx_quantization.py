@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +10,7 @@ import onnx
 from fuzzer.failures import Refusal, recognising
 from fuzzer.formats import Option, Settings
 from fuzzer.onnx_artifacts import saving
+from fuzzer.patience import within
 from generators.frontends.base import LoadedModel
 from generators.frontends.onnx_processor import products_saturate
 from generators.graph import Array
@@ -56,7 +53,7 @@ def quantized(proto: onnx.ModelProto, model: LoadedModel, settings: Settings) ->
         "weight_type": QuantType[_integers()],
         "per_channel": bool(settings.get("per_channel", False)),
     }
-    with saving() as (path, files), recognising(REFUSALS), _within(_SECONDS):
+    with saving() as (path, files), recognising(REFUSALS), within(_SECONDS, "quantizing"):
         if quantization(settings) == "dynamic":
             quantize_dynamic(proto, path, **given)
         else:
@@ -73,25 +70,6 @@ def _integers() -> str:
     would double the errors that have to be allowed for.
     """
     return "QUInt8" if products_saturate() else "QInt8"
-
-
-@contextmanager
-def _within(seconds: int) -> Iterator[None]:
-    """TimeoutError where what is inside takes longer, if this is the main thread, as it is in a worker."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def late(*_: object) -> None:
-        raise TimeoutError(f"still quantizing after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class _Feeds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from fuzzer import attempt
 from fuzzer.converters.base import converters
-from fuzzer.formats import Artifact
+from fuzzer.formats import Artifact, Format
 from fuzzer.pipeline import Pipeline
+from fuzzer.runtimes.onnx_reference import OnnxReference
 from fuzzer.runtimes.onnxruntime import OnnxRuntime
 from fuzzer.supervisor import Limits, WorkerDied
 from fuzzer.survival import judge_numbers
@@ -95,3 +97,18 @@ def test_a_runtime_that_is_wrong_alone_is_blamed(monkeypatch: pytest.MonkeyPatch
 def test_a_model_that_is_wrong_on_the_witness_too_is_the_converters() -> None:
     for seen in (judged(negative_any())[0], judged(mapping("torch"), negative_any())[1]):
         assert [(one.component, one.stage, one.kind) for one in seen] == [(CONVERTER, Stage.CONVERT, Kind.VALUE)]
+
+
+def test_a_witness_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(OnnxReference):
+        def run(self, session: Any, artifact: Artifact, feeds: Sequence[Array]) -> list[Array]:
+            for _ in range(3000):
+                time.sleep(0.01)
+            return super().run(session, artifact, feeds)
+
+    monkeypatch.setitem(attempt.WITNESSES, Format.ONNX, Slow())
+    monkeypatch.setattr(attempt, "_WITNESS_SECONDS", 1)
+    started = time.monotonic()
+    [[seen, *_]] = judged(negative_any())
+    assert time.monotonic() - started < 25
+    assert (seen.component, seen.stage) == (CONVERTER, Stage.CONVERT.value)
