@@ -74,6 +74,8 @@ def grow(
             for start in range(0, max(nodes - 9, 1), 10)
             if choices.fraction() < MOTIF_SHARE
         ]
+        # Every motif takes the place of operators drawn at random: the one that was asked for is the first ten nodes'.
+        starts = [start for start in starts if start >= 10 or not (name or mutation)]
     # Control flow mostly comes after the first nodes, and before the last.
     share = growth.weights.share
     wants = CONTROL_TRIES if share and choices.fraction() < share else 0
