@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
-from fuzzer.converters._onnx_quantization import _within
 from fuzzer.converters.base import converters
 from fuzzer.converters.onnx import Onnx
 from fuzzer.formats import Artifact, Format, Settings
 from fuzzer.handling import script_of
+from fuzzer.patience import within
 from fuzzer.pipeline import Pipeline
 from fuzzer.quantized_onnx import error_bounds
 from fuzzer.runtimes.base import runtimes
@@ -140,7 +140,7 @@ def test_planted_parameters_are_found(
 
 def test_a_quantizer_that_hangs_is_an_exception() -> None:
     def forever() -> None:
-        with _within(1):
+        with within(1, "quantizing"):
             while True:
                 pass
 
@@ -149,7 +149,7 @@ def test_a_quantizer_that_hangs_is_an_exception() -> None:
     done = threading.Event()
 
     def elsewhere() -> None:
-        with _within(1):
+        with within(1, "quantizing"):
             done.set()
 
     thread = threading.Thread(target=elsewhere)
