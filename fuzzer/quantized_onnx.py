@@ -80,6 +80,8 @@ def error_bounds(artifact: Artifact, feeds: Sequence[Array]) -> ErrorBounds:
         operations.append(_operation(node, numbers, values))
     floats, unknown = carry(tensors, operations, Against.FLOAT)
     kernels, _ = carry(tensors, operations, Against.KERNELS)
+    for errors in (floats, kernels):
+        _scales_returned(model, numbers, errors)
     outputs = [numbers[name] for name in artifact.outputs]
     return ErrorBounds(
         tuple(_largest(floats[index]) for index in outputs),
@@ -87,6 +89,18 @@ def error_bounds(artifact: Artifact, feeds: Sequence[Array]) -> ErrorBounds:
         tuple(f"none is known for {kind}" for kind in unknown),
         BASELINE,
     )
+
+
+def _scales_returned(model: onnx.ModelProto, numbers: Mapping[str, int], errors: dict[int, Array]) -> None:
+    """Bound scales and zero points that the graph itself asks for, as far as it returns them. The scale is the range of
+    the operand, whose two ends move by its error at most, in 255 steps; a zero point is rounded and may be anything."""
+    for node in model.graph.node:
+        if node.op_type != "DynamicQuantizeLinear" or node.domain not in ("", "ai.onnx"):
+            continue
+        error = _largest(errors[numbers[node.input[0]]])
+        for name, bound in zip(node.output[1:], (2 * error / 255, np.where(error > 0, np.inf, 0.0)), strict=False):
+            if name:
+                errors[numbers[name]] = np.asarray(bound)
 
 
 def _computed(artifact: Artifact, model: onnx.ModelProto, feeds: Sequence[Array]) -> dict[str, Array]:

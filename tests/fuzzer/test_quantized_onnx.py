@@ -138,6 +138,24 @@ def test_planted_parameters_are_found(
     assert [(one.stage, one.component, one.kind) for one in found] == [(Stage.CONVERT.value, "onnx", "value")]
 
 
+@pytest.mark.parametrize("output", ["scale", "zero"])
+def test_a_scale_that_the_graph_returns_moves_with_what_it_is_of(output: str) -> None:
+    base = layer()
+    results = (
+        Value("q", TensorType("uint8", (4, 16))),
+        Value("scale", TensorType("float32", ())),
+        Value("zero", TensorType("uint8", ())),
+    )
+    asked = Node("onnx.DynamicQuantizeLinear", (Ref("product"),), (), results, unpack=True)
+    graph = Graph("onnx", base.graph.inputs, base.graph.constants, (base.graph.nodes[0], asked), (output,))
+    case = Case(graph, base.feeds)
+    chosen = subject("dynamic")
+    assert [one for one in judged(chosen, case) if one.verdict == Verdict.BUG.value] == []
+    artifact = converters()["onnx"].convert(frontend("onnx").load(case), chosen.settings)
+    [bound] = error_bounds(artifact, [case.feeds["x"]]).floats
+    assert (0 < bound < 0.1) if output == "scale" else np.isinf(bound)
+
+
 def test_a_quantizer_that_hangs_is_an_exception() -> None:
     def forever() -> None:
         with within(1, "quantizing"):
