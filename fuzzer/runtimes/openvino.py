@@ -32,6 +32,7 @@ REFUSALS = (
     ),
     Refusal(r"(?:^|\n)([^\n]*\b(?:must|needs to) be (?:known ?\()?(?:static|constant)\b[^\n]*)", r"\1", scrub=True),
     Refusal(r"(?:^|\n)(?:Not Implemented:\n)?([^\n]*\b[Oo]nly [^\n]* (?:is|are) supported\b[^\n]*)", r"\1", scrub=True),
+    Refusal(r"(?:^|\n)(\w+ (?:is|are) only supported for [^\n]*?)(?:\. Got[^\n]*)?(?:\n|$)", r"\1"),
 )
 #: Types that OpenVINO has and NumPy has not.
 _EXTENDED = {"bfloat16": "bf16", "float8_e4m3fn": "f8e4m3", "float8_e5m2": "f8e5m2"}

@@ -36,6 +36,15 @@ class InvalidArgumentError(Exception):
         (
             openvino.REFUSALS,
             RuntimeError(
+                "Check '(data_rank.is_dynamic() || data_rank.get_length() == 4)' failed at grid_sample.cpp:23:\n"
+                "While validating ONNX node '<Node(GridSample): output_0>':\n"
+                "GridSample is only supported for 4D input tensors. Got rank: 5\n\nSummary:\n"
+            ),
+            "GridSample is only supported for 4D input tensors",
+        ),
+        (
+            openvino.REFUSALS,
+            RuntimeError(
                 f"{CONVERSION}Summary:\n-- No conversion rule found for operations: MaxUnpool-22\nTo facilitate"
             ),
             "MaxUnpool",
