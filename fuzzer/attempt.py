@@ -38,8 +38,9 @@ _STAGES = {
 #: Evaluators that are asked who is wrong, by the format that they take.
 WITNESSES: dict[Format, Runtime] = {Format.ONNX: OnnxReference()}
 
-#: For so long a witness is waited for: in plain Python, a convolution of a large image may take it an hour.
-_WITNESS_SECONDS = 60
+#: For so long a witness is waited for, which computes in plain Python. Where it had no time to speak about a large
+#: model, it may accuse another about a part of it, which minimization takes for another failure: so this is much.
+_WITNESS_SECONDS = 240
 #: Bytes of a case that is sent along with the announcement of a step.
 _LARGE = 8 << 20
 

@@ -150,7 +150,7 @@ class Learnt:
         if len(free) <= most:
             return ()
         chosen = least_had(choices, free, self.drawn, most)
-        return tuple(sorted({*chosen, *(target for target in self.control if target in set(free))}))
+        return tuple(sorted({*chosen, *(target for target in self.control if target in free)}))
 
 
 def least_had(choices: Choices, names: Sequence[str], counts: Mapping[str, int], most: int) -> list[str]:

@@ -65,6 +65,7 @@ class Pipeline:
         self.attempt = Attempt(subject, announce, printed, self.spent)
         self.frontend: Frontend = self.attempt.frontend
         self.frontend.stand_in(subject.stand_in)
+        self._stand_in = subject.stand_in
         self.converter: Converter = self.attempt.converter
         self.unusual = unusual(self.converter, subject.settings)
         self._needs_inputs = self.converter.needs_inputs(subject.settings)
@@ -291,6 +292,9 @@ class Pipeline:
         return results
 
     def _result(self, number: int, case: Case, seen: list[Observation], *, keep_case: bool) -> CaseResult:
+        if self._stand_in:
+            # What stands in for eager mode says what the graph is, and is nothing to compare with.
+            seen = [item for item in seen if item.signature.kind not in MISMATCH]
         wanted = keep_case or any(item.verdict is Verdict.BUG for item in seen)
         keys = node_keys(case.graph)
         accused: tuple[tuple[str, ...], ...] = ()

@@ -170,10 +170,7 @@ class OnnxFrontend(ArrayFrontend):
         """Print the graph, execute the source, make the inputs. ``native`` has ``proto(opset=…, symbolic=…)``, which
         builds the ``onnx.ModelProto``, and is called with arrays."""
         text = self.source(case.graph)
-        namespace = {
-            **_namespace(),
-            "CONSTANTS": {item.name: item.data for item in all_constants(case.graph)},
-        }
+        namespace = {**_namespace(), "CONSTANTS": {item.name: item.data for item in all_constants(case.graph)}}
         # The source is printed from a graph by our own printer; it is the text that reproducers carry.
         exec(compile(text, "<printed graph>", "exec"), namespace)
         return LoadedModel(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from fuzzer.converters.base import converters
+from fuzzer.pipeline import Pipeline
 from fuzzer.reduction import reduce
 from fuzzer.runtimes.base import runtimes
 from fuzzer.supervisor import Worker
 from fuzzer.survival import RemoteTester, judge_numbers
 from fuzzer.tasks import JudgeTask, Subject
 from generators.frontends.base import Frontend, frontend
-from generators.graph import Case, Graph, Input, Node, Ref, TensorType, Value
+from generators.graph import Array, Case, Graph, Input, Node, Ref, TensorType, Value
 from generators.serial import dumps, loads
 from oracles.minimize import Budget
 from oracles.outcome import Kind, Signature, Stage, Verdict
@@ -110,3 +112,16 @@ def test_it_is_minimized_and_its_script_shows_it(worker: Worker) -> None:
     assert "run_nodes" not in script
     outcome = verify(script, runs=2, deadline=120)
     assert outcome.failures == 2, outcome.outputs
+
+
+def test_nothing_is_compared_with_what_stands_in(onnx: Frontend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def zeros(node: Node, opset: int, arrays: Sequence[Array | None]) -> list[Array]:
+        return [np.zeros(value.type.shape, value.type.dtype) for value in node.outputs]
+
+    monkeypatch.setattr("generators.frontends.onnx.run_or_infer", zeros)
+    for active in (False, True):
+        subject = replace(SUBJECT, stand_in=active)
+        pipeline = Pipeline(subject, lambda step: None, lambda text: None, lambda: "")
+        [result] = pipeline.judge(JudgeTask(subject, ((0, dumps(layer_of(2))),))).results
+        assert not result.refused
+        assert result.seen == ()
