@@ -73,7 +73,10 @@ def test_a_file_is_no_corpus(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", "\xff", '{"application": "convfuzz", "schema": "one"}'])
 def test_a_damaged_marker_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / MARKER).write_text(content, encoding="latin-1")
-    refused(tmp_path)
+    error = refused(tmp_path)
+    assert str(tmp_path) in error.message
+    assert os.listdir(tmp_path) == [MARKER]
+    assert (tmp_path / MARKER).read_text(encoding="latin-1") == content
 
 
 def test_the_marker_of_something_else_is_refused(tmp_path: Path) -> None:
